@@ -1,0 +1,211 @@
+//! Sets named by what they hold, so that equal peers share one set and a set that is there is never edited.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use ipnet::IpNet;
+use thiserror::Error;
+
+use crate::{Family, SetName, Sha256Hex};
+
+/// The set types that rules use. The set of cut flows (`hash:ip,port,ip`) is not named by its content and stands
+/// apart, see [`cut_set_name`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SetKind {
+    /// Single addresses: pods.
+    HashIp,
+    /// Networks: ipBlocks.
+    HashNet,
+    /// Address, protocol and port: named ports of egress peers.
+    HashIpPort,
+}
+
+impl SetKind {
+    /// The type as ipset spells it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            SetKind::HashIp => "hash:ip",
+            SetKind::HashNet => "hash:net",
+            SetKind::HashIpPort => "hash:ip,port",
+        }
+    }
+}
+
+impl FromStr for SetKind {
+    type Err = MemberError;
+
+    fn from_str(text: &str) -> Result<Self, MemberError> {
+        match text {
+            "hash:ip" => Ok(SetKind::HashIp),
+            "hash:net" => Ok(SetKind::HashNet),
+            "hash:ip,port" => Ok(SetKind::HashIpPort),
+            _ => Err(MemberError { text: text.to_owned(), wanted: "hash:ip, hash:net or hash:ip,port" }),
+        }
+    }
+}
+
+/// The transport protocols that have ports (NetworkPolicy knows no others).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Transport {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+    /// SCTP.
+    Sctp,
+}
+
+impl Transport {
+    /// All of them, in rule order.
+    pub const ALL: [Transport; 3] = [Transport::Tcp, Transport::Udp, Transport::Sctp];
+
+    /// The lowercase word of iptables and ipset.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Transport::Tcp => "tcp",
+            Transport::Udp => "udp",
+            Transport::Sctp => "sctp",
+        }
+    }
+}
+
+/// One member of a set, in the form that `ipset save` prints: `10.0.0.1`, `10.0.0.0/8` (a host without its /32 or
+/// /128), `10.0.0.1,tcp:80`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Member {
+    /// Of a `hash:ip`.
+    Ip(IpAddr),
+    /// Of a `hash:net`; host bits are zero.
+    Net(IpNet),
+    /// Of a `hash:ip,port`.
+    IpPort(IpAddr, Transport, u16),
+}
+
+/// A text that is no member of the kind of set it stands in.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{text:?} is not {wanted}")]
+pub struct MemberError {
+    text: String,
+    wanted: &'static str,
+}
+
+impl Member {
+    /// Reads a member as `ipset save` prints it.
+    ///
+    /// # Errors
+    /// When the text is no member of that kind of set.
+    pub fn parse(kind: SetKind, text: &str) -> Result<Self, MemberError> {
+        let bad = |wanted| MemberError { text: text.to_owned(), wanted };
+        match kind {
+            SetKind::HashIp => text.parse().map(Member::Ip).map_err(|_| bad("an address")),
+            SetKind::HashNet => text
+                .parse::<IpNet>()
+                .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
+                .map(|net| Member::Net(net.trunc()))
+                .map_err(|_| bad("a network")),
+            SetKind::HashIpPort => {
+                let wanted = "ADDRESS,PROTOCOL:PORT";
+                let (ip, service) = text.split_once(',').ok_or_else(|| bad(wanted))?;
+                let (word, port) = service.split_once(':').ok_or_else(|| bad(wanted))?;
+                let transport =
+                    Transport::ALL.into_iter().find(|t| t.as_str() == word).ok_or_else(|| bad(wanted))?;
+                let ip = ip.parse().map_err(|_| bad(wanted))?;
+                Ok(Member::IpPort(ip, transport, port.parse().map_err(|_| bad(wanted))?))
+            }
+        }
+    }
+
+    /// The family of the member's address.
+    #[must_use]
+    pub fn family(&self) -> Family {
+        match self {
+            Member::Ip(ip) | Member::IpPort(ip, ..) => Family::of(*ip),
+            Member::Net(net) => Family::of_net(net),
+        }
+    }
+}
+
+impl fmt::Display for Member {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Member::Ip(ip) => write!(f, "{ip}"),
+            Member::Net(net) if net.prefix_len() == net.max_prefix_len() => write!(f, "{}", net.addr()),
+            Member::Net(net) => write!(f, "{net}"),
+            Member::IpPort(ip, transport, port) => write!(f, "{ip},{}:{port}", transport.as_str()),
+        }
+    }
+}
+
+/// The name of a set with exactly these members: the family's prefix and 20 hex digits of SHA-256 over family,
+/// type and sorted members. Tuning (hashsize, maxelem) is not part of what a set is, so not of its name.
+#[must_use]
+pub fn content_name(family: Family, kind: SetKind, members: &BTreeSet<Member>) -> SetName {
+    use fmt::Write as _;
+    let mut text = format!("{}\n{}\n", family.ipset_word(), kind.as_str());
+    for member in members {
+        writeln!(text, "{member}").expect("writing to a String cannot fail");
+    }
+    let digest = Sha256Hex::of(text);
+    SetName::try_from(format!("{}{}", family.set_prefix(), digest.short(20)))
+        .expect("a prefix of 4 and 20 hex digits are within 31 bytes")
+}
+
+/// The name of the one set whose members change: flows that were cut after a policy was tightened.
+#[must_use]
+pub fn cut_set_name(family: Family) -> SetName {
+    SetName::try_from(format!("{}CUT", family.set_prefix())).expect("7 bytes are within 31")
+}
+
+/// Whether a set is the mutable one, which digests, proof and orphan removal pass by.
+#[must_use]
+pub fn is_cut_set(name: &SetName) -> bool {
+    Family::ALL.iter().any(|&family| *name == cut_set_name(family))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_round_trip_as_ipset_prints_them() {
+        let rows = [
+            (SetKind::HashIp, "10.0.0.1", "10.0.0.1"),
+            (SetKind::HashIp, "fd00::1", "fd00::1"),
+            (SetKind::HashNet, "10.0.0.0/8", "10.0.0.0/8"),
+            (SetKind::HashNet, "10.0.0.1/32", "10.0.0.1"),
+            (SetKind::HashNet, "10.1.2.3/8", "10.0.0.0/8"),
+            (SetKind::HashIpPort, "10.0.0.1,sctp:80", "10.0.0.1,sctp:80"),
+        ];
+        for (kind, text, printed) in rows {
+            assert_eq!(Member::parse(kind, text).unwrap().to_string(), printed, "{text}");
+        }
+        for (kind, text) in [
+            (SetKind::HashIp, "10.0.0.0/8"),
+            (SetKind::HashIpPort, "10.0.0.1,80"),
+            (SetKind::HashIpPort, "10.0.0.1,icmp:8"),
+            (SetKind::HashNet, "10.0.0.0/33"),
+        ] {
+            assert!(Member::parse(kind, text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_name_depends_on_family_type_and_members_only() {
+        let set = |kind, texts: &[&str]| {
+            let members = texts.iter().map(|t| Member::parse(kind, t).unwrap()).collect();
+            content_name(Family::V4, kind, &members)
+        };
+        let ip = SetKind::HashIp;
+        assert_eq!(set(ip, &["10.0.0.1", "10.0.0.2"]), set(ip, &["10.0.0.2", "10.0.0.1"]));
+        assert_ne!(set(ip, &["10.0.0.1"]), set(SetKind::HashNet, &["10.0.0.1"]));
+        assert_ne!(set(ip, &["10.0.0.1"]), set(ip, &["10.0.0.1", "10.0.0.2"]));
+        assert_ne!(
+            content_name(Family::V4, ip, &BTreeSet::new()),
+            content_name(Family::V6, ip, &BTreeSet::new())
+        );
+    }
+}

@@ -1,0 +1,187 @@
+//! The joined form of a snapshot: everything that one node needs, verified against its manifest.
+
+use std::collections::BTreeMap;
+
+use thiserror::Error;
+
+use crate::{FORMAT_VERSION, Family, Manifest, SetName, Sha256Hex, is_cut_set};
+
+/// A snapshot that is not what its manifest says, or cannot be read at all.
+#[derive(Debug, Error)]
+pub enum SnapshotError {
+    /// A file is missing or unreadable.
+    #[error("cannot read {path}: {source}")]
+    Read {
+        /// The file.
+        path: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// `manifest.json` is not a manifest.
+    #[error("{path} is not a snapshot manifest: {source}")]
+    Manifest {
+        /// The file.
+        path: String,
+        /// Where and why.
+        source: serde_json::Error,
+    },
+    /// The snapshot was written by a newer program.
+    #[error("snapshot format {found} is newer than {FORMAT_VERSION}, the newest that this program reads")]
+    NewerFormat {
+        /// The version in the manifest.
+        found: u32,
+    },
+    /// The folder holds no such node.
+    #[error("no snapshot of node {node:?} in {path}; it has: {}", if .known.is_empty() { "none".to_owned() } else { .known.join(", ") })]
+    UnknownNode {
+        /// The node asked for.
+        node: String,
+        /// The folder.
+        path: String,
+        /// The nodes it has.
+        known: Vec<String>,
+    },
+    /// The snapshot is of another node.
+    #[error("this snapshot is for node {found}, not {wanted}")]
+    OtherNode {
+        /// The node of the manifest.
+        found: String,
+        /// The node asked for.
+        wanted: String,
+    },
+    /// A part's bytes are not the ones that the manifest names.
+    #[error("{part} does not have the SHA-256 that manifest.json says: {expected}, found {found}")]
+    Digest {
+        /// The part.
+        part: String,
+        /// As the manifest says.
+        expected: String,
+        /// As computed.
+        found: String,
+    },
+    /// The set list, the set texts and the manifest do not name the same sets.
+    #[error("set {set}: {problem}")]
+    Sets {
+        /// The set, or a line of the set file.
+        set: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+}
+
+/// One node's snapshot with its sets, verified: every part has the digest that the manifest names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Joined {
+    manifest: Manifest,
+    rules_v4: String,
+    rules_v6: String,
+    sets: BTreeMap<SetName, String>,
+}
+
+impl Joined {
+    /// Puts a snapshot together and verifies it.
+    ///
+    /// # Errors
+    /// When the format is newer than this program, a digest differs, or the sets are not the manifest's.
+    pub fn new(
+        manifest: Manifest,
+        rules_v4: String,
+        rules_v6: String,
+        sets: BTreeMap<SetName, String>,
+    ) -> Result<Self, SnapshotError> {
+        if manifest.format > FORMAT_VERSION {
+            return Err(SnapshotError::NewerFormat { found: manifest.format });
+        }
+        verify("rules.v4", &manifest.parts.rules_v4, &rules_v4)?;
+        verify("rules.v6", &manifest.parts.rules_v6, &rules_v6)?;
+        for (name, text) in &sets {
+            match manifest.sets.get(name) {
+                Some(expected) => verify(&format!("set {name}"), expected, text)?,
+                None if is_cut_set(name) => {}
+                None => {
+                    return Err(SnapshotError::Sets {
+                        set: name.to_string(),
+                        problem: "not in manifest.json",
+                    });
+                }
+            }
+        }
+        if let Some(name) = manifest.sets.keys().find(|name| !sets.contains_key(name)) {
+            return Err(SnapshotError::Sets { set: name.to_string(), problem: "its text is missing" });
+        }
+        if !manifest.digest_holds() {
+            return Err(SnapshotError::Digest {
+                part: "manifest.json".to_owned(),
+                expected: manifest.digest.to_string(),
+                found: "another over its own lines".to_owned(),
+            });
+        }
+        Ok(Self { manifest, rules_v4, rules_v6, sets })
+    }
+
+    /// What the snapshot is made of.
+    #[must_use]
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// The `iptables-restore` text of one family.
+    #[must_use]
+    pub fn rules(&self, family: Family) -> &str {
+        match family {
+            Family::V4 => &self.rules_v4,
+            Family::V6 => &self.rules_v6,
+        }
+    }
+
+    /// Each set's `ipset restore` text, the sets of cut flows among them.
+    #[must_use]
+    pub fn sets(&self) -> &BTreeMap<SetName, String> {
+        &self.sets
+    }
+
+    /// The text of the file `ipsets`: the sets' texts in order of names.
+    #[must_use]
+    pub fn ipsets(&self) -> String {
+        self.sets.values().map(String::as_str).collect()
+    }
+
+    /// Splits the text of an `ipsets` file into its sets, each beginning with its `create` line.
+    ///
+    /// # Errors
+    /// When a line belongs to no set, or a set is created twice.
+    pub fn split_ipsets(text: &str) -> Result<BTreeMap<SetName, String>, SnapshotError> {
+        let bad = |line: &str, problem| SnapshotError::Sets { set: line.to_owned(), problem };
+        let mut sets: BTreeMap<SetName, String> = BTreeMap::new();
+        let mut current: Option<SetName> = None;
+        for line in text.lines() {
+            let mut words = line.split(' ');
+            let (verb, name) = (words.next(), words.next());
+            let name: SetName = name
+                .and_then(|name| name.parse().ok())
+                .ok_or_else(|| bad(line, "the line names no set of ours"))?;
+            match verb {
+                Some("create") if !sets.contains_key(&name) => current = Some(name.clone()),
+                Some("create") => return Err(bad(line, "created twice")),
+                Some("add") if current.as_ref() == Some(&name) => {}
+                _ => return Err(bad(line, "the line does not follow its set's create line")),
+            }
+            let set = sets.entry(name).or_default();
+            set.push_str(line);
+            set.push('\n');
+        }
+        Ok(sets)
+    }
+}
+
+fn verify(part: &str, expected: &Sha256Hex, text: &str) -> Result<(), SnapshotError> {
+    let found = Sha256Hex::of(text);
+    if *expected == found {
+        return Ok(());
+    }
+    Err(SnapshotError::Digest {
+        part: part.to_owned(),
+        expected: expected.to_string(),
+        found: found.to_string(),
+    })
+}

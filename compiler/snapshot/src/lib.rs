@@ -1,0 +1,30 @@
+//! What a snapshot is: the contract that the compiler writes and every node reads.
+//!
+//! ```text
+//! OUT/sets/<name>                     one distinct set, as `ipset restore` text, once for the fleet
+//! OUT/nodes/<node>/rules.v4 rules.v6  `iptables-restore` text: table filter, our chains only
+//! OUT/nodes/<node>/sets               the names of the sets the node needs, sorted, one a line
+//! OUT/nodes/<node>/manifest.json      format, node, sha256 of each part and set, one digest over all
+//! OUT/nodes/<node>/provenance.json    which policy line each rule comes from; outside the digest
+//! ```
+//!
+//! A node keeps the *joined* form, where the texts of its sets stand in one file, `ipsets`. Both forms of one
+//! snapshot have the same digest. [`read`] is the only module here that touches files.
+
+mod content;
+mod digest;
+mod family;
+mod joined;
+mod manifest;
+mod name;
+pub mod read;
+
+pub use content::{Member, MemberError, SetKind, Transport, content_name, cut_set_name, is_cut_set};
+pub use digest::Sha256Hex;
+pub use family::Family;
+pub use joined::{Joined, SnapshotError};
+pub use manifest::{FORMAT_VERSION, Manifest, Parts};
+pub use name::{
+    CHAIN_NAME_MAX, CHAIN_PREFIX, COMMENT_MAX, ChainName, FORWARD_CHAIN, MULTIPORT_SLOTS, NameError,
+    NodeName, SET_NAME_MAX, SetName, is_our_chain, is_our_set,
+};

@@ -1,0 +1,93 @@
+//! The shell: reads snapshots from folders, in either form.
+
+#![expect(clippy::disallowed_methods, reason = "this module is the one that reads snapshot files")]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::{Joined, Manifest, NodeName, SetName, SnapshotError};
+
+/// Reads one node's snapshot from `dir`, which is either what `chainmail compile --out` wrote (with `nodes/` and
+/// `sets/`) or one joined snapshot (with `ipsets`).
+///
+/// # Errors
+/// When a file is missing, a digest differs, or the snapshot is of another node.
+pub fn snapshot(dir: &Path, node: &NodeName) -> Result<Joined, SnapshotError> {
+    let joined = if dir.join("ipsets").exists() { joined(dir)? } else { node_of_tree(dir, node)? };
+    if joined.manifest().node == *node {
+        Ok(joined)
+    } else {
+        Err(SnapshotError::OtherNode { found: joined.manifest().node.to_string(), wanted: node.to_string() })
+    }
+}
+
+/// The nodes in a folder that `chainmail compile --out` wrote, in order of names.
+///
+/// # Errors
+/// When `nodes/` cannot be read.
+pub fn nodes(dir: &Path) -> Result<Vec<NodeName>, SnapshotError> {
+    let nodes = dir.join("nodes");
+    let fail = |source| SnapshotError::Read { path: nodes.display().to_string(), source };
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(&nodes).map_err(fail)? {
+        let entry = entry.map_err(fail)?;
+        if let Some(name) = entry.file_name().to_str().and_then(|name| name.parse().ok()) {
+            names.push(name);
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// Reads a node's snapshot with the sets it needs from the fleet's folder.
+///
+/// # Errors
+/// As [`snapshot`].
+pub fn node_of_tree(dir: &Path, node: &NodeName) -> Result<Joined, SnapshotError> {
+    let folder = dir.join("nodes").join(node.as_str());
+    if !folder.is_dir() {
+        let known = nodes(dir)?.iter().map(ToString::to_string).collect();
+        return Err(SnapshotError::UnknownNode {
+            node: node.to_string(),
+            path: dir.display().to_string(),
+            known,
+        });
+    }
+    let mut sets = BTreeMap::new();
+    for line in text(&folder.join("sets"))?.lines() {
+        let name: SetName = line
+            .parse()
+            .map_err(|_| SnapshotError::Sets { set: line.to_owned(), problem: "not a set name of ours" })?;
+        let body = text(&dir.join("sets").join(name.as_str()))?;
+        sets.insert(name, body);
+    }
+    let manifest = manifest(&folder.join("manifest.json"))?;
+    Joined::new(manifest, text(&folder.join("rules.v4"))?, text(&folder.join("rules.v6"))?, sets)
+}
+
+fn joined(dir: &Path) -> Result<Joined, SnapshotError> {
+    let manifest = manifest(&dir.join("manifest.json"))?;
+    let sets = Joined::split_ipsets(&text(&dir.join("ipsets"))?)?;
+    Joined::new(manifest, text(&dir.join("rules.v4"))?, text(&dir.join("rules.v6"))?, sets)
+}
+
+fn manifest(path: &Path) -> Result<Manifest, SnapshotError> {
+    let path_text = path.display().to_string();
+    let json = text(path)?;
+    // A newer format may have fields that this program does not know: say "newer", not "unknown field".
+    #[derive(serde::Deserialize)]
+    struct Head {
+        format: u32,
+    }
+    if let Ok(Head { format }) = serde_json::from_str(&json)
+        && format > crate::FORMAT_VERSION
+    {
+        return Err(SnapshotError::NewerFormat { found: format });
+    }
+    serde_json::from_str(&json).map_err(|source| SnapshotError::Manifest { path: path_text, source })
+}
+
+fn text(path: &Path) -> Result<String, SnapshotError> {
+    std::fs::read_to_string(path)
+        .map_err(|source| SnapshotError::Read { path: path.display().to_string(), source })
+}
