@@ -1,0 +1,11 @@
+//! From words to values: the grammar inside one line.
+
+mod match_options;
+mod rule;
+mod target;
+mod tokens;
+mod values;
+
+pub(crate) use rule::{RuleNames, parse_rule};
+pub(crate) use tokens::Tokens;
+pub(crate) use values::{address, network, number, port, transport};

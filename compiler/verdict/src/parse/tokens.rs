@@ -1,0 +1,112 @@
+//! Words of a line, quoted as `iptables-restore` and `ipset restore` read them.
+
+use std::borrow::Cow;
+
+use crate::error::{ParseError, Place, Reason};
+
+/// The words of one line, one after the other.
+///
+/// The grammar is that of iptables' `add_param_to_argv()`: a space or tab ends a word, and so does a closing quote;
+/// an opening quote does not; a backslash takes the next character as it is, inside quotes only.
+#[derive(Debug, Clone)]
+pub(crate) struct Tokens<'t> {
+    place: Place,
+    rest: &'t str,
+}
+
+impl<'t> Tokens<'t> {
+    pub(crate) fn new(place: Place, line: &'t str) -> Self {
+        Self { place, rest: line }
+    }
+
+    pub(crate) fn place(&self) -> Place {
+        self.place
+    }
+
+    /// The next word, or nothing at the end of the line.
+    pub(crate) fn next(&mut self) -> Result<Option<Cow<'t, str>>, ParseError> {
+        let line = self.rest.trim_start_matches([' ', '\t']);
+        if line.is_empty() {
+            self.rest = line;
+            return Ok(None);
+        }
+        let end = line.bytes().position(|b| matches!(b, b' ' | b'\t' | b'"')).unwrap_or(line.len());
+        if line.as_bytes().get(end) != Some(&b'"') {
+            let (word, rest) = line.split_at(end);
+            self.rest = rest;
+            return Ok(Some(Cow::Borrowed(word)));
+        }
+        self.quoted(line, end).map(Some)
+    }
+
+    /// The word that an option takes.
+    pub(crate) fn value_of(&mut self, option: &str) -> Result<Cow<'t, str>, ParseError> {
+        self.next()?.ok_or_else(|| self.place.error(option, Reason::MissingValue))
+    }
+
+    /// A word whose opening quote stands at `quote`.
+    fn quoted(&mut self, line: &'t str, quote: usize) -> Result<Cow<'t, str>, ParseError> {
+        let body = &line[quote + 1..];
+        let end = body.bytes().position(|b| matches!(b, b'"' | b'\\'));
+        if let Some(end) = end
+            && quote == 0
+            && body.as_bytes()[end] == b'"'
+        {
+            self.rest = &body[end + 1..];
+            return Ok(Cow::Borrowed(&body[..end]));
+        }
+        let mut word = line[..quote].to_owned();
+        let mut characters = body.char_indices();
+        while let Some((at, character)) = characters.next() {
+            match character {
+                '"' => {
+                    self.rest = &body[at + 1..];
+                    return Ok(Cow::Owned(word));
+                }
+                '\\' => word.extend(characters.next().map(|(_, escaped)| escaped)),
+                plain => word.push(plain),
+            }
+        }
+        Err(self.place.error(line, Reason::OpenQuote))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::FileKind;
+
+    fn words(line: &str) -> Result<Vec<String>, String> {
+        let mut tokens = Tokens::new(Place { file: FileKind::Sets, line: 7 }, line);
+        let mut words = Vec::new();
+        while let Some(word) = tokens.next().map_err(|error| error.to_string())? {
+            words.push(word.into_owned());
+        }
+        Ok(words)
+    }
+
+    #[test]
+    fn words_end_where_iptables_restore_ends_them() {
+        let rows: &[(&str, &str, &[&str])] = &[
+            ("nothing", "", &[]),
+            ("spaces and tabs", "  -A \t CM-X  ", &["-A", "CM-X"]),
+            ("a quoted word", r#"--comment "a b" -j"#, &["--comment", "a b", "-j"]),
+            ("escapes inside quotes", r#""a \"b\" \\ \'c\'""#, &[r#"a "b" \ 'c'"#]),
+            ("a backslash outside", r"a\b", &[r"a\b"]),
+            ("a single quote is a letter", "'a b'", &["'a", "b'"]),
+            ("a quote in a word goes on with it", r#"ab"c d""#, &["abc d"]),
+            ("a closing quote ends the word", r#""a"b"#, &["a", "b"]),
+            ("an empty word", r#"--comment """#, &["--comment", ""]),
+            ("bytes beyond ASCII", "\"é \\é\"", &["é é"]),
+        ];
+        for (name, line, expected) in rows {
+            assert_eq!(words(line).unwrap(), *expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn an_open_quote_is_an_error() {
+        assert_eq!(words(r#"a "b"#).unwrap_err(), r#"ipsets:7: "\"b" has an open quote"#);
+        assert_eq!(words(r#""b\"#).unwrap_err(), r#"ipsets:7: "\"b\\" has an open quote"#);
+    }
+}
