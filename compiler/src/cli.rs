@@ -1,0 +1,127 @@
+//! The command line.
+
+mod compile;
+mod diff;
+mod export;
+mod input;
+mod output;
+mod query;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
+
+use chainmail_compiler::diagnostic::Style;
+
+/// What every command can end with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+enum Exit {
+    /// Done.
+    Done = 0,
+    /// There are differences.
+    Differences = 1,
+    /// The command line or configuration is wrong.
+    Usage = 2,
+    /// The input is invalid, or Git or I/O failed.
+    Input = 3,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        ExitCode::from(exit as u8)
+    }
+}
+
+/// Compiles Kubernetes network policies to iptables and ipset snapshots, one per node.
+///
+/// Exit codes: 0 done, 1 differences, 2 usage, 3 the input is invalid or Git or I/O failed.
+#[derive(Debug, Parser)]
+#[command(name = "chainmail", version, max_term_width = 100)]
+struct Cli {
+    /// When to colour what a terminal shows; NO_COLOR turns `auto` off.
+    #[arg(long, value_enum, default_value_t = Colour::Auto, global = true)]
+    color: Colour,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Colour {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Compile(compile::Args),
+    Check(compile::CheckArgs),
+    Diff(diff::Args),
+    Export(export::Args),
+    Query(query::Args),
+    /// Print a shell's completion script.
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// A command that could not do its work.
+#[derive(Debug)]
+struct Failure {
+    exit: Exit,
+    message: String,
+}
+
+impl Failure {
+    fn usage(message: impl Into<String>) -> Self {
+        Self { exit: Exit::Usage, message: message.into() }
+    }
+
+    fn input(error: &dyn std::error::Error) -> Self {
+        Self { exit: Exit::Input, message: error.to_string() }
+    }
+}
+
+/// Where findings and progress go: standard error, coloured or not.
+#[derive(Debug, Clone, Copy)]
+struct Screen {
+    stdout: Style,
+    stderr: Style,
+}
+
+/// Runs the program.
+pub(crate) fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            output::clap_message(&error);
+            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Done };
+            return exit.into();
+        }
+    };
+    let screen = output::screen(cli.color);
+    let result = match cli.command {
+        Command::Compile(args) => compile::run(&args, screen),
+        Command::Check(args) => compile::check(&args, screen),
+        Command::Diff(args) => diff::run(&args, screen),
+        Command::Export(args) => export::run(&args),
+        Command::Query(args) => query::run(&args, screen),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "chainmail", &mut script);
+            output::bytes(&script)
+        }
+    };
+    match result {
+        Ok(exit) => exit.into(),
+        Err(Failure { exit, message }) => {
+            if !message.is_empty() {
+                output::error_line(&format!("error: {message}"));
+            }
+            exit.into()
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! The shell that prints: results on standard output, all else on standard error.
+
+#![expect(clippy::disallowed_methods, reason = "this module is the one that looks at the terminal")]
+
+use std::io::{ErrorKind, IsTerminal as _, Write as _};
+
+use chainmail_compiler::diagnostic::Style;
+
+use super::{Colour, Exit, Failure, Screen};
+
+/// Which streams to colour.
+pub(super) fn screen(colour: Colour) -> Screen {
+    let style = |terminal: bool| {
+        let wanted = match colour {
+            Colour::Always => true,
+            Colour::Never => false,
+            Colour::Auto => terminal && std::env::var("NO_COLOR").map_or(true, |value| value.is_empty()),
+        };
+        if wanted { Style::Coloured } else { Style::Plain }
+    };
+    Screen { stdout: style(std::io::stdout().is_terminal()), stderr: style(std::io::stderr().is_terminal()) }
+}
+
+/// Prints a result. A reader that has seen enough is no failure.
+pub(super) fn text(text: &str) -> Result<Exit, Failure> {
+    bytes(text.as_bytes())
+}
+
+/// Prints a result.
+pub(super) fn bytes(bytes: &[u8]) -> Result<Exit, Failure> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+        Ok(()) => Ok(Exit::Done),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(Exit::Done),
+        Err(error) => {
+            Err(Failure { exit: Exit::Input, message: format!("cannot write the result: {error}") })
+        }
+    }
+}
+
+/// Says something beside the result. Where standard error is gone there is nobody to tell.
+pub(super) fn error_line(line: &str) {
+    let _nobody_listens = writeln!(std::io::stderr().lock(), "{line}");
+}
+
+/// Prints findings as they are.
+pub(super) fn error_text(text: &str) {
+    let _nobody_listens = write!(std::io::stderr().lock(), "{text}");
+}
+
+/// Prints help, version or a usage error where it belongs.
+pub(super) fn clap_message(error: &clap::Error) {
+    let _nobody_listens = error.print();
+}

@@ -1,0 +1,20 @@
+//! The cluster as the policies see it: namespaces, pods, nodes and policies, admitted as the API server would, with
+//! its defaults filled in. Built once, read only; everything after this works on it.
+
+mod addresses;
+mod admission;
+mod labels;
+mod model;
+mod names;
+mod policy;
+mod settings;
+
+pub use addresses::{AddressRanges, Addresses};
+pub use admission::admit;
+pub use labels::{LabelSelector, Labels, Requirement};
+pub use model::{Cluster, ContainerPort, Namespace, Node, Os, Pod, PodId, PodState, Whose};
+pub use names::{LabelKey, NamespaceName, PodName, PodRef, PolicyName, PolicyRef, PortName};
+pub use policy::{
+    Direction, IpBlock, NamespaceScope, Peer, Peers, Policy, Port, PortMatch, PortRange, Ports, Rule, RuleRef,
+};
+pub use settings::{AllowTarget, InvalidPackets, NodeSettings, UnknownPods};

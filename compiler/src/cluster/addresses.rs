@@ -1,0 +1,180 @@
+//! Addresses: a pod's one or two, and exact sets of them.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use chainmail_snapshot::Family;
+use ipnet::{IpNet, Ipv4Net, Ipv4Subnets, Ipv6Net, Ipv6Subnets};
+use range_set_blaze::RangeSetBlaze;
+
+/// At most one address a family, as the API server allows a pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Addresses {
+    /// The IPv4 address.
+    pub v4: Option<Ipv4Addr>,
+    /// The IPv6 address.
+    pub v6: Option<Ipv6Addr>,
+}
+
+impl Addresses {
+    /// The address of one family.
+    #[must_use]
+    pub fn of(self, family: Family) -> Option<IpAddr> {
+        match family {
+            Family::V4 => self.v4.map(IpAddr::V4),
+            Family::V6 => self.v6.map(IpAddr::V6),
+        }
+    }
+
+    /// Both, IPv4 first.
+    pub fn iter(self) -> impl Iterator<Item = IpAddr> {
+        Family::ALL.into_iter().filter_map(move |family| self.of(family))
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(self) -> bool {
+        self.v4.is_none() && self.v6.is_none()
+    }
+}
+
+/// An exact set of addresses of one family.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct AddressRanges {
+    family: Family,
+    ranges: RangeSetBlaze<u128>,
+}
+
+fn number(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(v4) => u128::from(u32::from(v4)),
+        IpAddr::V6(v6) => u128::from(v6),
+    }
+}
+
+fn v4(number: u128) -> Ipv4Addr {
+    Ipv4Addr::from(u32::try_from(number).expect("an IPv4 set holds numbers of 32 bits only"))
+}
+
+impl AddressRanges {
+    /// No address.
+    #[must_use]
+    pub fn empty(family: Family) -> Self {
+        Self { family, ranges: RangeSetBlaze::new() }
+    }
+
+    /// The addresses of a network.
+    #[must_use]
+    pub fn of_net(net: &IpNet) -> Self {
+        let range = number(net.network())..=number(net.broadcast());
+        Self { family: Family::of_net(net), ranges: RangeSetBlaze::from_iter([range]) }
+    }
+
+    /// The family.
+    #[must_use]
+    pub fn family(&self) -> Family {
+        self.family
+    }
+
+    /// Whether it holds no address.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.ranges.is_empty()
+    }
+
+    /// Whether it holds every address of its family.
+    #[must_use]
+    pub fn is_everything(&self) -> bool {
+        let last = match self.family {
+            Family::V4 => u128::from(u32::MAX),
+            Family::V6 => u128::MAX,
+        };
+        self.ranges.ranges().eq([0..=last])
+    }
+
+    /// Whether it holds an address.
+    #[must_use]
+    pub fn contains(&self, address: IpAddr) -> bool {
+        Family::of(address) == self.family && self.ranges.contains(number(address))
+    }
+
+    /// Whether every address of it is in `other`.
+    #[must_use]
+    pub fn is_subset(&self, other: &Self) -> bool {
+        self.is_empty() || (self.family == other.family && self.ranges.is_subset(&other.ranges))
+    }
+
+    /// Adds the addresses of `other`, which is of the same family.
+    pub fn add(&mut self, other: &Self) {
+        debug_assert_eq!(self.family, other.family);
+        self.ranges |= &other.ranges;
+    }
+
+    /// Takes the addresses of `other` away; those of another family change nothing.
+    pub fn remove(&mut self, other: &Self) {
+        if self.family == other.family {
+            self.ranges = &self.ranges - &other.ranges;
+        }
+    }
+
+    /// The fewest disjoint networks that hold exactly these addresses, in order.
+    #[must_use]
+    pub fn networks(&self) -> Vec<IpNet> {
+        let mut networks = Vec::new();
+        for range in self.ranges.ranges() {
+            let (first, last) = range.into_inner();
+            match self.family {
+                Family::V4 => {
+                    networks
+                        .extend(Ipv4Subnets::new(v4(first), v4(last), 0).map(|net: Ipv4Net| IpNet::V4(net)));
+                }
+                Family::V6 => {
+                    let subnets = Ipv6Subnets::new(Ipv6Addr::from(first), Ipv6Addr::from(last), 0);
+                    networks.extend(subnets.map(|net: Ipv6Net| IpNet::V6(net)));
+                }
+            }
+        }
+        networks
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ranges(plus: &[&str], minus: &[&str]) -> AddressRanges {
+        let first: IpNet = plus[0].parse().unwrap();
+        let mut ranges = AddressRanges::empty(Family::of_net(&first));
+        for net in plus {
+            ranges.add(&AddressRanges::of_net(&net.parse().unwrap()));
+        }
+        for net in minus {
+            ranges.remove(&AddressRanges::of_net(&net.parse().unwrap()));
+        }
+        ranges
+    }
+
+    #[test]
+    fn exceptions_become_disjoint_networks() {
+        let rows: &[(&[&str], &[&str], &[&str])] = &[
+            (&["10.0.0.0/8"], &[], &["10.0.0.0/8"]),
+            (&["10.0.0.0/30"], &["10.0.0.1/32"], &["10.0.0.0/32", "10.0.0.2/31"]),
+            (&["0.0.0.0/0"], &["128.0.0.0/1"], &["0.0.0.0/1"]),
+            (&["10.0.0.0/31", "10.0.0.2/31"], &[], &["10.0.0.0/30"]),
+            (&["10.0.0.0/8"], &["10.0.0.0/9", "10.128.0.0/9"], &[]),
+            (&["::/0"], &["8000::/1"], &["::/1"]),
+            (&["10.0.0.0/8"], &["fd00::/8"], &["10.0.0.0/8"]),
+        ];
+        for (plus, minus, expected) in rows {
+            let networks: Vec<String> =
+                ranges(plus, minus).networks().iter().map(ToString::to_string).collect();
+            assert_eq!(networks, *expected, "{plus:?} except {minus:?}");
+        }
+    }
+
+    #[test]
+    fn everything_is_known_as_such() {
+        assert!(ranges(&["0.0.0.0/1", "128.0.0.0/1"], &[]).is_everything());
+        assert!(ranges(&["::/0"], &[]).is_everything());
+        assert!(!ranges(&["0.0.0.0/0"], &["1.2.3.4/32"]).is_everything());
+    }
+}

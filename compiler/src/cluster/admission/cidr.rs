@@ -1,0 +1,70 @@
+//! CIDRs, as leniently as the API server reads them, and never silently.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::Scope;
+use crate::diagnostic::Code;
+use crate::manifest::FieldPath;
+
+/// A network at `path`, its host bits zero. Host bits and leading zeros are a warning, since the API server accepts
+/// both (KEP-4858) but the author may have meant something else.
+pub(super) fn network(scope: &mut Scope<'_>, path: &FieldPath, text: &str) -> Option<IpNet> {
+    let strict = text.parse::<IpNet>().ok();
+    let lenient = strict.or_else(|| without_leading_zeros(text)?.parse().ok());
+    let Some(net) = lenient else {
+        let help = "write it like 10.9.8.0/24 or 2001:db8::/64";
+        scope.report_with_help(Code::BadCidr, path, format!("{text:?} is not a CIDR"), help);
+        return None;
+    };
+    if let IpNet::V6(v6) = net
+        && v6.addr().to_ipv4_mapped().is_some()
+    {
+        let message = format!("{text:?} is an IPv4-mapped IPv6 network");
+        scope.report_with_help(Code::BadCidr, path, message, "write it as the IPv4 network that is meant");
+        return None;
+    }
+    let canonical = net.trunc();
+    if strict.is_none() || canonical != net {
+        let why = if strict.is_none() { "leading zeros" } else { "host bits" };
+        let message = format!("{text:?} has {why}; it is read as {canonical}");
+        scope.report_with_help(Code::LooseCidr, path, message, format!("write {canonical}"));
+    }
+    Some(canonical)
+}
+
+/// The same IPv4 network with each number's leading zeros gone; the API server reads them as decimal.
+fn without_leading_zeros(text: &str) -> Option<String> {
+    if text.contains(':') {
+        let (address, length) = text.split_once('/')?;
+        return Some(format!("{address}/{}", trimmed(length)?));
+    }
+    let (address, length) = text.split_once('/')?;
+    let octets: Option<Vec<&str>> = address.split('.').map(trimmed).collect();
+    Some(format!("{}/{}", octets?.join("."), trimmed(length)?))
+}
+
+fn trimmed(number: &str) -> Option<&str> {
+    if number.is_empty() || !number.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let digits = number.trim_start_matches('0');
+    Some(if digits.is_empty() { "0" } else { digits })
+}
+
+/// A single address at `path` that a pod or node can have.
+pub(super) fn address(scope: &mut Scope<'_>, path: &FieldPath, text: &str) -> Option<IpAddr> {
+    match text.parse::<IpAddr>() {
+        // Neither can be a set's member or a packet's end: ipset refuses 0.0.0.0 in hash:ip.
+        Ok(address) if address.is_unspecified() || address.is_multicast() => {
+            scope.report(Code::BadAddress, path, format!("{address} cannot be the address of a pod or node"));
+            None
+        }
+        Ok(address) => Some(address),
+        Err(_) => {
+            scope.report(Code::BadAddress, path, format!("{text:?} is not an address"));
+            None
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! Label keys and values.
+
+use std::collections::BTreeMap;
+
+use super::Scope;
+use super::name::is_dns_subdomain;
+use crate::cluster::{LabelKey, Labels};
+use crate::diagnostic::Code;
+use crate::manifest::{FieldPath, TextMap};
+
+const KEY_FORM: &str = "a key is [prefix/]name: the name at most 63 letters, digits, '-', '_' and '.', a letter or digit \
+                        at each end; the prefix a DNS subdomain";
+const VALUE_FORM: &str =
+    "a value is empty, or at most 63 letters, digits, '-', '_' and '.', a letter or digit at each end";
+
+/// Whether a text is the name part of a key, or a value that is not empty.
+fn is_qualified_name(text: &str) -> bool {
+    let edge = |b: Option<u8>| b.is_some_and(|b| b.is_ascii_alphanumeric());
+    text.len() <= 63
+        && edge(text.bytes().next())
+        && edge(text.bytes().last())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+}
+
+/// A label's key, if it is one.
+pub(super) fn key(scope: &mut Scope<'_>, path: &FieldPath, text: &str) -> Option<LabelKey> {
+    let fits = match text.split_once('/') {
+        Some((prefix, name)) => is_dns_subdomain(prefix) && is_qualified_name(name),
+        None => is_qualified_name(text),
+    };
+    if !fits {
+        scope.report_with_help(
+            Code::BadLabelKey,
+            path,
+            format!("{text:?} cannot be a label's key"),
+            KEY_FORM,
+        );
+    }
+    fits.then(|| LabelKey::admitted(text))
+}
+
+/// Reports a value that a label cannot have.
+pub(super) fn check_value(scope: &mut Scope<'_>, path: &FieldPath, text: &str) {
+    if !text.is_empty() && !is_qualified_name(text) {
+        scope.report_with_help(
+            Code::BadLabelValue,
+            path,
+            format!("{text:?} cannot be a label's value"),
+            VALUE_FORM,
+        );
+    }
+}
+
+/// Keys and values of a map of labels at `path`.
+pub(super) fn map(
+    scope: &mut Scope<'_>,
+    path: &FieldPath,
+    map: Option<&TextMap>,
+) -> BTreeMap<LabelKey, String> {
+    let mut labels = BTreeMap::new();
+    for (text, value) in map.iter().flat_map(|map| &map.0) {
+        check_value(scope, &path.key(text), value);
+        if let Some(key) = key(scope, &path.key(text), text) {
+            labels.insert(key, value.clone());
+        }
+    }
+    labels
+}
+
+/// An object's labels.
+pub(super) fn labels(scope: &mut Scope<'_>, labels: Option<&TextMap>) -> Labels {
+    Labels::new(map(scope, &FieldPath::root().key("metadata").key("labels"), labels))
+}

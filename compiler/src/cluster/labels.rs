@@ -1,0 +1,75 @@
+//! Labels and selectors.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::LabelKey;
+
+/// An object's labels. Keys and values are compared as exact strings.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Labels(BTreeMap<LabelKey, String>);
+
+impl Labels {
+    pub(super) fn new(labels: BTreeMap<LabelKey, String>) -> Self {
+        Self(labels)
+    }
+
+    /// A label's value.
+    #[must_use]
+    pub fn get(&self, key: &LabelKey) -> Option<&str> {
+        self.0.get(key).map(String::as_str)
+    }
+
+    /// All labels, in order of keys.
+    pub fn iter(&self) -> impl Iterator<Item = (&LabelKey, &str)> {
+        self.0.iter().map(|(key, value)| (key, value.as_str()))
+    }
+}
+
+/// One requirement of a selector. `matchLabels: {k: v}` is `In` with one value: the API server reads it so, which
+/// is why `k: ""` needs the label to be there.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Requirement {
+    /// The label is there with one of the values.
+    In(LabelKey, BTreeSet<String>),
+    /// The label is absent, or has none of the values.
+    NotIn(LabelKey, BTreeSet<String>),
+    /// The label is there.
+    Exists(LabelKey),
+    /// The label is absent.
+    DoesNotExist(LabelKey),
+}
+
+impl Requirement {
+    /// Whether labels meet it, as `Requirement.Matches` of apimachinery decides.
+    #[must_use]
+    pub fn matches(&self, labels: &Labels) -> bool {
+        match self {
+            Requirement::In(key, values) => labels.get(key).is_some_and(|value| values.contains(value)),
+            Requirement::NotIn(key, values) => !labels.get(key).is_some_and(|value| values.contains(value)),
+            Requirement::Exists(key) => labels.get(key).is_some(),
+            Requirement::DoesNotExist(key) => labels.get(key).is_none(),
+        }
+    }
+}
+
+/// A selector: all requirements must be met, so the empty one selects everything. Two selectors with the same
+/// requirements are equal, however they were written.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LabelSelector(BTreeSet<Requirement>);
+
+impl LabelSelector {
+    pub(super) fn new(requirements: impl IntoIterator<Item = Requirement>) -> Self {
+        Self(requirements.into_iter().collect())
+    }
+
+    /// The requirements, in order.
+    pub fn requirements(&self) -> impl Iterator<Item = &Requirement> {
+        self.0.iter()
+    }
+
+    /// Whether labels meet every requirement.
+    #[must_use]
+    pub fn matches(&self, labels: &Labels) -> bool {
+        self.0.iter().all(|requirement| requirement.matches(labels))
+    }
+}

@@ -1,0 +1,205 @@
+//! Policies as they are meant: defaults filled in, absence and emptiness told apart by type.
+
+use std::fmt;
+
+use ipnet::IpNet;
+
+use super::{AddressRanges, LabelSelector, NamespaceName, PolicyName, PolicyRef, PortName};
+use crate::manifest::ObjectRef;
+use chainmail_snapshot::Transport;
+
+/// A direction of traffic, seen from the pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Direction {
+    /// To the pod.
+    Ingress,
+    /// From the pod.
+    Egress,
+}
+
+impl Direction {
+    /// Both.
+    pub const ALL: [Direction; 2] = [Direction::Ingress, Direction::Egress];
+}
+
+impl fmt::Display for Direction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Direction::Ingress => "ingress",
+            Direction::Egress => "egress",
+        })
+    }
+}
+
+/// A NetworkPolicy.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    /// Its namespace, of which alone it selects pods.
+    pub namespace: NamespaceName,
+    /// Its name.
+    pub name: PolicyName,
+    /// Which pods it isolates.
+    pub subject: LabelSelector,
+    /// The ingress rules, where `policyTypes` has Ingress; then the subjects are isolated for ingress.
+    pub ingress: Option<Vec<Rule>>,
+    /// The egress rules, where `policyTypes` has Egress; then the subjects are isolated for egress.
+    pub egress: Option<Vec<Rule>>,
+    /// Where it stands.
+    pub at: ObjectRef,
+}
+
+impl Policy {
+    /// Namespace and name.
+    #[must_use]
+    pub fn policy_ref(&self) -> PolicyRef {
+        PolicyRef { namespace: self.namespace.clone(), name: self.name.clone() }
+    }
+
+    /// The rules of a direction, if the policy isolates in it.
+    #[must_use]
+    pub fn rules(&self, direction: Direction) -> Option<&[Rule]> {
+        match direction {
+            Direction::Ingress => self.ingress.as_deref(),
+            Direction::Egress => self.egress.as_deref(),
+        }
+    }
+}
+
+/// A rule of a policy by its direction and index; prints as `ingress[0]`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RuleRef {
+    /// The policy.
+    pub policy: PolicyRef,
+    /// Which of its two lists.
+    pub direction: Direction,
+    /// The place in the list, from 0.
+    pub index: usize,
+}
+
+impl fmt::Display for RuleRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}[{}]", self.policy, self.direction, self.index)
+    }
+}
+
+/// One rule: traffic with one of the peers, to one of the ports.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    /// With whom.
+    pub peers: Peers,
+    /// To which ports of the destination.
+    pub ports: Ports,
+}
+
+/// `from` or `to`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Peers {
+    /// Absent or empty: every address, also outside the cluster.
+    Any,
+    /// One of these; never empty.
+    OneOf(Vec<Peer>),
+}
+
+/// One entry of `from` or `to`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Peer {
+    /// Pods that meet `pods`, in the namespaces of `namespaces`: both must hold.
+    Pods {
+        /// In which namespaces.
+        namespaces: NamespaceScope,
+        /// Which pods of them.
+        pods: LabelSelector,
+    },
+    /// Addresses, pods' addresses among them.
+    Block(IpBlock),
+}
+
+/// Where a peer's pods may be.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum NamespaceScope {
+    /// No `namespaceSelector`: the policy's own namespace.
+    Own,
+    /// In every namespace whose labels match.
+    Matching(LabelSelector),
+}
+
+/// `ipBlock`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IpBlock {
+    /// The block, host bits zero.
+    pub cidr: IpNet,
+    /// What is not meant, host bits zero.
+    pub except: Vec<IpNet>,
+}
+
+impl IpBlock {
+    /// Exactly the addresses that are meant.
+    #[must_use]
+    pub fn addresses(&self) -> AddressRanges {
+        let mut addresses = AddressRanges::of_net(&self.cidr);
+        for net in &self.except {
+            addresses.remove(&AddressRanges::of_net(net));
+        }
+        addresses
+    }
+}
+
+/// `ports`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ports {
+    /// Absent or empty: every port and every protocol.
+    Any,
+    /// One of these; never empty.
+    OneOf(Vec<Port>),
+}
+
+/// One entry of `ports`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Port {
+    /// The protocol; TCP where none was written.
+    pub protocol: Transport,
+    /// Which of its ports.
+    pub which: PortMatch,
+}
+
+/// Which ports of a protocol.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PortMatch {
+    /// No `port`: all of them.
+    All,
+    /// A number, or a range with `endPort`.
+    Range(PortRange),
+    /// The port of this name on the destination pod, if it has one of this protocol.
+    Named(PortName),
+}
+
+/// Ports `first` to `last`, both included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PortRange {
+    first: u16,
+    last: u16,
+}
+
+impl PortRange {
+    pub(super) fn new(first: u16, last: u16) -> Option<Self> {
+        (first <= last).then_some(Self { first, last })
+    }
+
+    /// The first port.
+    #[must_use]
+    pub fn first(self) -> u16 {
+        self.first
+    }
+
+    /// The last port.
+    #[must_use]
+    pub fn last(self) -> u16 {
+        self.last
+    }
+
+    /// Whether a port is in it.
+    #[must_use]
+    pub fn contains(self, port: u16) -> bool {
+        (self.first..=self.last).contains(&port)
+    }
+}

@@ -1,0 +1,64 @@
+//! The pipeline from end to end.
+
+use std::collections::BTreeMap;
+
+use crate::cluster::{Cluster, Node, Os, admit};
+use crate::diagnostic::Findings;
+use crate::lower::Lowering;
+use crate::manifest;
+use crate::policy::{PodSets, allowed_traffic};
+use crate::render::{NodeSnapshot, Places, SetTexts, node_snapshot};
+use crate::source::Sources;
+
+/// What the sources say, and what is to be said about them.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The cluster. Where the findings have errors it is incomplete and must not be compiled.
+    pub cluster: Cluster,
+    /// Everything that was found.
+    pub findings: Findings,
+    /// Objects of kinds that are not used, counted by kind.
+    pub other_kinds: BTreeMap<String, usize>,
+    /// How many documents are no Kubernetes objects.
+    pub not_objects: usize,
+}
+
+/// Reads and admits the sources.
+#[must_use]
+pub fn load(sources: &Sources) -> Loaded {
+    let (manifests, mut findings) = manifest::read(sources);
+    let (cluster, admission) = admit(&manifests, sources);
+    findings.extend(admission);
+    Loaded { cluster, findings, other_kinds: manifests.others, not_objects: manifests.not_objects }
+}
+
+/// Compiles a cluster node by node; what nodes share is worked out once.
+pub struct Compiler<'a> {
+    cluster: &'a Cluster,
+    sources: &'a Sources,
+    lowering: Lowering<'a>,
+    set_texts: SetTexts,
+    places: Places,
+}
+
+impl<'a> Compiler<'a> {
+    /// Prepares to compile a cluster that was loaded from these sources without errors.
+    #[must_use]
+    pub fn new(cluster: &'a Cluster, sources: &'a Sources) -> Self {
+        let mut pod_sets = PodSets::default();
+        let traffic = allowed_traffic(cluster, &mut pod_sets);
+        let lowering = Lowering::new(cluster, traffic, pod_sets);
+        Self { cluster, sources, lowering, set_texts: SetTexts::new(), places: Places::new() }
+    }
+
+    /// The nodes that get a snapshot, in order of names: those that run Linux.
+    pub fn nodes(&self) -> impl Iterator<Item = &'a Node> + use<'a> {
+        self.cluster.nodes().filter(|node| node.os == Os::Linux)
+    }
+
+    /// A node's snapshot.
+    pub fn snapshot(&mut self, node: &Node) -> NodeSnapshot {
+        let program = self.lowering.node(node);
+        node_snapshot(&program, self.cluster, self.sources, &mut self.set_texts, &mut self.places)
+    }
+}

@@ -1,0 +1,119 @@
+//! Findings as values: what is wrong, where, and what to do about it. Sorted by place and printed all at once.
+
+mod code;
+mod render;
+
+use std::fmt;
+
+pub use code::Code;
+pub use render::{Style, render};
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// The input means nothing that may be enforced; nothing is written.
+    Error,
+    /// The input has one meaning, but probably not the author's.
+    Warning,
+    /// Worth knowing; never more than that, also under `--strict`.
+    Note,
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+            Severity::Note => "note",
+        })
+    }
+}
+
+/// A line and column of a source file, with the line's text. Lines and columns count from 1; columns are characters.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// The file, relative to the repository's root, with `/`.
+    pub file: String,
+    /// The line.
+    pub line: u32,
+    /// The column.
+    pub column: u32,
+    /// The line's text, where there is one.
+    pub excerpt: Option<String>,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.file, self.line, self.column)
+    }
+}
+
+/// One finding. The order of fields is the order in which findings are printed: by place first.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Diagnostic {
+    /// Where, unless the finding is about the input as a whole.
+    pub place: Option<Place>,
+    /// How bad.
+    pub severity: Severity,
+    /// Which kind of finding.
+    pub code: Code,
+    /// One terse sentence, without its full stop.
+    pub message: String,
+    /// What to do.
+    pub help: Option<String>,
+}
+
+impl Diagnostic {
+    /// A finding of the code's own severity.
+    #[must_use]
+    pub fn new(code: Code, place: Option<Place>, message: impl Into<String>) -> Self {
+        Self { place, severity: code.severity(), code, message: message.into(), help: None }
+    }
+
+    /// Adds what to do about it.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+}
+
+/// Findings of one run, in order of places.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Findings(Vec<Diagnostic>);
+
+impl Findings {
+    /// Adds a finding.
+    pub fn push(&mut self, diagnostic: Diagnostic) {
+        self.0.push(diagnostic);
+    }
+
+    /// Adds the findings of another step.
+    pub fn extend(&mut self, other: Findings) {
+        self.0.extend(other.0);
+    }
+
+    /// Whether any is an error.
+    #[must_use]
+    pub fn has_errors(&self) -> bool {
+        self.0.iter().any(|d| d.severity == Severity::Error)
+    }
+
+    /// Turns every warning into an error; notes stay notes.
+    pub fn make_strict(&mut self) {
+        for diagnostic in &mut self.0 {
+            if diagnostic.severity == Severity::Warning {
+                diagnostic.severity = Severity::Error;
+            }
+        }
+    }
+
+    /// The findings, sorted by place and each once.
+    #[must_use]
+    pub fn sorted(&self) -> Vec<&Diagnostic> {
+        let mut all: Vec<&Diagnostic> = self.0.iter().collect();
+        all.sort();
+        all.dedup();
+        all
+    }
+}

@@ -1,0 +1,101 @@
+//! The one table of codes.
+
+use std::fmt;
+
+use super::Severity;
+
+macro_rules! codes {
+    ($($(#[doc = $doc:literal])+ $name:ident = $text:literal, $severity:ident;)+) => {
+        /// A kind of finding. Its text is stable: scripts and waivers may name it.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Code {
+            $($(#[doc = $doc])+ $name,)+
+        }
+
+        impl Code {
+            /// Every code, in the order of the table.
+            pub const ALL: &'static [Code] = &[$(Code::$name),+];
+
+            /// The kebab-case text.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self { $(Code::$name => $text,)+ }
+            }
+
+            /// How bad a finding of this kind is, unless `--strict` says otherwise.
+            #[must_use]
+            pub fn severity(self) -> Severity {
+                match self { $(Code::$name => Severity::$severity,)+ }
+            }
+        }
+    };
+}
+
+codes! {
+    /// The bytes are not UTF-8.
+    NotUtf8 = "not-utf8", Error;
+    /// The text is not YAML or JSON.
+    Syntax = "syntax", Error;
+    /// A field has a value of another type than the API's.
+    WrongType = "wrong-type", Error;
+    /// A field that the API does not have.
+    UnknownField = "unknown-field", Error;
+    /// A kind of a policy group that the API does not have.
+    UnknownKind = "unknown-kind", Error;
+    /// A kind that changes traffic and is not supported.
+    UnsupportedKind = "unsupported-kind", Error;
+    /// A version of a kind that is not supported.
+    UnsupportedVersion = "unsupported-version", Error;
+    /// A required field is missing.
+    Required = "required", Error;
+    /// A name is not a DNS-1123 name.
+    BadName = "bad-name", Error;
+    /// A label key is malformed.
+    BadLabelKey = "bad-label-key", Error;
+    /// A label value is malformed.
+    BadLabelValue = "bad-label-value", Error;
+    /// A selector operator the API does not have.
+    BadOperator = "bad-operator", Error;
+    /// An operator's values are missing, or there where none may be.
+    BadOperatorValues = "bad-operator-values", Error;
+    /// A protocol the API does not have.
+    BadProtocol = "bad-protocol", Error;
+    /// A port number outside 1 to 65535.
+    BadPort = "bad-port", Error;
+    /// A port name that cannot be one.
+    BadPortName = "bad-port-name", Error;
+    /// endPort without a numeric port.
+    EndPortWithoutPort = "end-port-without-port", Error;
+    /// endPort below port.
+    PortRangeReversed = "port-range-reversed", Error;
+    /// A peer that names nothing.
+    EmptyPeer = "empty-peer", Error;
+    /// ipBlock beside a selector in one peer.
+    MixedPeer = "mixed-peer", Error;
+    /// A CIDR that cannot be parsed.
+    BadCidr = "bad-cidr", Error;
+    /// An exception that is not strictly inside its block.
+    ExceptOutside = "except-outside", Error;
+    /// A policy type the API does not have, or too many.
+    BadPolicyType = "bad-policy-type", Error;
+    /// An address that cannot be parsed.
+    BadAddress = "bad-address", Error;
+    /// Two objects of one kind, namespace and name.
+    DuplicateObject = "duplicate-object", Error;
+    /// Two live pods, or a pod and a node, with one address.
+    DuplicateAddress = "duplicate-address", Error;
+    /// A CIDR with host bits or leading zeros.
+    LooseCidr = "loose-cidr", Warning;
+    /// A pod's node that no Node manifest describes.
+    UnknownNode = "unknown-node", Warning;
+    /// A pod that has no address and so no rules.
+    NoAddress = "no-address", Note;
+    /// A pod that has finished, whose address is free.
+    FinishedPod = "finished-pod", Note;
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

@@ -1,0 +1,96 @@
+//! Allowed traffic to rules: the only step that speaks of pods and of chains.
+//!
+//! What a node's kernel holds, from the jump in FORWARD on:
+//!
+//! ```text
+//! CM-FORWARD    established, errors, neighbour discovery, cut flows; then both checks
+//!  ├ jump CM-EGRESS    dispatch by source address, by goto, to the class of the source pod
+//!  └ goto CM-INGRESS   dispatch by destination address, by goto, to the class of the destination pod
+//! ```
+//!
+//! A class allows by RETURN and ends in DROP. CM-EGRESS is entered by the only jump, so that traffic it allows comes
+//! back to the ingress check; everything below is entered by goto, so that RETURN leaves all of it at once. No rule
+//! outside a dispatch tree points into it: Linux 6.1 validates every path of an nft table, and a tree that each
+//! allowing rule pointed at would make that quadratic.
+
+mod base;
+mod class;
+mod dispatch;
+mod node;
+mod peers;
+mod term;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+use chainmail_snapshot::{ChainName, Family, NodeName, SetName};
+
+use crate::cluster::{Cluster, PodId};
+use crate::netfilter::{IpSet, Rule, Ruleset};
+use crate::policy::{AllowedTraffic, Origin, PodSets};
+
+use class::ClassChain;
+use peers::PeerSets;
+
+/// The rules and sets of one node.
+#[derive(Debug)]
+pub struct NodeProgram {
+    /// The node.
+    pub node: NodeName,
+    /// The IPv4 rules, then the IPv6 rules.
+    pub rules: [Ruleset; 2],
+    /// Every set that the rules ask, except those of cut flows.
+    pub sets: BTreeMap<SetName, Rc<IpSet>>,
+    /// Which policy rules each class rule comes from, by family, chain and index.
+    pub provenance: Vec<RuleOrigins>,
+}
+
+/// Where one rule comes from.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RuleOrigins {
+    /// The rule's family.
+    pub family: Family,
+    /// Its chain.
+    pub chain: ChainName,
+    /// Its place in the chain, from 0.
+    pub index: usize,
+    /// The policy rules, at least one, in order.
+    pub origins: BTreeSet<Origin>,
+}
+
+/// The origins of each rule of a chain.
+type RuleListOrigins = Vec<BTreeSet<Origin>>;
+
+/// The lowered cluster. Classes and sets are made once for all nodes; a node's program is put together from them.
+pub struct Lowering<'a> {
+    cluster: &'a Cluster,
+    traffic: AllowedTraffic,
+    pods_of: BTreeMap<&'a NodeName, Vec<PodId>>,
+    pod_sets: PodSets,
+    peer_sets: PeerSets,
+    chains: BTreeMap<class::Key, Rc<ClassChain>>,
+    /// Rule lists with comments, by class name and each rule's origins, which the comments name.
+    bodies: BTreeMap<(ChainName, RuleListOrigins), Rc<Vec<Rule>>>,
+}
+
+impl<'a> Lowering<'a> {
+    /// Prepares the lowering of a cluster. `pod_sets` are those that its allowed traffic names.
+    #[must_use]
+    pub fn new(cluster: &'a Cluster, traffic: AllowedTraffic, pod_sets: PodSets) -> Self {
+        let mut pods_of: BTreeMap<&NodeName, Vec<PodId>> = BTreeMap::new();
+        for (id, pod) in cluster.pods() {
+            if let Some(node) = pod.node.as_ref().filter(|_| pod.is_endpoint()) {
+                pods_of.entry(node).or_default().push(id);
+            }
+        }
+        Self {
+            cluster,
+            traffic,
+            pods_of,
+            pod_sets,
+            peer_sets: PeerSets::default(),
+            chains: BTreeMap::new(),
+            bodies: BTreeMap::new(),
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! The chains that every node has: CM-FORWARD, and CM-INVALID where somebody is isolated.
+
+use std::rc::Rc;
+
+use chainmail_snapshot::{ChainName, FORWARD_CHAIN, Family, Transport, cut_set_name};
+use ipnet::IpNet;
+
+use super::class::set_ref;
+use crate::cluster::{AllowTarget, InvalidPackets, NodeSettings, UnknownPods};
+use crate::netfilter::{ConnState, IpSet, Match, Protocol, Rule, SetRef, Side, SideOrder, Target};
+
+/// ICMPv6 types of neighbour discovery (RFC 4861): without them no neighbour is found.
+const NEIGHBOUR_DISCOVERY: std::ops::RangeInclusive<u8> = 133..=137;
+/// The hop limit that neighbour discovery must have: a packet with it was not forwarded to here.
+const FIRST_HOP: u8 = 255;
+
+/// What CM-FORWARD is made from.
+pub(super) struct Base<'a> {
+    pub(super) family: Family,
+    pub(super) settings: &'a NodeSettings,
+    /// The node's networks for pods, of this family.
+    pub(super) pod_cidrs: Vec<IpNet>,
+    /// The node's pods.
+    pub(super) local: Rc<IpSet>,
+    /// Those of them that are isolated for egress and for ingress, where there are any.
+    pub(super) egress: Option<Rc<IpSet>>,
+    pub(super) ingress: Option<Rc<IpSet>>,
+}
+
+/// A chain that has one fixed name.
+pub(super) fn fixed(name: &str) -> ChainName {
+    name.parse().expect("fixed names are within 28 bytes")
+}
+
+pub(super) fn forward() -> ChainName {
+    fixed(FORWARD_CHAIN)
+}
+
+pub(super) fn invalid() -> ChainName {
+    fixed("CM-INVALID")
+}
+
+pub(super) fn egress() -> ChainName {
+    fixed("CM-EGRESS")
+}
+
+pub(super) fn ingress() -> ChainName {
+    fixed("CM-INGRESS")
+}
+
+impl Base<'_> {
+    /// The rules of CM-FORWARD, in the order in which a packet must meet them.
+    pub(super) fn forward_rules(&self) -> Vec<Rule> {
+        let mut rules = Vec::new();
+        // First, so that a packet of a known connection meets nothing else. Neighbour discovery is untracked.
+        self.pass(&mut rules, vec![Match::State(ConnState::Established)]);
+        if self.family == Family::V6 {
+            for kind in NEIGHBOUR_DISCOVERY {
+                let icmp = Match::Protocol(Protocol::Icmp);
+                self.pass(&mut rules, vec![icmp, Match::Icmpv6Type(kind), Match::HopLimit(FIRST_HOP)]);
+            }
+        }
+        // Errors only: what a conntrack helper relates is judged like a new connection.
+        self.pass(&mut rules, vec![Match::Protocol(Protocol::Icmp), Match::State(ConnState::Related)]);
+        self.cut(&mut rules);
+        self.unknown_pods(&mut rules);
+        if self.settings.invalid == InvalidPackets::Drop && (self.egress.is_some() || self.ingress.is_some())
+        {
+            rules.push(Rule::new([Match::State(ConnState::Invalid)], Target::Goto(invalid())));
+        }
+        if let Some(set) = &self.egress {
+            rules.push(Rule::new([Match::InSet(set_ref(set, Side::Src))], Target::Jump(egress())));
+        }
+        if let Some(set) = &self.ingress {
+            let target = match self.settings.allow {
+                AllowTarget::Return => Target::Goto(ingress()),
+                AllowTarget::Accept => Target::Jump(ingress()),
+            };
+            rules.push(Rule::new([Match::InSet(set_ref(set, Side::Dst))], target));
+        }
+        if self.settings.allow == AllowTarget::Accept {
+            self.accept_local(&mut rules, &[]);
+        }
+        rules
+    }
+
+    /// Lets packets go on: by RETURN, or on a host that drops what nobody accepts by ACCEPT, where a pod of ours is an
+    /// end. Other traffic of the host is none of our business in either case.
+    fn pass(&self, rules: &mut Vec<Rule>, matches: Vec<Match>) {
+        if self.settings.allow == AllowTarget::Accept {
+            self.accept_local(rules, &matches);
+        }
+        rules.push(Rule::new(matches, Target::Return));
+    }
+
+    fn accept_local(&self, rules: &mut Vec<Rule>, matches: &[Match]) {
+        if self.local.members().is_empty() {
+            return;
+        }
+        for side in [Side::Src, Side::Dst] {
+            let local = Match::InSet(set_ref(&self.local, side));
+            rules.push(Rule::new(matches.iter().cloned().chain([local]), Target::Accept));
+        }
+    }
+
+    /// Ends flows that were cut. A SYN opens a new connection, which the rules below judge, so that a client's port can
+    /// be used again. Established packets never come here.
+    fn cut(&self, rules: &mut Vec<Rule>) {
+        let tcp = Protocol::Transport(Transport::Tcp);
+        let flow = |order| Match::InSet(SetRef::Cut { name: cut_set_name(self.family), order });
+        for order in [SideOrder::FromClient, SideOrder::ToClient] {
+            rules.push(Rule::new([Match::Protocol(tcp), Match::NotTcpSyn, flow(order)], Target::TcpReset));
+        }
+        for order in [SideOrder::FromClient, SideOrder::ToClient] {
+            rules.push(Rule::new([Match::NotProtocol(tcp), flow(order)], Target::Drop));
+        }
+    }
+
+    fn unknown_pods(&self, rules: &mut Vec<Rule>) {
+        if self.settings.unknown_pods == UnknownPods::Pass {
+            return;
+        }
+        for net in &self.pod_cidrs {
+            for (side, inside) in [(Side::Src, Match::Source(*net)), (Side::Dst, Match::Destination(*net))] {
+                let stranger =
+                    (!self.local.members().is_empty()).then(|| Match::NotInSet(set_ref(&self.local, side)));
+                rules.push(Rule::new([inside].into_iter().chain(stranger), Target::Drop));
+            }
+        }
+    }
+
+    /// The rules of CM-INVALID: dropped where an isolated pod is an end, and none of our business elsewhere.
+    pub(super) fn invalid_rules(&self) -> Vec<Rule> {
+        let mut sets: Vec<&Rc<IpSet>> = self.egress.iter().chain(&self.ingress).collect();
+        sets.dedup_by_key(|set| set.name().clone());
+        let sides = sets.into_iter().flat_map(|set| [(set, Side::Src), (set, Side::Dst)]);
+        sides.map(|(set, side)| Rule::new([Match::InSet(set_ref(set, side))], Target::Drop)).collect()
+    }
+}

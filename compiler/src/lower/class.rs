@@ -1,0 +1,164 @@
+//! A class as a chain: its rules, its name, its comments.
+
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+use chainmail_snapshot::{ChainName, Family, SetKind, Sha256Hex};
+use ipnet::IpNet;
+
+use super::Lowering;
+use super::peers::inline;
+use super::term::{Payload, Peers, Term, Terms, canonical};
+use crate::cluster::{Cluster, Direction};
+use crate::netfilter::{Comment, IpSet, Match, PortRange, Ports, Protocol, Rule, SetRef, Side, Target};
+use crate::policy::{ClassId, Origin};
+
+/// A class in one family.
+pub(super) type Key = (Direction, ClassId, Family);
+
+/// A class's chain, before it has comments: those name the policies of the pods on one node.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct ClassChain {
+    /// `CM-E-…` or `CM-I-…`, by the rules' text.
+    pub(super) name: ChainName,
+    /// The rules in order, a final DROP among them.
+    pub(super) rules: Vec<Rule>,
+    /// Which policy rules each rule comes from; none for the final DROP.
+    pub(super) origins: Vec<BTreeSet<Origin>>,
+}
+
+impl Lowering<'_> {
+    /// The chain of a class, made at the first call.
+    pub(super) fn class_chain(&mut self, key: Key) -> Rc<ClassChain> {
+        if let Some(chain) = self.chains.get(&key) {
+            return Rc::clone(chain);
+        }
+        let (direction, id, family) = key;
+        let class = self.traffic.class(direction, id);
+        let terms = canonical(self.cluster, &mut self.pod_sets, family, &class.allows);
+        let chain = Rc::new(self.chain_of(direction, family, &terms));
+        self.chains.insert(key, Rc::clone(&chain));
+        chain
+    }
+
+    fn chain_of(&mut self, direction: Direction, family: Family, terms: &Terms) -> ClassChain {
+        let mut rules: Vec<(Rule, BTreeSet<Origin>)> = Vec::new();
+        for term in &terms.terms {
+            for matches in self.term_matches(direction, family, term) {
+                rules.push((Rule::new(matches, Target::Return), term.origins.clone()));
+            }
+        }
+        if !terms.services.is_empty() {
+            let set = self.peer_sets.of_services(family, &terms.services);
+            let matches = [Match::InSet(set_ref(&set, peer_side(direction)))];
+            rules.push((Rule::new(matches, Target::Return), terms.service_origins.clone()));
+        }
+        // Nothing comes after a rule that meets every packet.
+        let all_return = rules.iter().any(|(rule, _)| rule.matches.is_empty());
+        if !all_return {
+            rules.push((Rule::new([], Target::Drop), BTreeSet::new()));
+        }
+        let (rules, origins): (Vec<Rule>, Vec<BTreeSet<Origin>>) = rules.into_iter().unzip();
+        ClassChain { name: class_name(direction, family, &rules), rules, origins }
+    }
+
+    /// The matches of a term: each way to say its peers, with each part of its ports.
+    fn term_matches(&mut self, direction: Direction, family: Family, term: &Term) -> Vec<Vec<Match>> {
+        let payloads: Vec<Vec<Match>> = match &term.payload {
+            Payload::Any => vec![Vec::new()],
+            Payload::Ports(transport, ports) => {
+                let protocol = Match::Protocol(Protocol::Transport(*transport));
+                if ports.ranges().eq([0..=u16::MAX]) {
+                    vec![vec![protocol]]
+                } else {
+                    let ranges =
+                        ports.ranges().map(|range| PortRange { first: *range.start(), last: *range.end() });
+                    let parts = Ports::split(ranges).into_iter();
+                    parts
+                        .map(|part| vec![protocol.clone(), Match::DestinationPorts(*transport, part)])
+                        .collect()
+                }
+            }
+        };
+        let side = peer_side(direction);
+        let mut peers: Vec<PeerMatch> = Vec::new();
+        match &term.peers {
+            Peers::Any => peers.push(PeerMatch::Any),
+            Peers::OneOf { pods, blocks } => {
+                match inline(blocks) {
+                    Ok(networks) => peers.extend(networks.into_iter().map(PeerMatch::Network)),
+                    Err(networks) => peers.push(PeerMatch::Set(self.peer_sets.of_networks(family, networks))),
+                }
+                if self.pod_sets.len(*pods) > 0 {
+                    let set = self.peer_sets.of_pods(self.cluster, &self.pod_sets, family, *pods);
+                    peers.push(PeerMatch::Set(set));
+                }
+            }
+        }
+        let each = peers.iter().flat_map(|peer| payloads.iter().map(move |payload| peer.with(side, payload)));
+        each.collect()
+    }
+}
+
+enum PeerMatch {
+    Any,
+    Network(IpNet),
+    Set(Rc<IpSet>),
+}
+
+impl PeerMatch {
+    /// Addresses stand before the protocol and sets after it, as iptables-save prints them.
+    fn with(&self, side: Side, payload: &[Match]) -> Vec<Match> {
+        let mut matches = Vec::with_capacity(payload.len() + 1);
+        if let PeerMatch::Network(net) = self {
+            matches.push(match side {
+                Side::Src => Match::Source(*net),
+                Side::Dst => Match::Destination(*net),
+            });
+        }
+        matches.extend_from_slice(payload);
+        if let PeerMatch::Set(set) = self {
+            matches.push(Match::InSet(set_ref(set, side)));
+        }
+        matches
+    }
+}
+
+/// Asks a set about one end of a packet.
+pub(super) fn set_ref(set: &IpSet, side: Side) -> SetRef {
+    debug_assert!(set.kind() != SetKind::HashIpPort || side == Side::Dst, "a service is a destination");
+    SetRef::Content { name: set.name().clone(), kind: set.kind(), side }
+}
+
+/// At which end of a packet the peer is.
+fn peer_side(direction: Direction) -> Side {
+    match direction {
+        Direction::Ingress => Side::Src,
+        Direction::Egress => Side::Dst,
+    }
+}
+
+fn class_name(direction: Direction, family: Family, rules: &[Rule]) -> ChainName {
+    let mut text = String::new();
+    for rule in rules {
+        rule.write_spec(&mut text, family);
+        text.push('\n');
+    }
+    let letter = match direction {
+        Direction::Ingress => 'I',
+        Direction::Egress => 'E',
+    };
+    let digest = Sha256Hex::of(text);
+    ChainName::try_from(format!("CM-{letter}-{}", digest.short(16))).expect("21 bytes are within 28")
+}
+
+/// The rules of a chain with comments: the first policy rule by name, and how many more there are.
+pub(super) fn with_comments(cluster: &Cluster, rules: &[Rule], origins: &[BTreeSet<Origin>]) -> Vec<Rule> {
+    let comment = |origins: &BTreeSet<Origin>| {
+        let first = origins.first()?.rule_ref(cluster);
+        let more = origins.len() - 1;
+        Some(Comment::new(&if more == 0 { first.to_string() } else { format!("{first} +{more}") }))
+    };
+    let commented = |(rule, origins): (&Rule, _)| Rule { comment: comment(origins), ..rule.clone() };
+    rules.iter().zip(origins).map(commented).collect()
+}

@@ -1,0 +1,225 @@
+//! A class's traffic in canonical form: one term for each thing that may be said at once about peers and ports.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use chainmail_snapshot::{Family, Transport};
+use range_set_blaze::RangeSetBlaze;
+
+use crate::cluster::{AddressRanges, Cluster};
+use crate::policy::{Allow, Origin, PeerSet, PodSetId, PodSets, PortSet, Service, Traffic};
+
+/// The other end, in one family.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Peers {
+    /// Every address.
+    Any,
+    /// These pods, none of whose addresses are in `blocks`, and the addresses of `blocks`.
+    OneOf { pods: PodSetId, blocks: AddressRanges },
+}
+
+/// What of a packet's payload is admitted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Payload {
+    /// These ports of a protocol.
+    Ports(Transport, RangeSetBlaze<u16>),
+    /// Everything, also what has no ports.
+    Any,
+}
+
+impl Payload {
+    fn is_subset(&self, other: &Self) -> bool {
+        match (self, other) {
+            (_, Payload::Any) => true,
+            (Payload::Any, Payload::Ports(..)) => false,
+            (Payload::Ports(a, ports), Payload::Ports(b, others)) => a == b && ports.is_subset(others),
+        }
+    }
+
+    /// The order of rules: TCP, UDP, SCTP, everything.
+    fn order(&self) -> (u8, Vec<(u16, u16)>) {
+        match self {
+            Payload::Ports(transport, ports) => {
+                (*transport as u8, ports.ranges().map(std::ops::RangeInclusive::into_inner).collect())
+            }
+            Payload::Any => (u8::MAX, Vec::new()),
+        }
+    }
+}
+
+/// Traffic of one payload with some peers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Term {
+    pub(super) peers: Peers,
+    pub(super) payload: Payload,
+    pub(super) origins: BTreeSet<Origin>,
+}
+
+/// The canonical form of a class in one family.
+#[derive(Debug, Default)]
+pub(super) struct Terms {
+    /// No two of equal peers and one protocol, no two of equal payload, none inside another; in order of payload.
+    pub(super) terms: Vec<Term>,
+    /// Services that no term admits.
+    pub(super) services: BTreeSet<Service>,
+    /// The rules that the services come from.
+    pub(super) service_origins: BTreeSet<Origin>,
+}
+
+/// Brings a class's admissions into canonical form.
+pub(super) fn canonical(cluster: &Cluster, sets: &mut PodSets, family: Family, allows: &[Allow]) -> Terms {
+    let mut terms: Vec<Term> = Vec::new();
+    let mut services: Vec<(Service, Origin)> = Vec::new();
+    for Allow { traffic, origin } in allows {
+        match traffic {
+            Traffic::Peers { peers, ports } => {
+                let Some(peers) = peers_of_family(cluster, sets, family, peers) else { continue };
+                let term =
+                    |payload| Term { peers: peers.clone(), payload, origins: BTreeSet::from([*origin]) };
+                match ports {
+                    PortSet::Any => terms.push(term(Payload::Any)),
+                    PortSet::OneOf(ports) => {
+                        terms.extend(ports.iter().map(|(t, ports)| term(Payload::Ports(*t, ports.clone()))));
+                    }
+                }
+            }
+            Traffic::Services(all) => {
+                let of_family = all.iter().filter(|service| Family::of(service.address) == family);
+                services.extend(of_family.map(|service| (*service, *origin)));
+            }
+        }
+    }
+    loop {
+        let before = terms.len();
+        terms = merge_equal_peers(terms);
+        terms = merge_equal_payload(cluster, sets, terms);
+        if terms.len() == before {
+            break;
+        }
+    }
+    terms = without_subsumed(sets, terms);
+    terms.sort_by_cached_key(|term| term.payload.order());
+    services.retain(|(service, _)| !terms.iter().any(|term| admits(cluster, sets, term, service)));
+    Terms {
+        terms,
+        services: services.iter().map(|(service, _)| *service).collect(),
+        service_origins: services.iter().map(|(_, origin)| *origin).collect(),
+    }
+}
+
+/// The peers that have an address in the family; nothing where none has.
+fn peers_of_family(cluster: &Cluster, sets: &mut PodSets, family: Family, peers: &PeerSet) -> Option<Peers> {
+    let PeerSet::OneOf { pods, blocks } = peers else { return Some(Peers::Any) };
+    let mut addresses = AddressRanges::empty(family);
+    for block in blocks.iter().filter(|block| block.family() == family) {
+        addresses.add(block);
+    }
+    let peers = simplified(cluster, sets, *pods, addresses);
+    (!matches!(&peers, Peers::OneOf { pods, blocks } if *pods == PodSets::EMPTY && blocks.is_empty()))
+        .then_some(peers)
+}
+
+/// Pods without an address in the family, or with one that a block has already, say nothing new.
+fn simplified(cluster: &Cluster, sets: &mut PodSets, pods: PodSetId, blocks: AddressRanges) -> Peers {
+    if blocks.is_everything() {
+        return Peers::Any;
+    }
+    let new = |address: Option<IpAddr>| address.is_some_and(|address| !blocks.contains(address));
+    let pods = sets.filter(pods, |id| new(cluster.pod(id).addresses.of(blocks.family())));
+    Peers::OneOf { pods, blocks }
+}
+
+fn merge_equal_peers(terms: Vec<Term>) -> Vec<Term> {
+    let mut merged: Vec<Term> = Vec::new();
+    for term in terms {
+        let same = merged.iter_mut().find(|known| {
+            known.peers == term.peers
+                && match (&known.payload, &term.payload) {
+                    (Payload::Any, Payload::Any) => true,
+                    (Payload::Ports(a, _), Payload::Ports(b, _)) => a == b,
+                    (Payload::Any, Payload::Ports(..)) | (Payload::Ports(..), Payload::Any) => false,
+                }
+        });
+        match same {
+            Some(known) => {
+                if let (Payload::Ports(_, ports), Payload::Ports(_, more)) =
+                    (&mut known.payload, &term.payload)
+                {
+                    *ports |= more;
+                }
+                known.origins.extend(term.origins);
+            }
+            None => merged.push(term),
+        }
+    }
+    merged
+}
+
+fn merge_equal_payload(cluster: &Cluster, sets: &mut PodSets, terms: Vec<Term>) -> Vec<Term> {
+    let mut merged: Vec<Term> = Vec::new();
+    for term in terms {
+        match merged.iter_mut().find(|known| known.payload == term.payload) {
+            Some(known) => {
+                known.peers = union(cluster, sets, &known.peers, &term.peers);
+                known.origins.extend(term.origins);
+            }
+            None => merged.push(term),
+        }
+    }
+    merged
+}
+
+fn union(cluster: &Cluster, sets: &mut PodSets, a: &Peers, b: &Peers) -> Peers {
+    match (a, b) {
+        (Peers::Any, _) | (_, Peers::Any) => Peers::Any,
+        (Peers::OneOf { pods: a, blocks: x }, Peers::OneOf { pods: b, blocks: y }) => {
+            let mut blocks = x.clone();
+            blocks.add(y);
+            let pods = sets.union(*a, *b);
+            simplified(cluster, sets, pods, blocks)
+        }
+    }
+}
+
+fn without_subsumed(sets: &PodSets, terms: Vec<Term>) -> Vec<Term> {
+    let inside =
+        |a: &Term, b: &Term| a.payload.is_subset(&b.payload) && is_peers_subset(sets, &a.peers, &b.peers);
+    let keep: Vec<bool> = (0..terms.len())
+        .map(|i| {
+            // Of two that say the same the first stays.
+            let other =
+                |j: usize| j != i && inside(&terms[i], &terms[j]) && (j < i || !inside(&terms[j], &terms[i]));
+            !(0..terms.len()).any(other)
+        })
+        .collect();
+    terms.into_iter().zip(keep).filter_map(|(term, keep)| keep.then_some(term)).collect()
+}
+
+/// Whether the peers of one term are among another's. It may answer no where pods of the one are in a block of the
+/// other: the rule is then kept, which is longer and means the same.
+fn is_peers_subset(sets: &PodSets, a: &Peers, b: &Peers) -> bool {
+    match (a, b) {
+        (_, Peers::Any) => true,
+        (Peers::Any, Peers::OneOf { .. }) => false,
+        (Peers::OneOf { pods: a, blocks: x }, Peers::OneOf { pods: b, blocks: y }) => {
+            sets.is_subset(*a, *b) && x.is_subset(y)
+        }
+    }
+}
+
+fn admits(cluster: &Cluster, sets: &PodSets, term: &Term, service: &Service) -> bool {
+    let payload = match &term.payload {
+        Payload::Any => true,
+        Payload::Ports(transport, ports) => *transport == service.protocol && ports.contains(service.port),
+    };
+    payload
+        && match &term.peers {
+            Peers::Any => true,
+            Peers::OneOf { pods, blocks } => {
+                blocks.contains(service.address)
+                    || sets
+                        .pods(*pods)
+                        .any(|id| cluster.pod(id).addresses.iter().any(|a| a == service.address))
+            }
+        }
+}

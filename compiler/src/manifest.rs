@@ -1,0 +1,25 @@
+//! Typed manifests with their places: what the files say, before any of it is believed.
+//!
+//! Shapes are spelled as Kubernetes spells them, absent and empty told apart. A NetworkPolicy refuses fields that it
+//! does not have, since a mistyped field opens or closes traffic; Pod, Namespace and Node ignore what is not used.
+
+mod document;
+mod field_path;
+mod head;
+mod int_or_string;
+mod locate;
+mod network_policy;
+mod object;
+mod read;
+mod text;
+mod yaml;
+
+pub use field_path::{FieldPath, Segment};
+pub use int_or_string::IntOrString;
+pub use network_policy::{
+    IpBlock, LabelSelector, NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort, NetworkPolicyRule,
+    NetworkPolicySpec, Requirement,
+};
+pub use object::{Container, ContainerPort, Namespace, Node, ObjectMeta, Pod, PodIp};
+pub use read::{Located, Manifests, ObjectRef, read};
+pub use text::{Text, TextMap};

@@ -1,0 +1,139 @@
+//! Namespace, Pod and Node: only the fields that decide what rules a node gets.
+
+use serde::Deserialize;
+
+use super::text::{Text, TextMap};
+
+/// `metadata`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ObjectMeta {
+    /// The name.
+    pub name: Option<Text>,
+    /// What the API server would make a name from.
+    pub generate_name: Option<Text>,
+    /// The namespace; `default` if absent.
+    pub namespace: Option<Text>,
+    /// The labels.
+    pub labels: Option<TextMap>,
+}
+
+/// v1 Namespace.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Namespace {
+    /// Name and labels.
+    #[serde(default)]
+    pub metadata: ObjectMeta,
+}
+
+/// v1 Pod.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Pod {
+    /// Name, namespace, labels.
+    #[serde(default)]
+    pub metadata: ObjectMeta,
+    /// Where it runs and what it listens on.
+    #[serde(default)]
+    pub spec: PodSpec,
+    /// Its phase and addresses.
+    #[serde(default)]
+    pub status: PodStatus,
+}
+
+/// `spec` of a Pod.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PodSpec {
+    /// The node that runs it.
+    pub node_name: Option<Text>,
+    /// Whether it has the node's own network.
+    pub host_network: Option<bool>,
+    /// Its containers.
+    pub containers: Option<Vec<Container>>,
+    /// Its init containers, sidecars among them.
+    pub init_containers: Option<Vec<Container>>,
+}
+
+/// A container.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Container {
+    /// `Always` makes an init container a sidecar.
+    pub restart_policy: Option<Text>,
+    /// The ports it says it listens on.
+    pub ports: Option<Vec<ContainerPort>>,
+}
+
+/// A container's port.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ContainerPort {
+    /// Its name.
+    pub name: Option<Text>,
+    /// Its number.
+    pub container_port: Option<i32>,
+    /// Its protocol; TCP if absent.
+    pub protocol: Option<Text>,
+}
+
+/// `status` of a Pod.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct PodStatus {
+    /// `Succeeded` and `Failed` are the finished ones.
+    pub phase: Option<Text>,
+    /// The first address.
+    #[serde(rename = "podIP")]
+    pub pod_ip: Option<Text>,
+    /// All addresses, at most one a family.
+    #[serde(rename = "podIPs")]
+    pub pod_ips: Option<Vec<PodIp>>,
+}
+
+/// One of a pod's addresses.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct PodIp {
+    /// The address.
+    pub ip: Option<Text>,
+}
+
+/// v1 Node.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Node {
+    /// Name and labels.
+    #[serde(default)]
+    pub metadata: ObjectMeta,
+    /// Its pods' networks.
+    #[serde(default)]
+    pub spec: NodeSpec,
+    /// Its addresses.
+    #[serde(default)]
+    pub status: NodeStatus,
+}
+
+/// `spec` of a Node.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct NodeSpec {
+    /// The first network of its pods.
+    #[serde(rename = "podCIDR")]
+    pub pod_cidr: Option<Text>,
+    /// All networks of its pods, at most one a family.
+    #[serde(rename = "podCIDRs")]
+    pub pod_cidrs: Option<Vec<Text>>,
+}
+
+/// `status` of a Node.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct NodeStatus {
+    /// Addresses and names.
+    pub addresses: Option<Vec<NodeAddress>>,
+}
+
+/// One entry of a node's addresses.
+#[derive(Debug, Clone, Deserialize)]
+pub struct NodeAddress {
+    /// `InternalIP`, `ExternalIP`, `Hostname`, …
+    #[serde(rename = "type")]
+    pub kind: Option<Text>,
+    /// The address or name.
+    pub address: Option<Text>,
+}

@@ -1,0 +1,67 @@
+//! Strings that refuse what YAML would turn into one: `1.10`, `true` and `~` are not label values to the API server.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{self, Deserializer, MapAccess, Visitor};
+
+/// A string, and written as one.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Text(pub String);
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct TextVisitor;
+
+        impl Visitor<'_> for TextVisitor {
+            type Value = Text;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string (put it in quotes)")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Text, E> {
+                Ok(Text(text.to_owned()))
+            }
+
+            fn visit_string<E: de::Error>(self, text: String) -> Result<Text, E> {
+                Ok(Text(text))
+            }
+        }
+
+        // `deserialize_str` would hand over the scalar's text whatever its type.
+        deserializer.deserialize_any(TextVisitor)
+    }
+}
+
+/// Labels: a map of strings that refuses a key given twice, where YAML libraries silently keep the last.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TextMap(pub BTreeMap<String, String>);
+
+impl<'de> Deserialize<'de> for TextMap {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct MapVisitor;
+
+        impl<'de> Visitor<'de> for MapVisitor {
+            type Value = TextMap;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a map of strings")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<TextMap, A::Error> {
+                let mut map = BTreeMap::new();
+                while let Some((Text(key), Text(value))) = access.next_entry()? {
+                    if map.contains_key(&key) {
+                        return Err(de::Error::custom(format!("duplicate key {key:?}")));
+                    }
+                    map.insert(key, value);
+                }
+                Ok(TextMap(map))
+            }
+        }
+
+        deserializer.deserialize_map(MapVisitor)
+    }
+}

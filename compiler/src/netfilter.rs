@@ -1,0 +1,26 @@
+//! Rules as data: chains, matches, targets and sets of one node. Nothing here knows a policy; nothing here is text yet.
+
+mod check;
+mod rule;
+mod set;
+mod text;
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use chainmail_snapshot::{ChainName, Family};
+
+pub use check::{CHAINS_ON_A_PATH_MAX, longest_path};
+pub use rule::{
+    Comment, ConnState, Match, PortRange, Ports, Protocol, Rule, SetRef, Side, SideOrder, Target,
+};
+pub use set::IpSet;
+
+/// Our chains of one family, in table `filter`. Chains that are alike on several nodes are shared, not copied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ruleset {
+    /// The family.
+    pub family: Family,
+    /// The chains by name.
+    pub chains: BTreeMap<ChainName, Rc<Vec<Rule>>>,
+}

@@ -1,0 +1,105 @@
+//! The index that answers selectors.
+
+use std::collections::BTreeMap;
+
+use roaring::RoaringBitmap;
+
+use super::pod_sets::{PodSetId, PodSets};
+use crate::cluster::{Cluster, LabelKey, LabelSelector, NamespaceName, NamespaceScope, PodId, Requirement};
+
+/// The pods that have a label, and those that have it with each value.
+#[derive(Default)]
+struct Postings<'a> {
+    with_key: RoaringBitmap,
+    by_value: BTreeMap<&'a str, RoaringBitmap>,
+}
+
+/// Answers selectors over the cluster's endpoints; pods that are none are never selected.
+pub(super) struct Index<'a> {
+    cluster: &'a Cluster,
+    labels: BTreeMap<&'a LabelKey, Postings<'a>>,
+    by_namespace: BTreeMap<&'a NamespaceName, RoaringBitmap>,
+    namespaces: BTreeMap<LabelSelector, RoaringBitmap>,
+    answers: BTreeMap<(Option<NamespaceName>, NamespaceScope, LabelSelector), PodSetId>,
+}
+
+impl<'a> Index<'a> {
+    pub(super) fn new(cluster: &'a Cluster) -> Self {
+        let mut labels: BTreeMap<&LabelKey, Postings<'_>> = BTreeMap::new();
+        let mut by_namespace: BTreeMap<&NamespaceName, RoaringBitmap> = BTreeMap::new();
+        for (PodId(id), pod) in cluster.pods().filter(|(_, pod)| pod.is_endpoint()) {
+            by_namespace.entry(&pod.namespace).or_default().insert(id);
+            for (key, value) in pod.labels.iter() {
+                let postings = labels.entry(key).or_default();
+                postings.with_key.insert(id);
+                postings.by_value.entry(value).or_default().insert(id);
+            }
+        }
+        Self { cluster, labels, by_namespace, namespaces: BTreeMap::new(), answers: BTreeMap::new() }
+    }
+
+    /// The endpoints that `pods` selects in the namespaces of `scope`, as a policy of `own` sees it.
+    pub(super) fn select(
+        &mut self,
+        sets: &mut PodSets,
+        own: &NamespaceName,
+        scope: &NamespaceScope,
+        pods: &LabelSelector,
+    ) -> PodSetId {
+        let own_matters = (*scope == NamespaceScope::Own).then(|| own.clone());
+        let key = (own_matters, scope.clone(), pods.clone());
+        if let Some(answer) = self.answers.get(&key) {
+            return *answer;
+        }
+        let within = match scope {
+            NamespaceScope::Own => self.by_namespace.get(own).cloned().unwrap_or_default(),
+            NamespaceScope::Matching(selector) => self.in_namespaces(selector),
+        };
+        let answer = sets.intern(self.narrow(within, pods));
+        self.answers.insert(key, answer);
+        answer
+    }
+
+    fn in_namespaces(&mut self, selector: &LabelSelector) -> RoaringBitmap {
+        if let Some(pods) = self.namespaces.get(selector) {
+            return pods.clone();
+        }
+        let mut pods = RoaringBitmap::new();
+        for namespace in self.cluster.namespaces().filter(|namespace| selector.matches(&namespace.labels)) {
+            if let Some(of_namespace) = self.by_namespace.get(&namespace.name) {
+                pods |= of_namespace;
+            }
+        }
+        self.namespaces.insert(selector.clone(), pods.clone());
+        pods
+    }
+
+    fn narrow(&self, mut pods: RoaringBitmap, selector: &LabelSelector) -> RoaringBitmap {
+        for requirement in selector.requirements() {
+            match requirement {
+                Requirement::In(key, values) => pods &= self.with_value(key, values.iter()),
+                Requirement::NotIn(key, values) => pods -= self.with_value(key, values.iter()),
+                Requirement::Exists(key) => match self.labels.get(key) {
+                    Some(postings) => pods &= &postings.with_key,
+                    None => pods.clear(),
+                },
+                Requirement::DoesNotExist(key) => {
+                    if let Some(postings) = self.labels.get(key) {
+                        pods -= &postings.with_key;
+                    }
+                }
+            }
+        }
+        pods
+    }
+
+    fn with_value<'v>(&self, key: &LabelKey, values: impl Iterator<Item = &'v String>) -> RoaringBitmap {
+        let mut pods = RoaringBitmap::new();
+        if let Some(postings) = self.labels.get(key) {
+            for with_value in values.filter_map(|value| postings.by_value.get(value.as_str())) {
+                pods |= with_value;
+            }
+        }
+        pods
+    }
+}

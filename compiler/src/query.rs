@@ -1,0 +1,146 @@
+//! Who may talk to whom, asked of either engine: the text that nodes load, or the policies themselves.
+
+mod endpoint;
+mod path;
+mod probe;
+
+use std::collections::BTreeMap;
+
+use chainmail_snapshot::{Family, NodeName};
+use chainmail_verdict::{ConnState, Kernel, Packet as KernelPacket, Payload, Ruleset, Sets};
+use thiserror::Error;
+
+use crate::Compiler;
+use crate::cluster::Cluster;
+use crate::render::NodeSnapshot;
+use crate::semantics::{self, Packet, Service, Verdict};
+
+pub use endpoint::{Endpoint, EndpointError};
+pub use path::forwarding_nodes;
+pub use probe::{Probe, ProbeError};
+
+/// Why the text of a node could not be asked. A compiler's own text always can; one that was read from files may not.
+#[derive(Debug, Error)]
+pub enum EngineError {
+    /// The text is not in the grammar.
+    #[error("node {node}: {source}")]
+    Parse {
+        /// The node.
+        node: NodeName,
+        /// What and where.
+        source: chainmail_verdict::ParseError,
+    },
+    /// Rules name chains or sets that are not there, or the like.
+    #[error("node {node}: {}", .problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Link {
+        /// The node.
+        node: NodeName,
+        /// All of it.
+        problems: Vec<chainmail_verdict::Problem>,
+    },
+    /// A packet that cannot be walked.
+    #[error("node {node}: {problem}")]
+    Walk {
+        /// The node.
+        node: NodeName,
+        /// Why.
+        problem: String,
+    },
+}
+
+/// Reads a snapshot's text back.
+///
+/// # Errors
+/// When the text is not what a kernel would load.
+pub fn kernel_of(snapshot: &NodeSnapshot) -> Result<Kernel, EngineError> {
+    let node = &snapshot.manifest.node;
+    let parse = |source| EngineError::Parse { node: node.clone(), source };
+    let v4 = Ruleset::parse(Family::V4, &snapshot.rules_v4).map_err(parse)?;
+    let v6 = Ruleset::parse(Family::V6, &snapshot.rules_v6).map_err(parse)?;
+    let sets = Sets::parse(&snapshot.sets.values().map(AsRef::as_ref).collect::<String>()).map_err(parse)?;
+    Kernel::new(v4, v6, sets).map_err(|problems| EngineError::Link { node: node.clone(), problems })
+}
+
+/// The rules of every node, read back from their text.
+pub struct RulesEngine<'a> {
+    cluster: &'a Cluster,
+    kernels: BTreeMap<NodeName, Kernel>,
+}
+
+impl<'a> RulesEngine<'a> {
+    /// Takes each node's rules.
+    #[must_use]
+    pub fn new(cluster: &'a Cluster, kernels: BTreeMap<NodeName, Kernel>) -> Self {
+        Self { cluster, kernels }
+    }
+
+    /// Compiles every node and reads its text back.
+    ///
+    /// # Errors
+    /// When a text is not what a kernel would load.
+    pub fn compile(cluster: &'a Cluster, compiler: &mut Compiler<'a>) -> Result<Self, EngineError> {
+        let mut kernels = BTreeMap::new();
+        for node in compiler.nodes().collect::<Vec<_>>() {
+            kernels.insert(node.name.clone(), kernel_of(&compiler.snapshot(node))?);
+        }
+        Ok(Self { cluster, kernels })
+    }
+
+    /// Walks a connection's first packet through the FORWARD of every node on its way.
+    ///
+    /// # Errors
+    /// When a walk meets something that cannot be judged.
+    pub fn judge(&self, packet: &Packet) -> Result<Verdict, EngineError> {
+        for node in forwarding_nodes(self.cluster, packet.source, packet.destination) {
+            let Some(kernel) = self.kernels.get(&node.name) else { continue };
+            let fail = |problem: String| EngineError::Walk { node: node.name.clone(), problem };
+            let opening = opening(packet).map_err(|e| fail(e.to_string()))?;
+            let walk = kernel.forward(&opening).map_err(|e| fail(e.to_string()))?;
+            match walk.verdict() {
+                chainmail_verdict::Verdict::Pass | chainmail_verdict::Verdict::Accept => {}
+                chainmail_verdict::Verdict::Drop | chainmail_verdict::Verdict::Reject => {
+                    return Ok(Verdict::Deny);
+                }
+            }
+        }
+        Ok(Verdict::Allow)
+    }
+}
+
+/// The first packet of a connection as netfilter meets it.
+fn opening(packet: &Packet) -> Result<KernelPacket, chainmail_verdict::PacketError> {
+    /// ICMP and ICMPv6 echo request.
+    const ECHO: [(Family, u8); 2] = [(Family::V4, 8), (Family::V6, 128)];
+    match packet.service {
+        Service::Port(transport, port) => {
+            KernelPacket::opening(packet.source, packet.destination, transport, port)
+        }
+        Service::Portless => {
+            let family = Family::of(packet.source);
+            let type_ = if family == ECHO[0].0 { ECHO[0].1 } else { ECHO[1].1 };
+            let echo = Payload::Icmp { type_, code: 0 };
+            KernelPacket::new(packet.source, packet.destination, echo, ConnState::New)
+        }
+    }
+}
+
+/// Which engine answers.
+pub enum Engine<'a> {
+    /// The rendered text, walked.
+    Rules(RulesEngine<'a>),
+    /// The API text, read naively.
+    Policy(&'a Cluster),
+}
+
+impl Engine<'_> {
+    /// The verdict on a packet.
+    ///
+    /// # Errors
+    /// As [`RulesEngine::judge`].
+    pub fn judge(&self, packet: &Packet) -> Result<Verdict, EngineError> {
+        match self {
+            Engine::Rules(rules) => rules.judge(packet),
+            Engine::Policy(cluster) => Ok(semantics::judge(cluster, packet)),
+        }
+    }
+}

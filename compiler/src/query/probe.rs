@@ -1,0 +1,108 @@
+//! One question: from where, to where, for what.
+
+use std::net::IpAddr;
+
+use chainmail_snapshot::{Family, Transport};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::endpoint::{Endpoint, EndpointError};
+use crate::cluster::Cluster;
+use crate::semantics::{Packet, Service};
+
+/// A probe as it is written, one JSON object a line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Probe {
+    /// `namespace/pod` or an address.
+    pub src: String,
+    /// `namespace/pod` or an address.
+    pub dst: String,
+    /// `TCP`, `UDP`, `SCTP` or `ICMP`.
+    #[serde(default = "tcp")]
+    pub protocol: String,
+    /// The destination's port; not for ICMP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// 4 or 6; by default that of an address that was given, else the first that both ends have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub family: Option<u8>,
+}
+
+fn tcp() -> String {
+    "TCP".to_owned()
+}
+
+/// A probe that asks for nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ProbeError {
+    /// An end.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
+    /// The protocol.
+    #[error("{0:?} is not TCP, UDP, SCTP or ICMP")]
+    Protocol(String),
+    /// The port.
+    #[error("a probe of {0} needs a port from 1 to 65535")]
+    NoPort(String),
+    /// ICMP with a port.
+    #[error("ICMP has no ports")]
+    PortOfIcmp,
+    /// The family.
+    #[error("{0} is no address family; 4 and 6 are")]
+    Family(u8),
+    /// Ends of different families.
+    #[error("{src} and {dst} have no address family in common")]
+    NoCommonFamily {
+        /// One end.
+        src: String,
+        /// The other.
+        dst: String,
+    },
+}
+
+impl Probe {
+    /// The packet that asks the probe's question.
+    ///
+    /// # Errors
+    /// When an end is unknown, or the question makes no sense.
+    pub fn packet(&self, cluster: &Cluster) -> Result<Packet, ProbeError> {
+        let service = self.service()?;
+        let wanted = match self.family {
+            None => None,
+            Some(4) => Some(Family::V4),
+            Some(6) => Some(Family::V6),
+            Some(other) => return Err(ProbeError::Family(other)),
+        };
+        let sources = self.src.parse::<Endpoint>()?.addresses(cluster)?;
+        let destinations = self.dst.parse::<Endpoint>()?.addresses(cluster)?;
+        let of = |all: &[IpAddr], family| all.iter().copied().find(|address| Family::of(*address) == family);
+        if let Some(family) = wanted {
+            let missing = |end: &str| EndpointError::NoFamily { end: end.to_owned(), family };
+            let source = of(&sources, family).ok_or_else(|| missing(&self.src))?;
+            let destination = of(&destinations, family).ok_or_else(|| missing(&self.dst))?;
+            return Ok(Packet { source, destination, service });
+        }
+        let both = Family::ALL
+            .into_iter()
+            .find_map(|family| Some((of(&sources, family)?, of(&destinations, family)?)));
+        let (source, destination) =
+            both.ok_or_else(|| ProbeError::NoCommonFamily { src: self.src.clone(), dst: self.dst.clone() })?;
+        Ok(Packet { source, destination, service })
+    }
+
+    fn service(&self) -> Result<Service, ProbeError> {
+        let transport = match self.protocol.as_str() {
+            "TCP" => Transport::Tcp,
+            "UDP" => Transport::Udp,
+            "SCTP" => Transport::Sctp,
+            "ICMP" if self.port.is_some() => return Err(ProbeError::PortOfIcmp),
+            "ICMP" => return Ok(Service::Portless),
+            other => return Err(ProbeError::Protocol(other.to_owned())),
+        };
+        match self.port {
+            Some(port) if port > 0 => Ok(Service::Port(transport, port)),
+            _ => Err(ProbeError::NoPort(self.protocol.clone())),
+        }
+    }
+}

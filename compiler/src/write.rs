@@ -1,0 +1,260 @@
+//! The shell that writes snapshots: whole, or not at all.
+
+#![expect(clippy::disallowed_methods, reason = "this module is the one that writes snapshot files")]
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use chainmail_snapshot::{Joined, NodeName, SetName};
+use tempfile::TempDir;
+use thiserror::Error;
+
+use crate::render::NodeSnapshot;
+
+/// Output that could not be written; what was there before is there still.
+#[derive(Debug, Error)]
+pub enum WriteError {
+    /// A file or folder.
+    #[error("cannot write {path}: {source}")]
+    Io {
+        /// Which.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A folder with something else in it.
+    #[error(
+        "{path} holds {found:?}, so it is no snapshot folder; name a folder that is new, empty or was written before"
+    )]
+    NotOurs {
+        /// Which.
+        path: String,
+        /// The first thing in it that is not ours.
+        found: String,
+    },
+    /// A joined snapshot would land on something.
+    #[error("{path} exists; name a folder that does not")]
+    Exists {
+        /// Which.
+        path: String,
+    },
+}
+
+fn io(path: &Path) -> impl Fn(std::io::Error) -> WriteError + '_ {
+    |source| WriteError::Io { path: path.display().to_string(), source }
+}
+
+/// A snapshot folder in the making, beside the one that it will replace.
+pub struct Stage {
+    out: PathBuf,
+    folder: TempDir,
+    sets: BTreeSet<SetName>,
+}
+
+impl Stage {
+    /// Begins a new folder for `out`.
+    ///
+    /// # Errors
+    /// When `out` is something else than a snapshot folder, or its parent cannot be written.
+    pub fn new(out: &Path) -> Result<Self, WriteError> {
+        refuse_foreign(out)?;
+        let parent = match out.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        std::fs::create_dir_all(parent).map_err(io(parent))?;
+        let folder = tempfile::Builder::new().prefix(".chainmail-").tempdir_in(parent).map_err(io(parent))?;
+        for name in ["nodes", "sets"] {
+            let path = folder.path().join(name);
+            std::fs::create_dir(&path).map_err(io(&path))?;
+        }
+        Ok(Self { out: out.to_path_buf(), folder, sets: BTreeSet::new() })
+    }
+
+    /// Adds a node.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn add(&mut self, snapshot: &NodeSnapshot) -> Result<(), WriteError> {
+        for (path, text) in files(snapshot) {
+            if let Some(set) = path.strip_prefix("sets/")
+                && !self.sets.insert(set.parse().expect("files are named by sets"))
+            {
+                continue;
+            }
+            let path = self.folder.path().join(path);
+            if let Some(parent) = path.parent() {
+                std::fs::create_dir_all(parent).map_err(io(parent))?;
+            }
+            std::fs::write(&path, text).map_err(io(&path))?;
+        }
+        Ok(())
+    }
+
+    /// Keeps a node as the old folder has it, with its sets.
+    ///
+    /// # Errors
+    /// When a file cannot be copied.
+    pub fn keep(&mut self, node: &NodeName) -> Result<(), WriteError> {
+        let (old, new) = (
+            self.out.join("nodes").join(node.as_str()),
+            self.folder.path().join("nodes").join(node.as_str()),
+        );
+        std::fs::create_dir_all(&new).map_err(io(&new))?;
+        for entry in std::fs::read_dir(&old).map_err(io(&old))? {
+            let entry = entry.map_err(io(&old))?;
+            std::fs::copy(entry.path(), new.join(entry.file_name())).map_err(io(&entry.path()))?;
+        }
+        let list = old.join("sets");
+        for name in std::fs::read_to_string(&list).map_err(io(&list))?.lines() {
+            let Ok(name) = name.parse::<SetName>() else { continue };
+            let from = self.out.join("sets").join(name.as_str());
+            let to = self.folder.path().join("sets").join(name.as_str());
+            if self.sets.insert(name) {
+                std::fs::copy(&from, &to).map_err(io(&from))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts the new folder in the place of the old one in one step.
+    ///
+    /// # Errors
+    /// When it cannot be moved there.
+    pub fn commit(self) -> Result<(), WriteError> {
+        use std::os::unix::fs::PermissionsExt as _;
+        let new = self.folder.path();
+        std::fs::set_permissions(new, std::fs::Permissions::from_mode(0o755)).map_err(io(new))?;
+        if self.out.exists() {
+            use rustix::fs::{CWD, RenameFlags, renameat_with};
+            // The old folder ends up under the temporary name, and goes with it.
+            renameat_with(CWD, new, CWD, &self.out, RenameFlags::EXCHANGE)
+                .map_err(|errno| io(&self.out)(errno.into()))?;
+            self.folder.close().map_err(io(&self.out))
+        } else {
+            std::fs::rename(new, &self.out).map_err(io(&self.out))?;
+            let _moved_away = self.folder.keep();
+            Ok(())
+        }
+    }
+}
+
+fn refuse_foreign(out: &Path) -> Result<(), WriteError> {
+    if !out.exists() {
+        return Ok(());
+    }
+    for entry in std::fs::read_dir(out).map_err(io(out))? {
+        let name = entry.map_err(io(out))?.file_name();
+        if name != "nodes" && name != "sets" {
+            let found = name.to_string_lossy().into_owned();
+            return Err(WriteError::NotOurs { path: out.display().to_string(), found });
+        }
+    }
+    Ok(())
+}
+
+/// A node's files and its sets' by their paths in a snapshot folder.
+fn files(snapshot: &NodeSnapshot) -> Vec<(String, String)> {
+    let node = |file: &str| format!("nodes/{}/{file}", snapshot.manifest.node);
+    let names: String = snapshot.sets.keys().map(|name| format!("{name}\n")).collect();
+    let mut files = vec![
+        (node("rules.v4"), snapshot.rules_v4.clone()),
+        (node("rules.v6"), snapshot.rules_v6.clone()),
+        (node("sets"), names),
+        (node("manifest.json"), snapshot.manifest.to_json()),
+        (node("provenance.json"), snapshot.provenance.clone()),
+    ];
+    files.extend(snapshot.sets.iter().map(|(name, text)| (format!("sets/{name}"), text.to_string())));
+    files
+}
+
+/// How a file of a snapshot folder is not as it should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Difference {
+    /// It is not there.
+    Missing,
+    /// It has other bytes.
+    Differs,
+    /// It should not be there.
+    Extra,
+}
+
+/// Compares a folder with snapshots, one node at a time.
+#[derive(Debug, Default)]
+pub struct Check {
+    expected: BTreeSet<String>,
+    differences: BTreeSet<(String, Difference)>,
+}
+
+impl Check {
+    /// Compares a node's files. What its rules come from may differ: it is outside the digest.
+    pub fn node(&mut self, out: &Path, snapshot: &NodeSnapshot) {
+        for (path, text) in files(snapshot) {
+            if self.expected.contains(&path) {
+                continue;
+            }
+            if !path.ends_with("/provenance.json") {
+                match std::fs::read(out.join(&path)) {
+                    Ok(bytes) if bytes == text.as_bytes() => {}
+                    Ok(_) => drop(self.differences.insert((path.clone(), Difference::Differs))),
+                    Err(_) => drop(self.differences.insert((path.clone(), Difference::Missing))),
+                }
+            }
+            self.expected.insert(path);
+        }
+    }
+
+    /// Looks for nodes and sets that no snapshot has.
+    ///
+    /// # Errors
+    /// When a folder cannot be read.
+    pub fn extras(&mut self, out: &Path) -> Result<(), WriteError> {
+        for folder in ["nodes", "sets"] {
+            let path = out.join(folder);
+            if !path.exists() {
+                continue;
+            }
+            for entry in std::fs::read_dir(&path).map_err(io(&path))? {
+                let name = format!("{folder}/{}", entry.map_err(io(&path))?.file_name().to_string_lossy());
+                let inside = format!("{name}/");
+                let below = self
+                    .expected
+                    .range(inside.clone()..)
+                    .next()
+                    .is_some_and(|path| path.starts_with(&inside));
+                if !below && !self.expected.contains(&name) {
+                    self.differences.insert((name, Difference::Extra));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What differs, in order of paths.
+    pub fn differences(&self) -> impl Iterator<Item = &(String, Difference)> {
+        self.differences.iter()
+    }
+}
+
+/// Writes one node's snapshot in joined form: the stock files `ipsets`, `rules.v4` and `rules.v6`, and beside them the
+/// manifest, by which a node verifies them.
+///
+/// # Errors
+/// When the folder exists or a file cannot be written.
+pub fn write_joined(out: &Path, snapshot: &Joined) -> Result<(), WriteError> {
+    if out.exists() && std::fs::read_dir(out).map_err(io(out))?.next().is_some() {
+        return Err(WriteError::Exists { path: out.display().to_string() });
+    }
+    std::fs::create_dir_all(out).map_err(io(out))?;
+    let texts = [
+        ("ipsets", snapshot.ipsets()),
+        ("rules.v4", snapshot.rules(chainmail_snapshot::Family::V4).to_owned()),
+        ("rules.v6", snapshot.rules(chainmail_snapshot::Family::V6).to_owned()),
+        ("manifest.json", snapshot.manifest().to_json()),
+    ];
+    for (name, text) in texts {
+        let path = out.join(name);
+        std::fs::write(&path, text).map_err(io(&path))?;
+    }
+    Ok(())
+}

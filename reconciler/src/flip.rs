@@ -1,0 +1,123 @@
+//! The text that takes our part of one table `filter` from one state to another, in one commit.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use chainmail_snapshot::{ChainName, FORWARD_CHAIN};
+
+use crate::desired::{DesiredTable, Jump};
+use crate::live::LiveTable;
+
+/// A change of one family's rules.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Flip {
+    /// Rules that come, as `-A CHAIN …`.
+    pub added: Vec<String>,
+    /// Rules that go, as `-A CHAIN …`.
+    pub removed: Vec<String>,
+    /// What becomes of the jump in FORWARD.
+    pub edge: Edge,
+    /// `iptables-restore --noflush` text.
+    pub text: String,
+}
+
+/// What becomes of the jump in FORWARD.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Edge {
+    /// It stands alone at the first place, or there is none and none is wanted.
+    Unchanged,
+    /// There was none.
+    Inserted,
+    /// It was pushed down, or there was more than one.
+    MovedFirst,
+    /// It goes.
+    Removed,
+}
+
+impl Flip {
+    /// Compares, and writes the text; `None` when there is nothing to change.
+    ///
+    /// A chain that is declared in the text is flushed and filled again. One that has the right rules is not
+    /// declared, so it keeps its counters and costs nothing. Stale chains are declared too: flushed, they refer to
+    /// each other no more and can be deleted in any order, whether or not they still exist. The jump is deleted
+    /// exactly as often as it was seen: one deletion too many fails the whole commit.
+    #[must_use]
+    pub fn between(live: &LiveTable, desired: &DesiredTable) -> Option<Self> {
+        let edge = edge(&live.jumps, desired.jump);
+        let stale: Vec<_> = live.chains.keys().filter(|chain| !desired.chains.contains_key(chain)).collect();
+        let refilled: BTreeMap<_, _> =
+            desired.chains.iter().filter(|&(chain, rules)| live.chains.get(chain) != Some(rules)).collect();
+        if edge == Edge::Unchanged && stale.is_empty() && refilled.is_empty() {
+            return None;
+        }
+        let (added, removed) = difference(live, &stale, &refilled);
+
+        let mut text = "*filter\n".to_owned();
+        for chain in refilled.keys().chain(&stale) {
+            writeln!(text, ":{chain} - [0:0]").expect("a String takes all");
+        }
+        for (chain, rules) in &refilled {
+            for rule in *rules {
+                text.push_str(&rule_line(chain, rule));
+                text.push('\n');
+            }
+        }
+        if edge != Edge::Unchanged {
+            for _ in &live.jumps {
+                writeln!(text, "-D FORWARD -j {FORWARD_CHAIN}").expect("a String takes all");
+            }
+            if desired.jump == Jump::First {
+                writeln!(text, "-I FORWARD 1 -j {FORWARD_CHAIN}").expect("a String takes all");
+            }
+        }
+        for chain in &stale {
+            writeln!(text, "-X {chain}").expect("a String takes all");
+        }
+        text.push_str("COMMIT\n");
+        Some(Self { added, removed, edge, text })
+    }
+}
+
+fn edge(jumps: &[usize], desired: Jump) -> Edge {
+    match (jumps, desired) {
+        ([1], Jump::First) | ([], Jump::Absent) => Edge::Unchanged,
+        ([], Jump::First) => Edge::Inserted,
+        (_, Jump::First) => Edge::MovedFirst,
+        (_, Jump::Absent) => Edge::Removed,
+    }
+}
+
+fn rule_line(chain: &ChainName, rule: &str) -> String {
+    if rule.is_empty() { format!("-A {chain}") } else { format!("-A {chain} {rule}") }
+}
+
+/// The rules that come and go, chain by chain, in the order in which they stand; equal rules are paired off.
+fn difference(
+    live: &LiveTable,
+    stale: &[&ChainName],
+    refilled: &BTreeMap<&ChainName, &Vec<String>>,
+) -> (Vec<String>, Vec<String>) {
+    let none = Vec::new();
+    let (mut added, mut removed) = (Vec::new(), Vec::new());
+    let changed = refilled.iter().map(|(&chain, &rules)| (chain, rules));
+    for (chain, new) in changed.chain(stale.iter().map(|&chain| (chain, &none))) {
+        let old = live.chains.get(chain).unwrap_or(&none);
+        added.extend(without(new, old).map(|rule| rule_line(chain, rule)));
+        removed.extend(without(old, new).map(|rule| rule_line(chain, rule)));
+    }
+    (added, removed)
+}
+
+fn without<'a>(rules: &'a [String], others: &'a [String]) -> impl Iterator<Item = &'a String> {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for rule in others {
+        *counts.entry(rule).or_default() += 1;
+    }
+    rules.iter().filter(move |rule| match counts.get_mut(rule.as_str()) {
+        Some(count) if *count > 0 => {
+            *count -= 1;
+            false
+        }
+        _ => true,
+    })
+}

@@ -1,0 +1,111 @@
+//! The kernel as this program sees it: five calls. Plans are made and judged without it.
+
+pub mod backend;
+pub mod command;
+#[cfg(test)]
+pub(crate) mod fake;
+pub mod process;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use chainmail_snapshot::{Family, SetName};
+use thiserror::Error;
+
+use crate::live::{Live, LiveError, LiveSet, LiveTable};
+
+/// Reads and changes the kernel. Each change is the text of one call of a tool.
+pub trait Kernel {
+    /// Reads the table `filter` of each family that the kernel has.
+    ///
+    /// # Errors
+    /// When a tool fails, or prints what cannot be read.
+    fn tables(&mut self) -> Result<BTreeMap<Family, LiveTable>, KernelError>;
+
+    /// Reads our sets.
+    ///
+    /// # Errors
+    /// When a tool fails, or prints what cannot be read.
+    fn sets(&mut self) -> Result<BTreeMap<SetName, LiveSet>, KernelError>;
+
+    /// Reads our part of the kernel's state.
+    ///
+    /// # Errors
+    /// As the two that it is made of.
+    fn live(&mut self) -> Result<Live, KernelError> {
+        Ok(Live { tables: self.tables()?, sets: self.sets()? })
+    }
+
+    /// Hands a text to `ipset restore`. It stops at the first line that fails; what went before stays.
+    ///
+    /// # Errors
+    /// When a line fails.
+    fn restore_sets(&mut self, text: &str) -> Result<(), KernelError>;
+
+    /// Hands a text to `iptables-restore --noflush`. It is one commit: on an error nothing of it is in force.
+    ///
+    /// # Errors
+    /// When the text or the commit is refused.
+    fn restore_rules(&mut self, family: Family, text: &str) -> Result<(), KernelError>;
+
+    /// Destroys one set.
+    ///
+    /// # Errors
+    /// When a rule refers to it, or it does not exist.
+    fn destroy_set(&mut self, name: &SetName) -> Result<(), KernelError>;
+
+    /// Waits, before something is tried again.
+    fn pause(&mut self, time: Duration);
+}
+
+/// A call that failed.
+#[derive(Debug, Error)]
+pub enum KernelError {
+    /// The tool could not be started or talked to.
+    #[error("cannot run `{command}`: {source}")]
+    Run {
+        /// The command line.
+        command: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The tool failed.
+    #[error("`{command}` failed ({status}): {stderr}")]
+    Failed {
+        /// The command line.
+        command: String,
+        /// Exit code or signal.
+        status: String,
+        /// What it said.
+        stderr: String,
+    },
+    /// The tool did not end in time and was killed.
+    #[error("`{command}` did not end within {seconds} s and was killed")]
+    Deadline {
+        /// The command line.
+        command: String,
+        /// The time it had.
+        seconds: u64,
+    },
+    /// A file of `/proc` cannot be read.
+    #[error("cannot read {path}: {source}")]
+    Proc {
+        /// The file.
+        path: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A tool printed what cannot be read.
+    #[error("output of `{command}`: {source}")]
+    Output {
+        /// The command line.
+        command: String,
+        /// What is wrong with it.
+        source: LiveError,
+    },
+    /// `iptables --version` names neither backend.
+    #[error(
+        "`iptables --version` printed {0:?}, which names neither (nf_tables) nor (legacy); use --backend"
+    )]
+    Backend(String),
+}

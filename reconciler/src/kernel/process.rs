@@ -1,0 +1,181 @@
+//! The shell: runs one tool with a deadline.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "this module is the one that starts processes and reads /proc"
+)]
+
+use std::fmt;
+use std::io::{Read as _, Write as _};
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process_group};
+
+use crate::kernel::KernelError;
+
+/// How long a call may take. 50,000 rules load in 1.3 s, and another tool may hold the lock for 10.
+const DEADLINE: Duration = Duration::from_secs(30);
+/// Where tools are looked for, whatever the caller's environment says.
+const PATH: &str = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin";
+
+/// A tool and its arguments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    program: &'static str,
+    args: Vec<String>,
+    deadline: Duration,
+}
+
+impl Call {
+    /// A tool without arguments.
+    #[must_use]
+    pub fn new(program: &'static str) -> Self {
+        Self { program, args: Vec::new(), deadline: DEADLINE }
+    }
+
+    /// Adds an argument.
+    #[must_use]
+    pub fn arg(mut self, arg: impl Into<String>) -> Self {
+        self.args.push(arg.into());
+        self
+    }
+
+    /// Sets another deadline.
+    #[must_use]
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
+        self
+    }
+
+    /// Runs the tool with `input` on its standard input, and returns what it printed.
+    ///
+    /// The environment is empty but for PATH, so the kernel's state does not depend on who started this program.
+    /// The tool is in a process group of its own: Ctrl-C does not stop it half-way, and its children (`modprobe`)
+    /// die with it at the deadline.
+    ///
+    /// # Errors
+    /// When it cannot be started, fails, or does not end in time.
+    pub fn run(&self, input: &str) -> Result<String, KernelError> {
+        let fail = |source| KernelError::Run { command: self.to_string(), source };
+        tracing::debug!(command = %self, bytes = input.len(), "running");
+        let mut child = Command::new(self.program)
+            .args(&self.args)
+            .env_clear()
+            .env("PATH", PATH)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .spawn()
+            .map_err(fail)?;
+        let mut stdin = child.stdin.take().expect("it is piped");
+        let mut stdout = child.stdout.take().expect("it is piped");
+        let mut stderr = child.stderr.take().expect("it is piped");
+        let (status, printed, said) = std::thread::scope(|scope| {
+            // A tool that fails early closes its input; what it says then matters, not the broken pipe.
+            scope.spawn(move || drop(stdin.write_all(input.as_bytes())));
+            let printed = scope.spawn(move || {
+                let mut bytes = Vec::new();
+                stdout.read_to_end(&mut bytes).map(|_| bytes)
+            });
+            let said = scope.spawn(move || {
+                let mut bytes = Vec::new();
+                stderr.read_to_end(&mut bytes).map(|_| bytes)
+            });
+            let status = wait(&mut child, self.deadline);
+            (
+                status,
+                printed.join().expect("reading does not panic"),
+                said.join().expect("reading does not panic"),
+            )
+        });
+        let Some(status) = status.map_err(fail)? else {
+            let seconds = self.deadline.as_secs();
+            return Err(KernelError::Deadline { command: self.to_string(), seconds });
+        };
+        let printed = String::from_utf8_lossy(&printed.map_err(fail)?).into_owned();
+        if status.success() {
+            return Ok(printed);
+        }
+        let stderr = String::from_utf8_lossy(&said.map_err(fail)?).trim().to_owned();
+        Err(KernelError::Failed { command: self.to_string(), status: describe(status), stderr })
+    }
+}
+
+impl fmt::Display for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.program)?;
+        self.args.iter().try_for_each(|arg| write!(f, " {arg}"))
+    }
+}
+
+/// Waits for the end of a child; `None` when it had to be killed.
+fn wait(child: &mut Child, deadline: Duration) -> std::io::Result<Option<ExitStatus>> {
+    let started = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        if started.elapsed() >= deadline {
+            let group = Pid::from_child(child);
+            kill_process_group(group, Signal::KILL)?;
+            child.wait()?;
+            return Ok(None);
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+fn describe(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("exit code {code}"),
+        (None, Some(signal)) => format!("signal {signal}"),
+        (None, None) => "no exit code".to_owned(),
+    }
+}
+
+/// The full path of a tool, looked for where [`Call::run`] looks.
+#[must_use]
+pub fn find_tool(program: &str) -> Option<String> {
+    PATH.split(':').map(|folder| format!("{folder}/{program}")).find(|path| Path::new(path).exists())
+}
+
+/// Reads a file of `/proc`; `None` when the kernel does not have it.
+///
+/// # Errors
+/// When it is there and cannot be read.
+pub fn read_proc(path: &'static str) -> Result<Option<String>, KernelError> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(KernelError::Proc { path, source }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_returns_what_the_tool_printed_or_said() {
+        assert_eq!(Call::new("cat").run("a\nb\n").unwrap(), "a\nb\n");
+        let error = Call::new("cat").arg("/no/such/file").run("").unwrap_err().to_string();
+        assert!(error.contains("`cat /no/such/file` failed (exit code 1)"), "{error}");
+        assert!(error.contains("No such file"), "{error}");
+        let error = Call::new("no-such-tool").run("").unwrap_err().to_string();
+        assert!(error.starts_with("cannot run `no-such-tool`"), "{error}");
+    }
+
+    #[test]
+    fn a_tool_that_hangs_is_killed_with_its_children() {
+        let started = Instant::now();
+        let call = Call::new("sh").arg("-c").arg("sleep 60 & wait").deadline(Duration::from_millis(50));
+        let error = call.run("").unwrap_err();
+        assert!(matches!(error, KernelError::Deadline { .. }), "{error}");
+        // The grandchild holds the pipe: only its death lets the readers end.
+        assert!(started.elapsed() < Duration::from_secs(30));
+    }
+}

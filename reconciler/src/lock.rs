@@ -1,0 +1,67 @@
+//! The shell: one lock, so that two `chainmaild` never change the kernel at once.
+
+#![expect(clippy::disallowed_methods, reason = "this module is the one that touches the state folder")]
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::Path;
+
+use thiserror::Error;
+
+/// The lock, held as long as this lives. The kernel lets go of it when the process ends in whatever way.
+#[derive(Debug)]
+pub struct ApplyLock {
+    _file: File,
+}
+
+/// A lock that was not taken.
+#[derive(Debug, Error)]
+pub enum LockError {
+    /// Another process holds it.
+    #[error("another chainmaild is at work: it holds {path}")]
+    Busy {
+        /// The lock file.
+        path: String,
+    },
+    /// The file cannot be made or locked.
+    #[error("cannot lock {path}: {source}")]
+    File {
+        /// The lock file.
+        path: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+impl ApplyLock {
+    /// Takes `apply.lock` in the state folder, which is made if need be, without waiting.
+    ///
+    /// # Errors
+    /// When another process holds it, or the file cannot be made.
+    pub fn take(state_dir: &Path) -> Result<Self, LockError> {
+        let path = state_dir.join("apply.lock");
+        let shown = path.display().to_string();
+        let fail = |source| LockError::File { path: shown.clone(), source };
+        std::fs::create_dir_all(state_dir).map_err(fail)?;
+        let file = OpenOptions::new().create(true).write(true).truncate(false).open(&path).map_err(fail)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self { _file: file }),
+            Err(TryLockError::WouldBlock) => Err(LockError::Busy { path: shown }),
+            Err(TryLockError::Error(source)) => Err(fail(source)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_second_one_is_told_that_the_first_is_at_work() {
+        let folder = tempfile::tempdir().unwrap();
+        let state_dir = folder.path().join("run");
+        let first = ApplyLock::take(&state_dir).unwrap();
+        assert!(matches!(ApplyLock::take(&state_dir), Err(LockError::Busy { .. })));
+        drop(first);
+        assert!(ApplyLock::take(&state_dir).is_ok());
+    }
+}

@@ -1,0 +1,70 @@
+//! Snapshots for unit tests.
+
+use std::collections::BTreeMap;
+
+use chainmail_snapshot::{
+    Family, Joined, Manifest, Member, Parts, SetKind, SetName, Sha256Hex, content_name, cut_set_name,
+};
+
+use crate::desired::Desired;
+
+/// A set of addresses, by its content name, and its text.
+pub(crate) fn set_of(family: Family, members: &[&str]) -> (SetName, String) {
+    let members = members.iter().map(|member| Member::parse(SetKind::HashIp, member).unwrap()).collect();
+    let name = content_name(family, SetKind::HashIp, &members);
+    let mut text = format!("create {name} hash:ip family {} hashsize 64 maxelem 64\n", family.ipset_word());
+    for member in members {
+        text += &format!("add {name} {member}\n");
+    }
+    (name, text)
+}
+
+/// The text of the set of cut flows.
+pub(crate) fn cut_set(family: Family) -> (SetName, String) {
+    let name = cut_set_name(family);
+    let text = format!(
+        "create {name} hash:ip,port,ip family {} hashsize 64 maxelem 1024 timeout 86400\n",
+        family.ipset_word()
+    );
+    (name, text)
+}
+
+/// A rule text with these lines: `:` and chains are made from the rules.
+pub(crate) fn rules(chains: &[(&str, &[&str])]) -> String {
+    let mut text = "*filter\n".to_owned();
+    for (chain, _) in chains {
+        text += &format!(":{chain} - [0:0]\n");
+    }
+    for (chain, rules) in chains {
+        for rule in *rules {
+            text += &format!("-A {chain} {rule}\n");
+        }
+    }
+    text + "COMMIT\n"
+}
+
+/// A snapshot of node `n1` with right digests.
+pub(crate) fn snapshot(v4: &str, v6: &str, sets: &[(SetName, String)]) -> Joined {
+    let sets: BTreeMap<_, _> = sets.iter().cloned().collect();
+    let cut = [cut_set(Family::V4), cut_set(Family::V6)];
+    let parts = Parts { rules_v4: Sha256Hex::of(v4), rules_v6: Sha256Hex::of(v6) };
+    let digests = sets.iter().filter(|(name, _)| !cut.iter().any(|(cut, _)| cut == *name));
+    let digests = digests.map(|(name, text)| (name.clone(), Sha256Hex::of(text))).collect();
+    let manifest = Manifest::new("n1".parse().unwrap(), parts, digests);
+    Joined::new(manifest, v4.to_owned(), v6.to_owned(), sets).unwrap()
+}
+
+/// A small policy: packets from `members` to pod 10.0.0.9 on `port`, one chain a class, in both families.
+pub(crate) fn policy(members: &[&str], port: u16) -> Desired {
+    let set = set_of(Family::V4, members);
+    let class = format!("CM-I-{port:016x}");
+    let allow = format!("-p tcp -m tcp --dport {port} -m set --match-set {} src -j RETURN", set.0);
+    let forward = ["-m conntrack --ctstate ESTABLISHED -j RETURN", "-d 10.0.0.9/32 -g CM-INGRESS"];
+    let v4 = rules(&[
+        ("CM-FORWARD", &forward),
+        ("CM-INGRESS", &[&format!("-d 10.0.0.9/32 -g {class}"), "-j DROP"]),
+        (&class, &[&allow, "-j DROP"]),
+    ]);
+    let v6 = rules(&[("CM-FORWARD", &[&format!("-d fd00::9/128 -g {class}")]), (&class, &["-j DROP"])]);
+    Desired::of_snapshot(&snapshot(&v4, &v6, &[set, cut_set(Family::V4), cut_set(Family::V6)])).unwrap()
+}
