@@ -56,10 +56,14 @@ fn summary(diff: &Diff) -> String {
         count(&mut diff.nodes.iter().flat_map(|node| &node.chains).flat_map(|chain| &chain.lines));
     let (members_added, members_removed) = count(&mut diff.sets.iter().flat_map(|set| &set.members));
     format!(
-        "{} nodes change: rules +{rules_added} -{rules_removed}; {} sets change: members +{members_added} -{members_removed}",
-        diff.nodes.len(),
-        diff.sets.len()
+        "{}: rules +{rules_added} -{rules_removed}; {}: members +{members_added} -{members_removed}",
+        changing(diff.nodes.len(), "node"),
+        changing(diff.sets.len(), "set")
     )
+}
+
+fn changing(count: usize, what: &str) -> String {
+    if count == 1 { format!("1 {what} changes") } else { format!("{count} {what}s change") }
 }
 
 struct Printer {

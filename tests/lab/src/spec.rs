@@ -1,0 +1,145 @@
+//! What a lab is built from.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use chainmail_compiler::cluster::{self, Cluster};
+use chainmail_compiler::diagnostic::{Style, render};
+use chainmail_compiler::manifest;
+use chainmail_compiler::source::Sources;
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// How a node joins its pods.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Topology {
+    /// Each pod is a route to a device of its own, as Calico and the cloud networks do.
+    #[default]
+    Routed,
+    /// Pods are ports of the bridge `cni0`, as flannel and kubenet do; frames between them pass iptables only because
+    /// `bridge-nf-call-iptables` says so.
+    Bridge,
+}
+
+/// Which iptables the nodes use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Backend {
+    /// `iptables-nft`.
+    #[default]
+    Nft,
+    /// `iptables-legacy`.
+    Legacy,
+}
+
+impl Backend {
+    /// The word as command lines spell it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Backend::Nft => "nft",
+            Backend::Legacy => "legacy",
+        }
+    }
+}
+
+/// A lab's name: at most 24 of `a-z`, `0-9` and `_`. It holds no `-`, so that no lab's prefix begins another's.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct LabName(String);
+
+/// A text that cannot be a lab's name.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{text:?} cannot be a lab's name: at most 24 of a-z, 0-9 and _")]
+pub struct LabNameError {
+    text: String,
+}
+
+impl FromStr for LabName {
+    type Err = LabNameError;
+
+    fn from_str(text: &str) -> Result<Self, LabNameError> {
+        let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
+        if text.is_empty() || text.len() > 24 || !text.bytes().all(fits) {
+            return Err(LabNameError { text: text.to_owned() });
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl TryFrom<String> for LabName {
+    type Error = LabNameError;
+
+    fn try_from(text: String) -> Result<Self, LabNameError> {
+        text.parse()
+    }
+}
+
+impl From<LabName> for String {
+    fn from(name: LabName) -> Self {
+        name.0
+    }
+}
+
+impl fmt::Display for LabName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A cluster that is to stand in network namespaces.
+#[derive(Debug, Clone)]
+pub struct LabSpec {
+    /// The lab's name; where there is none, one is made of the process id.
+    pub name: Option<LabName>,
+    /// Which manifests, for those who look for the lab later.
+    pub origin: String,
+    /// The nodes and pods.
+    pub cluster: Cluster,
+    /// How nodes join their pods.
+    pub topology: Topology,
+    /// Which iptables the nodes use.
+    pub backend: Backend,
+    /// The addresses outside the cluster; where there are none, 198.51.100.7, and 2001:db8:ffff::7 in a cluster with
+    /// IPv6.
+    pub outside: Vec<IpAddr>,
+}
+
+/// Manifests that the compiler would refuse too.
+#[derive(Debug, Error)]
+#[error("{findings}the manifests are refused")]
+pub struct SpecError {
+    findings: String,
+}
+
+impl LabSpec {
+    /// A lab of this cluster, all else being the default.
+    #[must_use]
+    pub fn new(cluster: Cluster) -> Self {
+        Self {
+            name: None,
+            origin: String::new(),
+            cluster,
+            topology: Topology::default(),
+            backend: Backend::default(),
+            outside: Vec::new(),
+        }
+    }
+
+    /// A lab of the cluster that manifests describe.
+    ///
+    /// # Errors
+    /// When the manifests have errors; all of them are in the message.
+    pub fn from_sources(sources: &Sources) -> Result<Self, SpecError> {
+        let (manifests, mut findings) = manifest::read(sources);
+        let (cluster, more) = cluster::admit(&manifests, sources);
+        findings.extend(more);
+        if findings.has_errors() {
+            return Err(SpecError { findings: render(&findings, Style::Plain) });
+        }
+        Ok(Self::new(cluster))
+    }
+}

@@ -1,0 +1,1 @@
+//! Tests of the whole workspace; everything is in `tests/`.

@@ -1,0 +1,131 @@
+//! Equal objects, equal bytes: whatever the order and layout of files, the machine's settings and the way in.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "tests read files, run programs, and may panic"
+)]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+
+use chainmail_compiler::source::{SourceFile, Sources};
+use chainmail_compiler::{Compiler, load};
+use support::scenario::{self, State};
+
+/// Every file of a compiled fleet by name, but what names source lines.
+fn fleet(sources: &Sources) -> BTreeMap<String, String> {
+    let loaded = load(sources);
+    assert!(!loaded.findings.has_errors(), "{:?}", loaded.findings.sorted());
+    let mut compiler = Compiler::new(&loaded.cluster, sources);
+    let mut files = BTreeMap::new();
+    for node in compiler.nodes().collect::<Vec<_>>() {
+        let snapshot = compiler.snapshot(node);
+        let name = |file: &str| format!("{}/{file}", node.name);
+        files.insert(name("manifest.json"), snapshot.manifest.to_json());
+        files.insert(name("rules.v4"), snapshot.rules_v4);
+        files.insert(name("rules.v6"), snapshot.rules_v6);
+        files.extend(snapshot.sets.iter().map(|(set, text)| (set.to_string(), text.to_string())));
+    }
+    files
+}
+
+fn state() -> State {
+    let mut scenario = scenario::named("aks-tutorial");
+    scenario.states.swap_remove(2)
+}
+
+/// The documents of a state's files, each as a text of its own.
+fn documents(state: &State) -> Vec<String> {
+    let texts = state.sources.iter().filter(|(_, file)| file.path.ends_with(".yaml"));
+    texts
+        .flat_map(|(_, file)| {
+            let text = String::from_utf8(file.bytes.clone()).unwrap();
+            text.split("\n---\n").map(ToOwned::to_owned).collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+fn file(path: &str, text: &str) -> SourceFile {
+    SourceFile { path: path.to_owned(), bytes: text.as_bytes().to_vec() }
+}
+
+#[test]
+fn layout_and_order_of_files_change_nothing() {
+    let state = state();
+    let expected = fleet(&state.sources);
+    let documents = documents(&state);
+    assert!(documents.len() > 5, "there is something to rearrange");
+
+    let backwards: Vec<&str> = documents.iter().rev().map(String::as_str).collect();
+    let one_file = Sources::new(vec![file("all.yml", &backwards.join("\n---\n"))]);
+    assert_eq!(fleet(&one_file), expected, "one file, backwards");
+
+    let scattered =
+        documents.iter().rev().enumerate().map(|(i, text)| file(&format!("{}/{i}.yaml", 9 - i % 3), text));
+    assert_eq!(fleet(&Sources::new(scattered.collect())), expected, "a file each, in three folders");
+}
+
+/// The bytes of every file below a folder.
+fn tree(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    let mut folders = vec![folder.to_path_buf()];
+    while let Some(next) = folders.pop() {
+        for entry in std::fs::read_dir(&next).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let name = path.strip_prefix(folder).unwrap().display().to_string();
+                files.insert(name, std::fs::read(&path).unwrap());
+            }
+        }
+    }
+    files
+}
+
+#[test]
+fn environment_path_and_way_in_change_nothing() {
+    let state = state();
+    let temp = tempfile::tempdir().unwrap();
+    let manifests = temp.path().join("an other place");
+    for (_, file) in state.sources.iter() {
+        std::fs::create_dir_all(&manifests).unwrap();
+        std::fs::write(manifests.join(&file.path), &file.bytes).unwrap();
+    }
+    let chainmail = support::program("chainmail");
+    let plain = temp.path().join("plain");
+    support::run(Command::new(&chainmail).arg("compile").arg(&manifests).arg("--out").arg(&plain));
+    let expected = tree(&plain);
+    assert!(expected.keys().any(|name| name.ends_with("rules.v4")), "{:?}", expected.keys());
+
+    let rows: [(&str, &[(&str, &str)]); 4] = [
+        ("locale", &[("LC_ALL", "tr_TR.UTF-8"), ("LANG", "tr_TR.UTF-8")]),
+        ("time zone", &[("TZ", "Pacific/Kiritimati")]),
+        ("one thread", &[("RAYON_NUM_THREADS", "1"), ("TOKIO_WORKER_THREADS", "1")]),
+        ("home and host", &[("HOME", "/nowhere"), ("HOSTNAME", "else"), ("USER", "nobody")]),
+    ];
+    for (what, environment) in rows {
+        let out = temp.path().join(what);
+        let mut command = Command::new(&chainmail);
+        command.current_dir(&manifests).envs(environment.iter().copied());
+        support::run(command.arg("compile").arg(".").arg("--out").arg(&out));
+        assert_eq!(tree(&out), expected, "{what}");
+    }
+
+    let chainmail_lab::Origin::Revision { repo, rev } = scenario_origin(&state) else { panic!("a revision") };
+    let out = temp.path().join("revision");
+    let mut command = Command::new(&chainmail);
+    support::run(command.arg("compile").arg("--repo").arg(repo).arg("--rev").arg(rev).arg("--out").arg(&out));
+    assert_eq!(tree(&out), expected, "a revision");
+}
+
+/// The repository is gone with the scenario that made it, so it is made once more.
+fn scenario_origin(state: &State) -> chainmail_lab::Origin {
+    let made = Box::leak(Box::new(scenario::named("aks-tutorial")));
+    let same = made.states.iter().find(|known| known.name == state.name).unwrap();
+    same.revision.clone().unwrap()
+}

@@ -1,0 +1,43 @@
+//! What several test programs need: where things are, and the scenarios of `policies/`.
+
+#![allow(dead_code, unreachable_pub, reason = "each test program uses its own part")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "tests read files, run programs, and may panic"
+)]
+
+pub mod kernel;
+pub mod scenario;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The repository's root.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ is in the root").to_path_buf()
+}
+
+/// A program of the workspace; `make test` builds all of them before it tests.
+pub fn program(name: &'static str) -> PathBuf {
+    chainmail_lab::find(name).unwrap_or_else(|error| panic!("{error}; run `cargo build --workspace` first"))
+}
+
+/// Whether this process may make network namespaces. Where it may not, that is said, and in CI it is a failure.
+pub fn may_use_kernel() -> bool {
+    let allowed = Command::new("unshare").args(["-n", "true"]).status().is_ok_and(|status| status.success());
+    if !allowed {
+        let why = "not run: real kernels need root (network namespaces)";
+        assert!(std::env::var_os("CI").is_none(), "{why}, and CI must run everything");
+        println!("{why}");
+    }
+    allowed
+}
+
+/// Runs a program to its end and answers what it printed.
+pub fn run(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {}\n{stderr}", output.status);
+    String::from_utf8(output.stdout).expect("our programs print UTF-8")
+}

@@ -1,0 +1,40 @@
+//! The walls between the crates, held by what Cargo says they link.
+
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests run programs, and may panic")]
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+/// The crates that one links, by name.
+fn links(package: &str) -> BTreeSet<String> {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["tree", "--offline", "--locked", "--edges", "normal", "--prefix", "none", "--format", "{p}"]);
+    let text = support::run(cargo.args(["--package", package]).current_dir(support::root()));
+    text.lines().filter_map(|line| line.split(' ').next()).map(ToOwned::to_owned).collect()
+}
+
+#[test]
+fn the_applying_daemon_reaches_neither_git_nor_yaml() {
+    let daemon = links("chainmail-reconciler");
+    assert!(daemon.contains("chainmail-snapshot"), "the list is a list: {daemon:?}");
+    for name in &daemon {
+        let foreign = ["git2", "yaml", "saphyr", "chainmail-compiler"].iter().any(|word| name.contains(word));
+        assert!(!foreign, "chainmail-reconciler links {name}");
+    }
+}
+
+#[test]
+fn the_judge_shares_no_code_with_what_it_judges() {
+    let judge = links("chainmail-verdict");
+    assert!(judge.contains("chainmail-snapshot"));
+    assert!(!judge.contains("chainmail-compiler"), "{judge:?}");
+}
+
+#[test]
+fn the_contract_depends_on_no_program() {
+    let contract = links("chainmail-snapshot");
+    let ours: Vec<&String> = contract.iter().filter(|name| name.starts_with("chainmail-")).collect();
+    assert_eq!(ours, ["chainmail-snapshot"]);
+}
