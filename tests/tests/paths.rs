@@ -1,6 +1,11 @@
 //! What a packet crosses: counted on the text's walk, and what matched confirmed by the kernel's own counters.
 
-#![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests run programs, and may panic")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "tests run programs, and may panic"
+)]
 
 mod support;
 

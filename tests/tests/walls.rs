@@ -1,6 +1,11 @@
 //! The walls between the crates, held by what Cargo says they link.
 
-#![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests run programs, and may panic")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "tests run programs, and may panic"
+)]
 
 mod support;
 
