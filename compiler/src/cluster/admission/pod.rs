@@ -80,7 +80,7 @@ fn addresses(scope: &mut Scope<'_>, pod: &manifest::Pod) -> Addresses {
 }
 
 /// The ports of containers and sidecars (init containers that are kept running). Ports of the other init containers
-/// are gone by the time the pod serves, but a name they declare is still the pod's to the API.
+/// are gone by the time the pod serves.
 fn ports(scope: &mut Scope<'_>, pod: &manifest::Pod) -> Vec<ContainerPort> {
     let mut ports = Vec::new();
     for (list, containers) in

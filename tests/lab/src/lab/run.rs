@@ -117,6 +117,18 @@ impl Lab {
         output
     }
 
+    /// Does some work on a thread inside an endpoint's network namespace; sockets that it makes stay there.
+    ///
+    /// # Errors
+    /// When there is no such endpoint, or its namespace cannot be entered.
+    pub fn inside<T: Send>(
+        &self,
+        endpoint: &Endpoint,
+        work: impl FnOnce() -> T + Send,
+    ) -> Result<T, LabError> {
+        Ok(netns::within(self.netns(endpoint)?, work)?)
+    }
+
     /// Starts a program in an endpoint's network namespace. It is killed when the lab is taken down.
     ///
     /// # Errors
