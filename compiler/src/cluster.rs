@@ -17,4 +17,6 @@ pub use names::{LabelKey, NamespaceName, PodName, PodRef, PolicyName, PolicyRef,
 pub use policy::{
     Direction, IpBlock, NamespaceScope, Peer, Peers, Policy, Port, PortMatch, PortRange, Ports, Rule, RuleRef,
 };
-pub use settings::{AllowTarget, InvalidPackets, NodeSettings, UnknownPods};
+pub use settings::{
+    AllowTarget, InterfaceName, InterfaceNameError, InvalidPackets, NodeSettings, UnknownPods,
+};

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::cluster::{Cluster, Node, Os, admit};
+use crate::config::Config;
 use crate::diagnostic::Findings;
 use crate::lower::Lowering;
 use crate::manifest;
@@ -23,12 +24,15 @@ pub struct Loaded {
     pub not_objects: usize,
 }
 
-/// Reads and admits the sources.
+/// Reads and admits the sources, and gives each node the settings that its repository has for it.
 #[must_use]
 pub fn load(sources: &Sources) -> Loaded {
-    let (manifests, mut findings) = manifest::read(sources);
-    let (cluster, admission) = admit(&manifests, sources);
+    let (config, mut findings) = sources.config().map(Config::parse).unwrap_or_default();
+    let (manifests, reading) = manifest::read(sources);
+    findings.extend(reading);
+    let (mut cluster, admission) = admit(&manifests, sources);
     findings.extend(admission);
+    findings.extend(config.apply(&mut cluster));
     Loaded { cluster, findings, other_kinds: manifests.others, not_objects: manifests.not_objects }
 }
 

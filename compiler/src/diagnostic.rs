@@ -1,11 +1,15 @@
 //! Findings as values: what is wrong, where, and what to do about it. Sorted by place and printed all at once.
 
 mod code;
+mod json;
+mod nearest;
 mod render;
 
 use std::fmt;
 
 pub use code::Code;
+pub use json::json;
+pub(crate) use nearest::nearest;
 pub use render::{Style, render};
 
 /// How bad a finding is.
@@ -93,10 +97,34 @@ impl Findings {
         self.0.extend(other.0);
     }
 
+    /// Whether any has this code.
+    pub(crate) fn has(&self, code: Code) -> bool {
+        self.0.iter().any(|d| d.code == code)
+    }
+
+    /// As findings about a live object: errors are warnings that say what becomes of it, and where there are some
+    /// nothing else is of interest.
+    pub(crate) fn of_live_object(mut self, consequence: &str) -> Findings {
+        if self.has_errors() {
+            self.0.retain(|diagnostic| diagnostic.severity == Severity::Error);
+            for diagnostic in &mut self.0 {
+                diagnostic.severity = Severity::Warning;
+                diagnostic.message = format!("{}; {consequence}", diagnostic.message);
+            }
+        }
+        self
+    }
+
     /// Whether any is an error.
     #[must_use]
     pub fn has_errors(&self) -> bool {
         self.0.iter().any(|d| d.severity == Severity::Error)
+    }
+
+    /// How many findings there are of a severity, each counted once.
+    #[must_use]
+    pub fn count(&self, severity: Severity) -> usize {
+        self.sorted().iter().filter(|d| d.severity == severity).count()
     }
 
     /// Turns every warning into an error; notes stay notes.

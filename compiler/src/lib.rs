@@ -11,6 +11,7 @@
 
 pub mod cluster;
 mod compile;
+pub mod config;
 pub mod diagnostic;
 pub mod diff;
 pub mod lower;

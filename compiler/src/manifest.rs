@@ -4,14 +4,23 @@
 //! does not have, since a mistyped field opens or closes traffic; Pod, Namespace and Node ignore what is not used.
 
 mod document;
+mod fault;
 mod field_path;
+mod guard;
 mod head;
 mod int_or_string;
+mod inventory;
+mod items;
+mod json_items;
+mod kind;
 mod locate;
 mod network_policy;
 mod object;
+mod object_ref;
 mod read;
+mod shape;
 mod text;
+mod tree;
 mod yaml;
 
 pub use field_path::{FieldPath, Segment};
@@ -21,5 +30,6 @@ pub use network_policy::{
     NetworkPolicySpec, Requirement,
 };
 pub use object::{Container, ContainerPort, Namespace, Node, ObjectMeta, Pod, PodIp};
-pub use read::{Located, Manifests, ObjectRef, read};
+pub use object_ref::ObjectRef;
+pub use read::{Located, Manifests, read};
 pub use text::{Text, TextMap};

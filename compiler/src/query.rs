@@ -94,7 +94,11 @@ impl<'a> RulesEngine<'a> {
         for node in forwarding_nodes(self.cluster, packet.source, packet.destination) {
             let Some(kernel) = self.kernels.get(&node.name) else { continue };
             let fail = |problem: String| EngineError::Walk { node: node.name.clone(), problem };
-            let opening = opening(packet).map_err(|e| fail(e.to_string()))?;
+            let mut opening = opening(packet).map_err(|e| fail(e.to_string()))?;
+            let interface = |address| path::interface(self.cluster, node, address);
+            if let (Some(from), Some(to)) = (interface(packet.source), interface(packet.destination)) {
+                opening = opening.between(from, to);
+            }
             let walk = kernel.forward(&opening).map_err(|e| fail(e.to_string()))?;
             match walk.verdict() {
                 chainmail_verdict::Verdict::Pass | chainmail_verdict::Verdict::Accept => {}

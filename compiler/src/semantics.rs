@@ -8,8 +8,8 @@ use std::net::IpAddr;
 use chainmail_snapshot::{Family, Transport};
 
 use crate::cluster::{
-    Cluster, Direction, NamespaceScope, Node, Os, Peer, Peers, Pod, Policy, PortMatch, Ports, Rule,
-    UnknownPods, Whose,
+    Cluster, Direction, LabelSelector, Labels, NamespaceScope, Node, Os, Peer, Peers, Pod, Policy, PortMatch,
+    Ports, Requirement, Rule, UnknownPods, Whose,
 };
 
 /// What of a packet's payload policies can tell apart.
@@ -44,47 +44,36 @@ pub enum Verdict {
 /// Judges the first packet of a connection on its whole way.
 #[must_use]
 pub fn judge(cluster: &Cluster, packet: &Packet) -> Verdict {
-    let source = cluster.whose(packet.source);
-    let destination = cluster.whose(packet.destination);
-    let egress = match source {
-        Whose::Pod(_, pod) => egress_allowed(cluster, packet, pod, &destination),
-        Whose::Node(_) | Whose::Unknown => true,
-    };
-    let ingress = match destination {
-        Whose::Pod(_, pod) => ingress_allowed(cluster, packet, pod, &source),
-        Whose::Node(_) | Whose::Unknown => true,
-    };
+    let egress = end_allows(cluster, Direction::Egress, packet);
+    let ingress = end_allows(cluster, Direction::Ingress, packet);
     // Both ends have their say: "for a connection from a source pod to a destination pod to be allowed, both the egress
     // policy on the source pod and the ingress policy on the destination pod need to allow the connection" (page).
-    if egress && ingress && !touches_unknown_pod(cluster, packet) { Verdict::Allow } else { Verdict::Deny }
+    let refused = touches_unknown_pod(cluster, packet) || refused_on_bridge(cluster, packet);
+    if egress && ingress && !refused { Verdict::Allow } else { Verdict::Deny }
+}
+
+/// Whether one end lets the packet through: the source by egress, the destination by ingress.
+fn end_allows(cluster: &Cluster, direction: Direction, packet: &Packet) -> bool {
+    let (end, peer) = match direction {
+        Direction::Ingress => (packet.destination, packet.source),
+        Direction::Egress => (packet.source, packet.destination),
+    };
+    let Whose::Pod(id, pod) = cluster.whose(end) else { return true };
+    let Some(node) = enforcing_node(cluster, pod) else { return true };
+    let exempt = match cluster.whose(peer) {
+        // "A pod cannot block access to itself" (page).
+        Whose::Pod(other, _) => other == id,
+        // "Traffic to and from the node where a Pod is running is always allowed" (page), and "if the traffic source
+        // is the pod's local node" (API, NetworkPolicySpec.ingress).
+        Whose::Node(other) => other.name == node.name,
+        Whose::Unknown => false,
+    };
+    exempt || allowed(cluster, direction, pod, packet, peer)
 }
 
 /// The pod's node, where it enforces: policies of pods that run nowhere, or on Windows, are nobody's to enforce here.
 fn enforcing_node<'a>(cluster: &'a Cluster, pod: &Pod) -> Option<&'a Node> {
     cluster.node(pod.node.as_ref()?).filter(|node| node.os == Os::Linux)
-}
-
-fn egress_allowed(cluster: &Cluster, packet: &Packet, pod: &Pod, destination: &Whose<'_>) -> bool {
-    let Some(node) = enforcing_node(cluster, pod) else { return true };
-    match destination {
-        // "A pod cannot block access to itself" (page).
-        Whose::Pod(_, peer) if peer.pod_ref() == pod.pod_ref() => return true,
-        // "Traffic to and from the node where a Pod is running is always allowed" (page).
-        Whose::Node(peer) if peer.name == node.name => return true,
-        Whose::Pod(..) | Whose::Node(_) | Whose::Unknown => {}
-    }
-    allowed(cluster, Direction::Egress, pod, packet, packet.destination)
-}
-
-fn ingress_allowed(cluster: &Cluster, packet: &Packet, pod: &Pod, source: &Whose<'_>) -> bool {
-    let Some(node) = enforcing_node(cluster, pod) else { return true };
-    match source {
-        Whose::Pod(_, peer) if peer.pod_ref() == pod.pod_ref() => return true,
-        // "OR if the traffic source is the pod's local node" (API, NetworkPolicySpec.ingress).
-        Whose::Node(peer) if peer.name == node.name => return true,
-        Whose::Pod(..) | Whose::Node(_) | Whose::Unknown => {}
-    }
-    allowed(cluster, Direction::Ingress, pod, packet, packet.source)
 }
 
 /// "If no policies select a pod, all traffic is allowed; with any that do, only what one of them allows" (API,
@@ -94,7 +83,7 @@ fn allowed(cluster: &Cluster, direction: Direction, pod: &Pod, packet: &Packet, 
     for policy in cluster.policies() {
         let Some(rules) = policy.rules(direction) else { continue };
         // "This field is a selector of pods in the policy's own namespace" (API, podSelector).
-        if policy.namespace != pod.namespace || !policy.subject.matches(&pod.labels) {
+        if policy.namespace != pod.namespace || !selects(&policy.subject, &pod.labels) {
             continue;
         }
         isolated = true;
@@ -121,15 +110,26 @@ fn peers_allow(cluster: &Cluster, policy: &Policy, peers: &Peers, address: IpAdd
                 NamespaceScope::Own => pod.namespace == policy.namespace,
                 NamespaceScope::Matching(selector) => cluster
                     .namespace(&pod.namespace)
-                    .is_some_and(|namespace| selector.matches(&namespace.labels)),
+                    .is_some_and(|namespace| selects(selector, &namespace.labels)),
             };
             // In one item both must hold.
-            in_namespace && pods.matches(&pod.labels)
+            in_namespace && selects(pods, &pod.labels)
         }
         // Of one family only, and of pods' addresses too.
         Peer::Block(block) => {
             block.cidr.contains(&address) && !block.except.iter().any(|except| except.contains(&address))
         }
+    })
+}
+
+/// "The requirements are ANDed. An empty label selector matches all objects" (API, LabelSelector). What holds of a value
+/// holds of a label that is there; without the label `NotIn` is met (`Requirement.Matches` of apimachinery).
+fn selects(selector: &LabelSelector, labels: &Labels) -> bool {
+    selector.requirements().all(|requirement| match requirement {
+        Requirement::In(key, values) => labels.get(key).is_some_and(|value| values.contains(value)),
+        Requirement::NotIn(key, values) => labels.get(key).is_none_or(|value| !values.contains(value)),
+        Requirement::Exists(key) => labels.get(key).is_some(),
+        Requirement::DoesNotExist(key) => labels.get(key).is_none(),
     })
 }
 
@@ -166,13 +166,34 @@ fn touches_unknown_pod(cluster: &Cluster, packet: &Packet) -> bool {
         })
 }
 
-/// Whether a packet is forwarded by a node: one that an end of it is on, other than the node's own traffic with it.
-fn crosses(cluster: &Cluster, packet: &Packet, node: &Node) -> bool {
-    let behind = |address: IpAddr| match cluster.whose(address) {
+/// Whether a packet between two pods on one node's bridge is not from one of that node's pod addresses to one host.
+fn refused_on_bridge(cluster: &Cluster, packet: &Packet) -> bool {
+    cluster.nodes().filter(|node| node.os == Os::Linux && node.settings.pod_bridge.is_some()).any(|node| {
+        let (source, destination) = (packet.source, packet.destination);
+        let mut nets =
+            node.pod_cidrs.iter().filter(|net| Family::of_net(net) == Family::of(source)).peekable();
+        let known = match nets.peek() {
+            None => is_behind(cluster, node, source),
+            Some(_) => nets.any(|net| net.contains(&source)),
+        };
+        let link_local = |address| matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local());
+        let stray = !known || destination.is_multicast() || link_local(source) || link_local(destination);
+        is_behind(cluster, node, source) && is_behind(cluster, node, destination) && stray
+    })
+}
+
+/// Whether an address is a pod's on a node, or one that the node keeps for its pods.
+fn is_behind(cluster: &Cluster, node: &Node, address: IpAddr) -> bool {
+    match cluster.whose(address) {
         Whose::Pod(_, pod) => pod.node.as_ref() == Some(&node.name),
         Whose::Node(_) => false,
         Whose::Unknown => node.pod_cidrs.iter().any(|net| net.contains(&address)),
-    };
+    }
+}
+
+/// Whether a packet is forwarded by a node: one that an end of it is on, other than the node's own traffic with it.
+fn crosses(cluster: &Cluster, packet: &Packet, node: &Node) -> bool {
+    let behind = |address| is_behind(cluster, node, address);
     let is_node = |address: IpAddr| matches!(cluster.whose(address), Whose::Node(of) if of.name == node.name);
     let (source, destination) = (packet.source, packet.destination);
     debug_assert_eq!(Family::of(source), Family::of(destination));

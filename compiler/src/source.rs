@@ -1,14 +1,28 @@
-//! Where manifests come from: bytes with a name, from a folder, a Git revision or standard input.
+//! Where manifests come from: bytes with a name, from a folder, a Git revision or standard input, and an inventory of
+//! live objects beside them.
 //!
 //! What follows sees only [`Sources`]; whether a file was in a folder or in a commit makes no difference to it.
 
+mod filter;
 mod folder;
 mod git;
+mod inventory;
+mod stdin;
+
+use std::collections::BTreeSet;
 
 use thiserror::Error;
 
-pub use folder::from_folder;
-pub use git::{from_revision, resolve};
+pub use filter::FileFilter;
+pub use folder::{config_file, from_folder, from_folder_with};
+pub use git::{from_revision, from_revision_with, is_bare_repository};
+pub use inventory::{Inventory, inventories};
+pub use stdin::{STDIN_PATH, from_stdin};
+
+use crate::config::Config;
+
+/// The file at a repository's root that holds what changes rules and is no manifest.
+pub const CONFIG_PATH: &str = "chainmail.toml";
 
 /// A file's place among the sources.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,10 +37,13 @@ pub struct SourceFile {
     pub bytes: Vec<u8>,
 }
 
-/// All files of one input, in order of their paths.
+/// All files of one input, in order of their paths, and what goes with them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sources {
     files: Vec<SourceFile>,
+    inventories: Vec<Inventory>,
+    config: Option<SourceFile>,
+    allowed_unsupported: BTreeSet<String>,
 }
 
 impl Sources {
@@ -34,34 +51,86 @@ impl Sources {
     #[must_use]
     pub fn new(mut files: Vec<SourceFile>) -> Self {
         files.sort();
-        Self { files }
+        Self { files, ..Self::default() }
+    }
+
+    /// With the configuration that goes with the files.
+    #[must_use]
+    pub fn with_config(mut self, config: SourceFile) -> Self {
+        self.config = Some(config);
+        self
+    }
+
+    /// With inventories of live objects.
+    #[must_use]
+    pub fn with_inventories(mut self, inventories: impl IntoIterator<Item = Inventory>) -> Self {
+        self.inventories.extend(inventories);
+        self.inventories.sort();
+        self
+    }
+
+    /// Lets objects of these kinds be there although they change traffic and are not understood.
+    #[must_use]
+    pub fn allowing_unsupported(mut self, kinds: impl IntoIterator<Item = String>) -> Self {
+        self.allowed_unsupported.extend(kinds);
+        self
     }
 
     /// The files with their ids.
     pub fn iter(&self) -> impl Iterator<Item = (FileId, &SourceFile)> {
-        self.files.iter().enumerate().map(|(index, file)| {
-            (FileId(u32::try_from(index).expect("fewer than 2^32 files fit in memory")), file)
-        })
+        (0..).map(FileId).zip(&self.files)
     }
 
-    /// The file of an id.
+    /// The inventories with their ids, which follow those of the files.
+    pub fn inventories(&self) -> impl Iterator<Item = (FileId, &Inventory)> {
+        let first = u32::try_from(self.files.len()).expect("fewer than 2^32 files fit in memory");
+        (first..).map(FileId).zip(&self.inventories)
+    }
+
+    /// The configuration, where there is one.
     #[must_use]
-    pub fn get(&self, id: FileId) -> &SourceFile {
-        &self.files[id.0 as usize]
+    pub fn config(&self) -> Option<&SourceFile> {
+        self.config.as_ref()
+    }
+
+    /// Whether objects of this kind may be there without being understood.
+    #[must_use]
+    pub fn allows_unsupported(&self, kind: &str) -> bool {
+        self.allowed_unsupported.contains(kind)
+    }
+
+    /// The file of an id; nothing for an inventory, which is not kept.
+    #[must_use]
+    pub fn file(&self, id: FileId) -> Option<&SourceFile> {
+        self.files.get(id.0 as usize)
+    }
+
+    /// The path of an id.
+    #[must_use]
+    pub fn path(&self, id: FileId) -> &str {
+        match self.file(id) {
+            Some(file) => &file.path,
+            None => self.inventories[id.0 as usize - self.files.len()].path(),
+        }
+    }
+
+    /// Whether an id is an inventory's: what is live, not what was reviewed.
+    #[must_use]
+    pub fn is_inventory(&self, id: FileId) -> bool {
+        self.file(id).is_none()
     }
 
     /// Whether there is no file at all.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.files.is_empty()
+        self.files.is_empty() && self.inventories.is_empty()
     }
 }
 
-/// Whether a path is one that is read: every `*.yaml`, `*.yml` and `*.json` outside dot folders.
-pub(crate) fn is_manifest(path: &str) -> bool {
-    let hidden = path.split('/').any(|part| part.starts_with('.'));
-    let extension = path.rsplit_once('.').map(|(_, extension)| extension);
-    !hidden && matches!(extension, Some("yaml" | "yml" | "json"))
+/// Which files a configuration says are read. What is wrong with it is found again, and reported, when the sources are
+/// loaded.
+fn filter_of(config: Option<&SourceFile>) -> FileFilter {
+    config.map(|file| Config::parse(file).0.into_files()).unwrap_or_default()
 }
 
 /// Input that could not be read at all.
@@ -89,6 +158,20 @@ pub enum SourceError {
     #[error("the path {path:?} is not UTF-8; rename it")]
     Path {
         /// As far as it can be shown.
+        path: String,
+    },
+    /// Something that is read for ever, or not at all.
+    #[error("{path} is no regular file")]
+    NotAFile {
+        /// Which.
+        path: String,
+    },
+    /// A submodule: what it holds is not part of this repository's objects.
+    #[error(
+        "{path} is a submodule, whose files this repository does not hold; put the manifests themselves there"
+    )]
+    Submodule {
+        /// Which.
         path: String,
     },
     /// A link where a file is expected: what it points to is not part of what was reviewed.

@@ -22,6 +22,16 @@ pub enum WriteError {
         /// Why.
         source: std::io::Error,
     },
+    /// A folder that cannot be replaced in one step.
+    #[error(
+        "cannot put a new folder in the place of {path}: {source}; it must not be a mount point, and on an overlay not of a lower layer"
+    )]
+    Exchange {
+        /// Which.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
     /// A folder with something else in it.
     #[error(
         "{path} holds {found:?}, so it is no snapshot folder; name a folder that is new, empty or was written before"
@@ -57,7 +67,9 @@ impl Stage {
     /// # Errors
     /// When `out` is something else than a snapshot folder, or its parent cannot be written.
     pub fn new(out: &Path) -> Result<Self, WriteError> {
-        refuse_foreign(out)?;
+        // Through links to the folder that those who read it mean.
+        let out = if out.exists() { std::fs::canonicalize(out).map_err(io(out))? } else { out.to_path_buf() };
+        refuse_foreign(&out)?;
         let parent = match out.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
@@ -68,7 +80,7 @@ impl Stage {
             let path = folder.path().join(name);
             std::fs::create_dir(&path).map_err(io(&path))?;
         }
-        Ok(Self { out: out.to_path_buf(), folder, sets: BTreeSet::new() })
+        Ok(Self { out, folder, sets: BTreeSet::new() })
     }
 
     /// Adds a node.
@@ -128,8 +140,9 @@ impl Stage {
         if self.out.exists() {
             use rustix::fs::{CWD, RenameFlags, renameat_with};
             // The old folder ends up under the temporary name, and goes with it.
-            renameat_with(CWD, new, CWD, &self.out, RenameFlags::EXCHANGE)
-                .map_err(|errno| io(&self.out)(errno.into()))?;
+            renameat_with(CWD, new, CWD, &self.out, RenameFlags::EXCHANGE).map_err(|errno| {
+                WriteError::Exchange { path: self.out.display().to_string(), source: errno.into() }
+            })?;
             self.folder.close().map_err(io(&self.out))
         } else {
             std::fs::rename(new, &self.out).map_err(io(&self.out))?;
@@ -139,18 +152,48 @@ impl Stage {
     }
 }
 
+/// Refuses a folder that holds anything we did not write: it would be gone with the old snapshots.
 fn refuse_foreign(out: &Path) -> Result<(), WriteError> {
-    if !out.exists() {
-        return Ok(());
-    }
-    for entry in std::fs::read_dir(out).map_err(io(out))? {
-        let name = entry.map_err(io(out))?.file_name();
-        if name != "nodes" && name != "sets" {
-            let found = name.to_string_lossy().into_owned();
-            return Err(WriteError::NotOurs { path: out.display().to_string(), found });
+    let foreign = |path: &Path| {
+        let found = path.strip_prefix(out).unwrap_or(path).display().to_string();
+        WriteError::NotOurs { path: out.display().to_string(), found }
+    };
+    for path in entries(out)? {
+        let is_ours: fn(&str) -> bool = match name_of(&path) {
+            "nodes" => |name| name.parse::<NodeName>().is_ok(),
+            "sets" => |name| name.parse::<SetName>().is_ok(),
+            _ => return Err(foreign(&path)),
+        };
+        for inner in entries(&path)? {
+            if !is_ours(name_of(&inner)) || inner.is_dir() != path.ends_with("nodes") {
+                return Err(foreign(&inner));
+            }
+            if inner.is_dir()
+                && let Some(stray) = entries(&inner)?.iter().find(|file| !NODE_FILES.contains(&name_of(file)))
+            {
+                return Err(foreign(stray));
+            }
         }
     }
     Ok(())
+}
+
+/// The files of a node's folder.
+const NODE_FILES: [&str; 5] = ["rules.v4", "rules.v6", "sets", "manifest.json", "provenance.json"];
+
+fn name_of(path: &Path) -> &str {
+    path.file_name().and_then(|name| name.to_str()).unwrap_or_default()
+}
+
+/// What is in a folder, in order; nothing where there is none.
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, WriteError> {
+    if !folder.exists() {
+        return Ok(Vec::new());
+    }
+    let list = std::fs::read_dir(folder).map_err(io(folder))?;
+    let mut paths = list.map(|entry| Ok(entry.map_err(io(folder))?.path())).collect::<Result<Vec<_>, _>>()?;
+    paths.sort();
+    Ok(paths)
 }
 
 /// A node's files and its sets' by their paths in a snapshot folder.

@@ -1,6 +1,7 @@
 //! What must hold before anything is changed: the right to do it, and one backend that judges.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use chainmail_snapshot::Family;
 use iptables::IPTables;
@@ -102,6 +103,10 @@ pub fn own_tables(backend: Backend) -> BTreeMap<Family, LiveTable> {
     }
 }
 
+/// How long a lock of others is waited for, as `-w 10` does when rules are loaded.
+const LOCK_DEADLINE: Duration = Duration::from_secs(10);
+const LOCK_PAUSE: Duration = Duration::from_millis(100);
+
 /// Asks `iptables` for the policy of FORWARD. That shows that table and chain can be worked with; under `legacy` it
 /// also makes a table that was never used.
 ///
@@ -110,11 +115,19 @@ pub fn own_tables(backend: Backend) -> BTreeMap<Family, LiveTable> {
 pub fn forward_policy(backend: Backend, family: Family) -> Result<String, PreflightError> {
     let tool = backend.list_tool(family);
     let path = find_tool(tool).ok_or(PreflightError::Forward { tool, reason: "not installed".to_owned() })?;
-    // IPTables wants a name that lives for ever: two short ones a process. Numeric, or it would ask DNS for names.
-    let tables = IPTables { cmd: path.leak(), has_check: true, has_wait: true, is_numeric: true };
-    tables
-        .get_policy("filter", "FORWARD")
-        .map_err(|error| PreflightError::Forward { tool, reason: error.to_string() })
+    // IPTables wants a name that lives for ever: two short ones a process. Numeric, or it would ask DNS for names. Its
+    // `--wait` has no end, so a lock that another tool holds is waited for here.
+    let tables = IPTables { cmd: path.leak(), has_check: true, has_wait: false, is_numeric: true };
+    let begin = Instant::now();
+    loop {
+        match tables.get_policy("filter", "FORWARD") {
+            Ok(policy) => return Ok(policy),
+            Err(error) if error.to_string().contains("xtables lock") && begin.elapsed() < LOCK_DEADLINE => {
+                std::thread::sleep(LOCK_PAUSE);
+            }
+            Err(error) => return Err(PreflightError::Forward { tool, reason: error.to_string() }),
+        }
+    }
 }
 
 #[cfg(test)]

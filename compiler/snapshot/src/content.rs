@@ -132,10 +132,33 @@ impl Member {
 impl fmt::Display for Member {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Member::Ip(ip) => write!(f, "{ip}"),
-            Member::Net(net) if net.prefix_len() == net.max_prefix_len() => write!(f, "{}", net.addr()),
-            Member::Net(net) => write!(f, "{net}"),
-            Member::IpPort(ip, transport, port) => write!(f, "{ip},{}:{port}", transport.as_str()),
+            Member::Ip(ip) => write!(f, "{}", KernelAddress(*ip)),
+            Member::Net(net) if net.prefix_len() == net.max_prefix_len() => {
+                write!(f, "{}", KernelAddress(net.addr()))
+            }
+            Member::Net(net) => write!(f, "{}/{}", KernelAddress(net.addr()), net.prefix_len()),
+            Member::IpPort(ip, transport, port) => {
+                write!(f, "{},{}:{port}", KernelAddress(*ip), transport.as_str())
+            }
+        }
+    }
+}
+
+/// An address as the kernel's tools print it: as `inet_ntop(3)`, which writes the last 32 bits of `::/96` like IPv4
+/// where there is more than the last 16 of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct KernelAddress(pub IpAddr);
+
+impl fmt::Display for KernelAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            IpAddr::V6(v6)
+                if u128::from(v6) <= u128::from(u32::MAX) && u128::from(v6) > u128::from(u16::MAX) =>
+            {
+                let [.., a, b, c, d] = v6.octets();
+                write!(f, "::{a}.{b}.{c}.{d}")
+            }
+            address => write!(f, "{address}"),
         }
     }
 }
@@ -175,6 +198,9 @@ mod tests {
         let rows = [
             (SetKind::HashIp, "10.0.0.1", "10.0.0.1"),
             (SetKind::HashIp, "fd00::1", "fd00::1"),
+            (SetKind::HashIp, "::1", "::1"),
+            (SetKind::HashIp, "::a02:9", "::10.2.0.9"),
+            (SetKind::HashNet, "::8000:0/97", "::128.0.0.0/97"),
             (SetKind::HashNet, "10.0.0.0/8", "10.0.0.0/8"),
             (SetKind::HashNet, "10.0.0.1/32", "10.0.0.1"),
             (SetKind::HashNet, "10.1.2.3/8", "10.0.0.0/8"),

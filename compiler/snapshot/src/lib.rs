@@ -19,7 +19,9 @@ mod manifest;
 mod name;
 pub mod read;
 
-pub use content::{Member, MemberError, SetKind, Transport, content_name, cut_set_name, is_cut_set};
+pub use content::{
+    KernelAddress, Member, MemberError, SetKind, Transport, content_name, cut_set_name, is_cut_set,
+};
 pub use digest::Sha256Hex;
 pub use family::Family;
 pub use joined::{Joined, SnapshotError};

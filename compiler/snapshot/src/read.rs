@@ -13,12 +13,23 @@ use crate::{Joined, Manifest, NodeName, SetName, SnapshotError};
 /// # Errors
 /// When a file is missing, a digest differs, or the snapshot is of another node.
 pub fn snapshot(dir: &Path, node: &NodeName) -> Result<Joined, SnapshotError> {
-    let joined = if dir.join("ipsets").exists() { joined(dir)? } else { node_of_tree(dir, node)? };
+    let joined = match joined_if_any(dir)? {
+        Some(joined) => joined,
+        None => node_of_tree(dir, node)?,
+    };
     if joined.manifest().node == *node {
         Ok(joined)
     } else {
         Err(SnapshotError::OtherNode { found: joined.manifest().node.to_string(), wanted: node.to_string() })
     }
+}
+
+/// Reads the joined snapshot of a folder, where that holds one.
+///
+/// # Errors
+/// When a file is missing or a digest differs.
+pub fn joined_if_any(dir: &Path) -> Result<Option<Joined>, SnapshotError> {
+    if dir.join("ipsets").exists() { joined(dir).map(Some) } else { Ok(None) }
 }
 
 /// The nodes in a folder that `chainmail compile --out` wrote, in order of names.

@@ -4,10 +4,12 @@ use std::path::PathBuf;
 
 use chainmail_compiler::Compiler;
 use chainmail_compiler::cluster::{Cluster, Node, Os};
+use chainmail_compiler::diagnostic::json;
 use chainmail_compiler::write::{Check, Difference, Stage};
 use chainmail_snapshot::{NodeName, read};
+use clap::ValueEnum;
 
-use super::input::{FindingArgs, InputArgs, loaded};
+use super::input::{FindingArgs, InputArgs, loaded, refuse_errors};
 use super::{Exit, Failure, Screen, output};
 
 /// Compile manifests to snapshots, one per node.
@@ -35,6 +37,17 @@ pub(super) struct CheckArgs {
     input: InputArgs,
     #[command(flatten)]
     findings: FindingArgs,
+    /// How to print what was found: text on standard error, or JSON lines on standard output.
+    #[arg(short, long, value_enum, default_value_t = Format::Text)]
+    output: Format,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// As compilers print it.
+    Text,
+    /// One object a line: code, severity, message, and where there are some file, line, column and help.
+    Json,
 }
 
 pub(super) fn run(args: &Args, screen: Screen) -> Result<Exit, Failure> {
@@ -43,7 +56,9 @@ pub(super) fn run(args: &Args, screen: Screen) -> Result<Exit, Failure> {
     let mut compiler = Compiler::new(&loaded.cluster, &sources);
     let nodes = selected(&loaded.cluster, &compiler, &args.node)?;
     if nodes.is_empty() {
-        output::error_line("note: the manifests name no node, so there is nothing to compile for");
+        let message =
+            "the manifests name no Linux node, so there is nothing to compile; is this the right folder?";
+        return Err(Failure { exit: Exit::Input, message: message.to_owned() });
     }
     if args.check { check_out(args, &mut compiler, &nodes) } else { write_out(args, &mut compiler, &nodes) }
 }
@@ -111,7 +126,15 @@ fn check_out(args: &Args, compiler: &mut Compiler<'_>, nodes: &[&Node]) -> Resul
 
 pub(super) fn check(args: &CheckArgs, screen: Screen) -> Result<Exit, Failure> {
     let sources = args.input.sources()?;
-    let loaded = loaded(&sources, args.findings, screen)?;
+    let loaded = match args.output {
+        Format::Text => loaded(&sources, args.findings, screen)?,
+        Format::Json => {
+            let loaded = args.findings.load(&sources);
+            output::text(&json(&loaded.findings))?;
+            refuse_errors(&loaded.findings)?;
+            loaded
+        }
+    };
     let cluster = &loaded.cluster;
     let policies = cluster.policies().len();
     let (pods, nodes) = (cluster.pods().count(), cluster.nodes().count());

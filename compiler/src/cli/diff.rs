@@ -74,11 +74,16 @@ fn print(difference: &Diff, format: Format, screen: Screen) -> Result<Exit, Fail
 
 /// A folder of snapshots as it is, any other one compiled.
 fn folder(path: &Path, findings: FindingArgs, screen: Screen) -> Result<FleetText, Failure> {
+    let mut fleet = FleetText::default();
+    if let Some(snapshot) = read::joined_if_any(path).map_err(|e| Failure::input(&e))? {
+        let rules = Family::ALL.map(|family| snapshot.rules(family).to_owned());
+        fleet.add(snapshot.manifest().node.clone(), rules, snapshot.sets().clone());
+        return Ok(fleet);
+    }
     if !(path.join("nodes").is_dir() && path.join("sets").is_dir()) {
         let sources = source::from_folder(path).map_err(|e| Failure::input(&e))?;
         return compiled(&sources, findings, screen);
     }
-    let mut fleet = FleetText::default();
     for node in read::nodes(path).map_err(|e| Failure::input(&e))? {
         let snapshot = read::node_of_tree(path, &node).map_err(|e| Failure::input(&e))?;
         let rules = Family::ALL.map(|family| snapshot.rules(family).to_owned());
@@ -95,6 +100,11 @@ fn compiled(sources: &Sources, findings: FindingArgs, screen: Screen) -> Result<
         let snapshot = compiler.snapshot(node);
         let sets = snapshot.sets.into_iter().map(|(name, text)| (name, text.to_string()));
         fleet.add(node.name.clone(), [snapshot.rules_v4, snapshot.rules_v6], sets);
+    }
+    if fleet.nodes.is_empty() {
+        let message =
+            "one side has no node, so there is nothing to compare; is it the right folder or revision?";
+        return Err(Failure { exit: Exit::Input, message: message.to_owned() });
     }
     Ok(fleet)
 }

@@ -2,16 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
-use chainmail_compiler::diagnostic::{Severity, render};
-use chainmail_compiler::source::{self, Sources};
+use chainmail_compiler::diagnostic::{Findings, Severity, render};
+use chainmail_compiler::source::{self, SourceError, Sources};
 use chainmail_compiler::{Loaded, load};
 
 use super::{Exit, Failure, Screen, output};
 
-/// The manifests: a folder, or a revision of a Git repository.
+/// The manifests: a folder, standard input, or a revision of a Git repository; and live objects beside them.
 #[derive(Debug, clap::Args)]
 pub(super) struct InputArgs {
-    /// The folder (or one file) with the manifests [default: the current folder].
+    /// The folder (or one file, or a bare repository) with the manifests, or `-` for standard input [default: the
+    /// current folder].
     #[arg(value_name = "PATH", conflicts_with_all = ["repo", "rev"])]
     path: Option<PathBuf>,
     /// A Git repository to read from; its work tree is not looked at, so it may be bare.
@@ -20,6 +21,16 @@ pub(super) struct InputArgs {
     /// The revision to read: a branch, a tag, a commit [default with --repo: HEAD].
     #[arg(long, value_name = "REV")]
     rev: Option<String>,
+    /// Read this configuration instead of the chainmail.toml at the root of the manifests.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Live namespaces, nodes and pods, as `kubectl get ns,nodes,pods -A -o yaml` (or json) prints them: a file, or a
+    /// folder of such files; may be given again.
+    #[arg(long, value_name = "PATH")]
+    inventory: Vec<PathBuf>,
+    /// Leave out objects of this kind, although they change traffic and are not understood; may be given again.
+    #[arg(long, value_name = "KIND")]
+    allow_unsupported: Vec<String>,
 }
 
 /// How findings are dealt with.
@@ -33,32 +44,56 @@ pub(super) struct FindingArgs {
 impl InputArgs {
     /// Reads the files.
     pub(super) fn sources(&self) -> Result<Sources, Failure> {
-        let sources = match (&self.path, &self.repo, &self.rev) {
-            (Some(path), _, _) => source::from_folder(path),
-            (None, None, None) => source::from_folder(Path::new(".")),
+        self.read().map_err(|error| Failure::input(&error))
+    }
+
+    fn read(&self) -> Result<Sources, SourceError> {
+        let config = self.config.as_deref().map(source::config_file).transpose()?;
+        let sources = match (self.path.as_deref(), &self.repo, &self.rev) {
+            (Some(path), _, _) if path == Path::new("-") => source::from_stdin(config)?,
+            (Some(path), _, _) if source::is_bare_repository(path) => {
+                source::from_revision_with(path, "HEAD", config)?
+            }
+            (Some(path), _, _) => source::from_folder_with(path, config)?,
+            (None, None, None) => source::from_folder_with(Path::new("."), config)?,
             (None, repo, rev) => {
                 let repo = repo.as_deref().unwrap_or(Path::new("."));
-                source::from_revision(repo, rev.as_deref().unwrap_or("HEAD"))
+                source::from_revision_with(repo, rev.as_deref().unwrap_or("HEAD"), config)?
             }
         };
-        sources.map_err(|error| Failure::input(&error))
+        let mut inventories = Vec::new();
+        for path in &self.inventory {
+            inventories.extend(source::inventories(path)?);
+        }
+        Ok(sources.with_inventories(inventories).allowing_unsupported(self.allow_unsupported.iter().cloned()))
+    }
+}
+
+impl FindingArgs {
+    /// Loads the cluster, its findings as severe as is wanted.
+    pub(super) fn load(self, sources: &Sources) -> Loaded {
+        let mut loaded = load(sources);
+        if self.strict {
+            loaded.findings.make_strict();
+        }
+        loaded
     }
 }
 
 /// Loads the cluster and prints what was found. Errors end the command.
 pub(super) fn loaded(sources: &Sources, findings: FindingArgs, screen: Screen) -> Result<Loaded, Failure> {
-    let mut loaded = load(sources);
-    if findings.strict {
-        loaded.findings.make_strict();
-    }
+    let loaded = findings.load(sources);
     output::error_text(&render(&loaded.findings, screen.stderr));
-    if loaded.findings.has_errors() {
-        let count = loaded.findings.sorted().iter().filter(|d| d.severity == Severity::Error).count();
-        let plural = if count == 1 { "error" } else { "errors" };
-        return Err(Failure {
-            exit: Exit::Input,
-            message: format!("{count} {plural}; nothing was compiled"),
-        });
-    }
+    refuse_errors(&loaded.findings)?;
     Ok(loaded)
+}
+
+/// Ends the command where there is an error.
+pub(super) fn refuse_errors(findings: &Findings) -> Result<(), Failure> {
+    let count = findings.count(Severity::Error);
+    if count == 0 {
+        return Ok(());
+    }
+    let plural = if count == 1 { "error" } else { "errors" };
+    Err(Failure { exit: Exit::Input, message: format!("{count} {plural}; nothing was compiled") })
 }

@@ -85,6 +85,9 @@ pub(super) fn run(args: &Args, screen: Screen) -> Result<Exit, Failure> {
             }
         }
         answers.push('\n');
+        // Line by line, so that a wrong probe does not take the answers before it with it.
+        output::text(&answers)?;
+        answers.clear();
     }
-    output::text(&answers)
+    Ok(Exit::Done)
 }

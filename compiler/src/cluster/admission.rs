@@ -7,19 +7,23 @@ mod cidr;
 mod label;
 mod name;
 mod node;
+mod owners;
 mod pod;
 mod policy;
 mod selector;
+mod written;
 
-use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::labels::Labels;
-use super::model::{Cluster, Namespace, Node, Os, PodId};
-use super::{LabelKey, NamespaceName, NodeSettings};
+use super::model::{Cluster, Namespace, Node, Os, Pod};
+use super::{LabelKey, NamespaceName, NodeSettings, PodRef};
 use crate::diagnostic::{Code, Diagnostic, Findings, Place};
-use crate::manifest::{FieldPath, Manifests, ObjectRef};
+use crate::manifest::{self, FieldPath, Located, Manifests, ObjectRef};
 use crate::source::Sources;
+use owners::NodeAddresses;
 
 /// The label that the API server sets on every namespace, whatever the manifest says.
 const METADATA_NAME: &str = "kubernetes.io/metadata.name";
@@ -30,8 +34,8 @@ pub fn admit(manifests: &Manifests, sources: &Sources) -> (Cluster, Findings) {
     let mut findings = Findings::default();
     let mut cluster = Cluster::default();
     admit_namespaces(manifests, sources, &mut cluster, &mut findings);
-    admit_nodes(manifests, sources, &mut cluster, &mut findings);
-    admit_pods(manifests, sources, &mut cluster, &mut findings);
+    let nodes = admit_nodes(manifests, sources, &mut cluster, &mut findings);
+    admit_pods(manifests, &nodes, sources, &mut cluster, &mut findings);
     admit_policies(manifests, sources, &mut cluster, &mut findings);
     (cluster, findings)
 }
@@ -59,6 +63,18 @@ impl Scope<'_> {
         let place = self.at.place(self.sources, path);
         self.findings.push(Diagnostic::new(code, Some(place), message).help(help));
     }
+
+    /// As [`Self::report_with_help`], at the key that ends the path.
+    fn report_key(
+        &mut self,
+        code: Code,
+        path: &FieldPath,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
+        let place = self.at.key_place(self.sources, path);
+        self.findings.push(Diagnostic::new(code, Some(place), message).help(help));
+    }
 }
 
 /// Objects of one kind by name, each name once.
@@ -69,22 +85,42 @@ impl<K: Ord> Seen<K> {
         Self(BTreeMap::new())
     }
 
-    /// Whether this is the first object of its name; a second one is an error that names the first one's place.
-    fn is_first(&mut self, scope: &mut Scope<'_>, key: K, what: impl FnOnce() -> String) -> bool {
-        let path = FieldPath::root().key("metadata").key("name");
-        if let Some(first) = self.0.get(&key) {
-            let first: Place = first.place(scope.sources, &path);
-            let help = format!("the first one is at {first}; remove one of them");
-            scope.report_with_help(
-                Code::DuplicateObject,
-                &path,
-                format!("there are two of {}", what()),
-                help,
-            );
-            return false;
+    /// Notes an object; answers where the first of its name is, if this one is not.
+    fn first(&mut self, scope: &Scope<'_>, key: K) -> Option<ObjectRef> {
+        match self.0.entry(key) {
+            Entry::Occupied(first) => Some(*first.get()),
+            Entry::Vacant(none) => {
+                none.insert(scope.at);
+                None
+            }
         }
-        self.0.insert(key, scope.at);
-        true
+    }
+}
+
+fn name_path() -> FieldPath {
+    FieldPath::root().key("metadata").key("name")
+}
+
+fn report_duplicate(scope: &mut Scope<'_>, first: ObjectRef, what: &str) {
+    let first = first.place(scope.sources, &name_path());
+    let help = format!("the first one is at {first}; remove one of them");
+    scope.report_with_help(Code::DuplicateObject, &name_path(), format!("there are two of {what}"), help);
+}
+
+/// A second namespace or node of one name. A live one beside the reviewed one is what a cluster looks like; where they
+/// differ, what was reviewed holds.
+fn second_of(scope: &mut Scope<'_>, first: ObjectRef, what: &str, is_same: bool) {
+    let live = scope.at.is_live(scope.sources);
+    if live && is_same {
+        return;
+    }
+    if live && !first.is_live(scope.sources) {
+        let first: Place = first.place(scope.sources, &name_path());
+        let message = format!("the live {what} is not as reviewed; what was reviewed holds");
+        let help = format!("the reviewed one is at {first}");
+        scope.report_with_help(Code::InventoryConflict, &name_path(), message, help);
+    } else {
+        report_duplicate(scope, first, what);
     }
 }
 
@@ -107,9 +143,15 @@ fn admit_namespaces(
         let name = name::dns_label(&mut scope, "namespace", meta).map(NamespaceName::admitted);
         let labels = label::labels(&mut scope, meta.labels.as_ref());
         let Some(name) = name else { continue };
-        if seen.is_first(&mut scope, name.clone(), || format!("namespace {name}")) {
-            let labels = namespace_labels(&name, labels);
-            cluster.namespaces.insert(name.clone(), Namespace { name, labels });
+        let labels = namespace_labels(&name, labels);
+        match seen.first(&scope, name.clone()) {
+            None => {
+                cluster.namespaces.insert(name.clone(), Namespace { name, labels });
+            }
+            Some(first) => {
+                let is_same = cluster.namespaces.get(&name).is_some_and(|other| other.labels == labels);
+                second_of(&mut scope, first, &format!("namespace {name}"), is_same);
+            }
         }
     }
 }
@@ -122,34 +164,56 @@ fn imply_namespace(cluster: &mut Cluster, name: &NamespaceName) {
     }
 }
 
-fn admit_nodes(manifests: &Manifests, sources: &Sources, cluster: &mut Cluster, findings: &mut Findings) {
+/// Admits the nodes; answers whose their own addresses are.
+fn admit_nodes(
+    manifests: &Manifests,
+    sources: &Sources,
+    cluster: &mut Cluster,
+    findings: &mut Findings,
+) -> NodeAddresses {
     let mut seen = Seen::new();
-    let mut owners: BTreeMap<IpAddr, String> = BTreeMap::new();
+    let mut owners = NodeAddresses::new();
     for manifest in &manifests.nodes {
         let mut scope = Scope { sources, at: manifest.at, findings };
         let Some(node) = node::admit(&mut scope, &manifest.object) else { continue };
-        if !seen.is_first(&mut scope, node.name.clone(), || format!("node {}", node.name)) {
+        if let Some(first) = seen.first(&scope, node.name.clone()) {
+            let facts = |node: &Node| (node.addresses.clone(), node.pod_cidrs.clone(), node.os);
+            let is_same = cluster.nodes.get(&node.name).map(facts) == Some(facts(&node));
+            second_of(&mut scope, first, &format!("node {}", node.name), is_same);
             continue;
         }
         for address in &node.addresses {
-            if let Some(other) = owners.insert(*address, format!("node {}", node.name)) {
+            let owner = (node.name.to_string(), manifest.at);
+            if let Some((other, at)) = owners.insert(*address, owner) {
                 let path = FieldPath::root().key("status").key("addresses");
-                let message = format!("{address} is the address of node {} and of {other}", node.name);
-                scope.report(Code::DuplicateAddress, &path, message);
+                let message = format!("{address} is the address of node {} and of node {other}", node.name);
+                let live = manifest.at.is_live(sources) || at.is_live(sources);
+                let code = if live { Code::InventoryConflict } else { Code::DuplicateAddress };
+                scope.report(code, &path, message);
             }
         }
         cluster.nodes.insert(node.name.clone(), node);
     }
+    owners
 }
 
-fn admit_pods(manifests: &Manifests, sources: &Sources, cluster: &mut Cluster, findings: &mut Findings) {
-    let mut seen = Seen::new();
+fn admit_pods(
+    manifests: &Manifests,
+    nodes: &NodeAddresses,
+    sources: &Sources,
+    cluster: &mut Cluster,
+    findings: &mut Findings,
+) {
+    let mut seen: BTreeMap<PodRef, usize> = BTreeMap::new();
+    let mut unsure = BTreeSet::new();
     for manifest in &manifests.pods {
+        let Some(pod) = admit_pod(manifest, sources, findings) else { continue };
         let mut scope = Scope { sources, at: manifest.at, findings };
-        let Some(pod) = pod::admit(&mut scope, &manifest.object) else { continue };
-        if !seen.is_first(&mut scope, pod.pod_ref(), || format!("pod {}", pod.pod_ref())) {
+        if let Some(first) = seen.get(&pod.pod_ref()) {
+            unsure.extend(second_pod(&mut scope, &cluster.pods[*first], &pod));
             continue;
         }
+        seen.insert(pod.pod_ref(), cluster.pods.len());
         imply_namespace(cluster, &pod.namespace);
         if let Some(node) = &pod.node
             && !cluster.nodes.contains_key(node)
@@ -169,25 +233,41 @@ fn admit_pods(manifests: &Manifests, sources: &Sources, cluster: &mut Cluster, f
         }
         cluster.pods.push(pod);
     }
-    cluster.pods.sort_by_cached_key(super::Pod::pod_ref);
-    let node_addresses: BTreeMap<IpAddr, &Node> =
-        cluster.nodes.values().flat_map(|node| node.addresses.iter().map(move |a| (*a, node))).collect();
-    for (index, pod) in (0u32..).zip(&cluster.pods) {
-        for address in pod.addresses.iter() {
-            let other = match cluster.owners.insert(address, PodId(index)) {
-                Some(other) => format!("pod {}", cluster.pods[other.0 as usize].pod_ref()),
-                None => match node_addresses.get(&address) {
-                    Some(node) => format!("node {}", node.name),
-                    None => continue,
-                },
-            };
-            let mut scope = Scope { sources, at: pod.at, findings };
-            let path = FieldPath::root().key("status").key("podIP");
-            let message = format!("{address} is the address of pod {} and of {other}", pod.pod_ref());
-            let help = "a finished pod has phase Succeeded or Failed; a pod on its node's network has hostNetwork: true";
-            scope.report_with_help(Code::DuplicateAddress, &path, message, help);
-        }
+    cluster.pods.sort_by_cached_key(Pod::pod_ref);
+    owners::settle(cluster, manifests, nodes, unsure, sources, findings);
+}
+
+/// A live pod that the API server would not have admitted has no endpoint; a reviewed one is an error.
+fn admit_pod(manifest: &Located<manifest::Pod>, sources: &Sources, findings: &mut Findings) -> Option<Pod> {
+    if !manifest.at.is_live(sources) {
+        return pod::admit(&mut Scope { sources, at: manifest.at, findings }, &manifest.object);
     }
+    let mut own = Findings::default();
+    let pod = pod::admit(&mut Scope { sources, at: manifest.at, findings: &mut own }, &manifest.object);
+    let is_valid = !own.has_errors();
+    findings.extend(own.of_live_object("the pod is left out: its address is unknown"));
+    pod.filter(|_| is_valid)
+}
+
+/// A second pod of one name; answers the addresses that are unsure for it.
+fn second_pod(scope: &mut Scope<'_>, first: &Pod, second: &Pod) -> Vec<IpAddr> {
+    let what = format!("pod {}", second.pod_ref());
+    if !scope.at.is_live(scope.sources) {
+        report_duplicate(scope, first.at, &what);
+        return Vec::new();
+    }
+    let facts = |pod: &Pod| {
+        let Pod { labels, node, addresses, ports, state, .. } = pod.clone();
+        (labels, node, addresses, ports, state)
+    };
+    if facts(first) == facts(second) {
+        return Vec::new();
+    }
+    let place = first.at.place(scope.sources, &name_path());
+    let message = format!("the live {what} is not the one at {place}; no rule names the address of either");
+    let help = "take the pod out of the repository, or correct it there";
+    scope.report_with_help(Code::InventoryConflict, &name_path(), message, help);
+    first.addresses.iter().chain(second.addresses.iter()).collect()
 }
 
 fn admit_policies(manifests: &Manifests, sources: &Sources, cluster: &mut Cluster, findings: &mut Findings) {
@@ -195,9 +275,12 @@ fn admit_policies(manifests: &Manifests, sources: &Sources, cluster: &mut Cluste
     for manifest in &manifests.policies {
         let mut scope = Scope { sources, at: manifest.at, findings };
         let Some(policy) = policy::admit(&mut scope, &manifest.object) else { continue };
-        if seen.is_first(&mut scope, policy.policy_ref(), || format!("policy {}", policy.policy_ref())) {
-            imply_namespace(cluster, &policy.namespace);
-            cluster.policies.push(policy);
+        match seen.first(&scope, policy.policy_ref()) {
+            None => {
+                imply_namespace(cluster, &policy.namespace);
+                cluster.policies.push(policy);
+            }
+            Some(first) => report_duplicate(&mut scope, first, &format!("policy {}", policy.policy_ref())),
         }
     }
     cluster.policies.sort_by_cached_key(super::Policy::policy_ref);

@@ -42,7 +42,7 @@ pub enum PodState {
     HostNetwork,
     /// Succeeded or Failed: its address may be another pod's by now.
     Finished,
-    /// It has no address yet.
+    /// It has no address yet, or none of which it is certain whose it is.
     NoAddress,
 }
 
@@ -184,6 +184,13 @@ impl Cluster {
     #[must_use]
     pub fn policies(&self) -> &[Policy] {
         &self.policies
+    }
+
+    /// Sets what of the configuration holds for a node.
+    pub(crate) fn configure(&mut self, node: &NodeName, settings: NodeSettings) {
+        if let Some(node) = self.nodes.get_mut(node) {
+            node.settings = settings;
+        }
     }
 
     /// Whose an address is. A pod's comes first: an address that is both is refused on admission.

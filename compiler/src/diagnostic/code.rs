@@ -34,8 +34,16 @@ macro_rules! codes {
 codes! {
     /// The bytes are not UTF-8.
     NotUtf8 = "not-utf8", Error;
+    /// An inventory's file cannot be read.
+    Unreadable = "unreadable", Error;
     /// The text is not YAML or JSON.
     Syntax = "syntax", Error;
+    /// Nested deeper, or repeated more often by aliases, than any manifest has reason to be.
+    TooComplex = "too-complex", Error;
+    /// A key that stands twice in one map.
+    DuplicateKey = "duplicate-key", Error;
+    /// The merge key `<<`, which Kubernetes does not read.
+    MergeKey = "merge-key", Error;
     /// A field has a value of another type than the API's.
     WrongType = "wrong-type", Error;
     /// A field that the API does not have.
@@ -84,6 +92,16 @@ codes! {
     DuplicateObject = "duplicate-object", Error;
     /// Two live pods, or a pod and a node, with one address.
     DuplicateAddress = "duplicate-address", Error;
+    /// A NetworkPolicy among live objects.
+    InventoryPolicy = "inventory-policy", Error;
+    /// `chainmail.toml` is not TOML, or a key of it has a value that it cannot have.
+    BadConfig = "bad-config", Error;
+    /// A key that `chainmail.toml` does not have.
+    UnknownKey = "unknown-key", Error;
+    /// A `[[nodes]]` whose pattern matches no node.
+    UnmatchedNodes = "unmatched-nodes", Warning;
+    /// A live object that says something else than the reviewed one, or than another live one.
+    InventoryConflict = "inventory-conflict", Warning;
     /// A CIDR with host bits or leading zeros.
     LooseCidr = "loose-cidr", Warning;
     /// A pod's node that no Node manifest describes.
@@ -92,6 +110,10 @@ codes! {
     NoAddress = "no-address", Note;
     /// A pod that has finished, whose address is free.
     FinishedPod = "finished-pod", Note;
+    /// A node that runs Windows and gets no snapshot.
+    WindowsNode = "windows-node", Note;
+    /// Nobody said what becomes of addresses in a podCIDR that no pod has.
+    UnknownPodsPass = "unknown-pods-pass", Note;
 }
 
 impl fmt::Display for Code {

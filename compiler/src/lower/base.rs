@@ -1,9 +1,10 @@
 //! The chains that every node has: CM-FORWARD, and CM-INVALID where somebody is isolated.
 
+use std::net::Ipv6Addr;
 use std::rc::Rc;
 
 use chainmail_snapshot::{ChainName, FORWARD_CHAIN, Family, Transport, cut_set_name};
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv6Net};
 
 use super::class::set_ref;
 use crate::cluster::{AllowTarget, InvalidPackets, NodeSettings, UnknownPods};
@@ -13,6 +14,10 @@ use crate::netfilter::{ConnState, IpSet, Match, Protocol, Rule, SetRef, Side, Si
 const NEIGHBOUR_DISCOVERY: std::ops::RangeInclusive<u8> = 133..=137;
 /// The hop limit that neighbour discovery must have: a packet with it was not forwarded to here.
 const FIRST_HOP: u8 = 255;
+/// IPv6 multicast (RFC 4291 §2.7).
+const MULTICAST_V6: IpNet = IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0), 8));
+/// IPv6 link-local unicast (RFC 4291 §2.5.6).
+const LINK_LOCAL_V6: IpNet = IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), 10));
 
 /// What CM-FORWARD is made from.
 pub(super) struct Base<'a> {
@@ -20,6 +25,9 @@ pub(super) struct Base<'a> {
     pub(super) settings: &'a NodeSettings,
     /// The node's networks for pods, of this family.
     pub(super) pod_cidrs: Vec<IpNet>,
+    /// What sources on the node's bridge may be, where that is not one network: several networks or, without any of this
+    /// family, its pods.
+    pub(super) pod_nets: Option<Rc<IpSet>>,
     /// The node's pods.
     pub(super) local: Rc<IpSet>,
     /// Those of them that are isolated for egress and for ingress, where there are any.
@@ -63,6 +71,7 @@ impl Base<'_> {
         // Errors only: what a conntrack helper relates is judged like a new connection.
         self.pass(&mut rules, vec![Match::Protocol(Protocol::Icmp), Match::State(ConnState::Related)]);
         self.cut(&mut rules);
+        self.bridge(&mut rules);
         self.unknown_pods(&mut rules);
         if self.settings.invalid == InvalidPackets::Drop && (self.egress.is_some() || self.ingress.is_some())
         {
@@ -113,6 +122,29 @@ impl Base<'_> {
         }
         for order in [SideOrder::FromClient, SideOrder::ToClient] {
             rules.push(Rule::new([Match::NotProtocol(tcp), flow(order)], Target::Drop));
+        }
+    }
+
+    /// Between two ports of a bridge addresses are what a pod says they are, and frames need no route. What is not from
+    /// one of the node's pod addresses to one host would pass every rule on addresses: isolated pods answer broadcasts,
+    /// multicasts and their fe80:: addresses. Neighbour discovery has passed above.
+    fn bridge(&self, rules: &mut Vec<Rule>) {
+        let Some(bridge) = &self.settings.pod_bridge else { return };
+        let within = || Match::Within(bridge.clone());
+        let mut refuse = |matches: Vec<Match>| rules.push(Rule::new(matches, Target::Drop));
+        match self.family {
+            Family::V4 => refuse(vec![within(), Match::ToMany]),
+            Family::V6 => {
+                refuse(vec![Match::Destination(MULTICAST_V6), within()]);
+                refuse(vec![Match::Source(LINK_LOCAL_V6), within()]);
+                refuse(vec![Match::Destination(LINK_LOCAL_V6), within()]);
+            }
+        }
+        match (&self.pod_cidrs[..], &self.pod_nets) {
+            ([net], _) => refuse(vec![Match::NotSource(*net), within()]),
+            (_, Some(nets)) => refuse(vec![within(), Match::NotInSet(set_ref(nets, Side::Src))]),
+            // No pod of this node has an address of this family.
+            (_, None) => refuse(vec![within()]),
         }
     }
 

@@ -157,7 +157,9 @@ pub(super) fn with_comments(cluster: &Cluster, rules: &[Rule], origins: &[BTreeS
     let comment = |origins: &BTreeSet<Origin>| {
         let first = origins.first()?.rule_ref(cluster);
         let more = origins.len() - 1;
-        Some(Comment::new(&if more == 0 { first.to_string() } else { format!("{first} +{more}") }))
+        let rest = format!(" {}[{}]", first.direction, first.index);
+        let more = if more == 0 { String::new() } else { format!(" +{more}") };
+        Some(Comment::new(&first.policy.to_string(), &(rest + &more)))
     };
     let commented = |(rule, origins): (&Rule, _)| Rule { comment: comment(origins), ..rule.clone() };
     rules.iter().zip(origins).map(commented).collect()

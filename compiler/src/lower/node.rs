@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use chainmail_snapshot::{ChainName, Family, Member, SetKind, is_cut_set};
+use ipnet::IpNet;
 
 use super::base::{self, Base};
 use super::class::{ClassChain, with_comments};
@@ -64,9 +65,14 @@ impl Lowering<'_> {
         };
         let egress = isolated(Direction::Egress, &base::egress(), Side::Src);
         let ingress = isolated(Direction::Ingress, &base::ingress(), Side::Dst);
-        let of_family = |net: &&ipnet::IpNet| Family::of_net(net) == family;
-        let pod_cidrs = node.pod_cidrs.iter().filter(of_family).copied().collect();
-        let base = Base { family, settings: &node.settings, pod_cidrs, local, egress, ingress };
+        let of_family = |net: &&IpNet| Family::of_net(net) == family;
+        let pod_cidrs: Vec<IpNet> = node.pod_cidrs.iter().filter(of_family).copied().collect();
+        let pod_nets = match pod_cidrs.len() {
+            0 => (!local.members().is_empty()).then(|| Rc::clone(&local)),
+            1 => None,
+            _ => Some(self.peer_sets.of_networks(family, pod_cidrs.clone())),
+        };
+        let base = Base { family, settings: &node.settings, pod_cidrs, pod_nets, local, egress, ingress };
         let forward = base.forward_rules();
         let target_is_invalid = |rule: &Rule| rule.next_chain() == Some(&base::invalid());
         if forward.iter().any(target_is_invalid) {
@@ -74,7 +80,7 @@ impl Lowering<'_> {
         }
         chains.insert(base::forward(), Rc::new(forward));
         let ruleset = Ruleset { family, chains };
-        debug_assert!(
+        assert!(
             longest_path(&ruleset, &base::forward()).is_some_and(|chains| chains <= CHAINS_ON_A_PATH_MAX),
             "nft refuses deeper tables"
         );

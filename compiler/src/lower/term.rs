@@ -97,7 +97,7 @@ pub(super) fn canonical(cluster: &Cluster, sets: &mut PodSets, family: Family, a
             break;
         }
     }
-    terms = without_subsumed(sets, terms);
+    terms = without_subsumed(cluster, sets, terms);
     terms.sort_by_cached_key(|term| term.payload.order());
     services.retain(|(service, _)| !terms.iter().any(|term| admits(cluster, sets, term, service)));
     Terms {
@@ -181,9 +181,10 @@ fn union(cluster: &Cluster, sets: &mut PodSets, a: &Peers, b: &Peers) -> Peers {
     }
 }
 
-fn without_subsumed(sets: &PodSets, terms: Vec<Term>) -> Vec<Term> {
-    let inside =
-        |a: &Term, b: &Term| a.payload.is_subset(&b.payload) && is_peers_subset(sets, &a.peers, &b.peers);
+fn without_subsumed(cluster: &Cluster, sets: &PodSets, terms: Vec<Term>) -> Vec<Term> {
+    let inside = |a: &Term, b: &Term| {
+        a.payload.is_subset(&b.payload) && is_peers_subset(cluster, sets, &a.peers, &b.peers)
+    };
     let keep: Vec<bool> = (0..terms.len())
         .map(|i| {
             // Of two that say the same the first stays.
@@ -195,14 +196,17 @@ fn without_subsumed(sets: &PodSets, terms: Vec<Term>) -> Vec<Term> {
     terms.into_iter().zip(keep).filter_map(|(term, keep)| keep.then_some(term)).collect()
 }
 
-/// Whether the peers of one term are among another's. It may answer no where pods of the one are in a block of the
-/// other: the rule is then kept, which is longer and means the same.
-fn is_peers_subset(sets: &PodSets, a: &Peers, b: &Peers) -> bool {
+/// Whether the peers of one term are among another's: its networks in the other's, and each pod in the other's pods or
+/// networks.
+fn is_peers_subset(cluster: &Cluster, sets: &PodSets, a: &Peers, b: &Peers) -> bool {
     match (a, b) {
         (_, Peers::Any) => true,
         (Peers::Any, Peers::OneOf { .. }) => false,
         (Peers::OneOf { pods: a, blocks: x }, Peers::OneOf { pods: b, blocks: y }) => {
-            sets.is_subset(*a, *b) && x.is_subset(y)
+            let in_blocks =
+                |id| cluster.pod(id).addresses.of(y.family()).is_none_or(|address| y.contains(address));
+            let in_either = |id| in_blocks(id) || sets.contains(*b, id);
+            x.is_subset(y) && (sets.is_subset(*a, *b) || (!y.is_empty() && sets.pods(*a).all(in_either)))
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::kind::{Item, Kind, classify};
 use super::text::Text;
 use super::yaml::{self, DecodeError, Syntax};
 
@@ -11,6 +12,34 @@ use super::yaml::{self, DecodeError, Syntax};
 pub(super) struct Head {
     pub(super) api_version: Option<Text>,
     pub(super) kind: Option<Text>,
+}
+
+impl Head {
+    /// What the object is.
+    pub(super) fn classify(&self) -> Kind {
+        classify(word(&self.api_version), word(&self.kind))
+    }
+
+    /// As an item of a list, of which it may leave out what the list says.
+    pub(super) fn or_item(self, item: Option<&Item>) -> Self {
+        let Some(item) = item else { return self };
+        Self {
+            api_version: self.api_version.or_else(|| Some(Text(item.api_version.clone()))),
+            kind: self.kind.or_else(|| Some(Text(item.kind.clone()))),
+        }
+    }
+
+    pub(super) fn api_version(&self) -> &str {
+        word(&self.api_version)
+    }
+
+    pub(super) fn kind(&self) -> &str {
+        word(&self.kind)
+    }
+}
+
+fn word(text: &Option<Text>) -> &str {
+    text.as_ref().map_or("", |text| text.0.as_str())
 }
 
 /// Reads the head. Most documents are not of a kind that is used, and decoding one costs fifty times this scan.
@@ -23,11 +52,30 @@ pub(super) fn head(text: &str, syntax: Syntax) -> Result<Head, DecodeError> {
 
 /// The head of a document whose `apiVersion` and `kind` each stand on one line of their own at column 0, as plain
 /// words; nothing where anything at column 0 could mean something else.
-fn scan(text: &str) -> Option<Head> {
+///
+/// A quoted text may go on at column 0, and look like a key there. The true key is seen too, and then there are two: so
+/// the root must begin at column 0, and every way to write a key there must be known or abstained from. Where there is
+/// no true key the document is no object, and taken for one it does no harm.
+pub(super) fn scan(text: &str) -> Option<Head> {
     let mut head = Head::default();
+    let mut begun = false;
     for line in text.lines() {
         let first = *line.as_bytes().first().unwrap_or(&b' ');
-        if matches!(first, b'{' | b'"' | b'\'' | b'?' | b'&' | b'!' | b'%' | b'[' | b'*' | b'<') {
+        if matches!(
+            first,
+            b'{' | b'"' | b'\'' | b'?' | b'&' | b'!' | b'%' | b'[' | b'*' | b'<' | b'\t' | 0xef
+        ) {
+            return None;
+        }
+        if !begun {
+            match line.strip_prefix("---").unwrap_or(line).trim() {
+                "" => {}
+                rest if rest.starts_with('#') => {}
+                _ if matches!(first, b' ' | b'-') => return None,
+                _ => begun = true,
+            }
+        }
+        if line.starts_with("kind ") || line.starts_with("apiVersion ") {
             return None;
         }
         let slot = if let Some(value) = line.strip_prefix("kind:") {
@@ -52,6 +100,8 @@ fn scan(text: &str) -> Option<Head> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -74,5 +124,59 @@ mod tests {
             }
         }
         assert!(scan(rows[0]).is_some(), "the common form is scanned");
+    }
+
+    /// Lines of which heads are made, and what could be taken for one.
+    const LINES: &[&str] = &[
+        "kind: Pod",
+        "apiVersion: v1",
+        "kind : Pod",
+        "apiVersion : v1",
+        "text: 'x\nkind: ConfigMap\napiVersion: v2\nx'",
+        "  text: \"x\nkind: ConfigMap\napiVersion: v2\nx\"",
+        "  kind: Pod",
+        "  apiVersion: v1",
+        "\"kind\": Pod",
+        "'apiVersion': v1",
+        "? kind",
+        ": Pod",
+        "&a kind: Pod",
+        "!!str kind: Pod",
+        "kind: \"Pod\"",
+        "kind: Pod # note",
+        "kind:",
+        "kind:Pod",
+        "metadata:",
+        "  name: a",
+        "text: \"begins",
+        "ends\"",
+        "text: 'begins",
+        "ends'",
+        "text: |",
+        "  kind: inner",
+        "# kind: Pod",
+        "---",
+        "--- # note",
+        "",
+        "{kind: Pod}",
+        "- kind: Pod",
+    ];
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 200_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn what_is_scanned_is_what_is_parsed(lines in prop::collection::vec(prop::sample::select(LINES), 1..7)) {
+            let text = lines.join("\n") + "\n";
+            for document in crate::manifest::document::split(&text) {
+                let Some(scanned) = scan(document.text) else { continue };
+                if let Ok(parsed) = yaml::decode::<Option<Head>>(document.text, Syntax::Yaml) {
+                    let parsed = parsed.unwrap_or_default();
+                    let agree = |ours: &Option<Text>, theirs: &Option<Text>| theirs.is_none() || ours == theirs;
+                    prop_assert!(agree(&scanned.kind, &parsed.kind), "{}", document.text);
+                    prop_assert!(agree(&scanned.api_version, &parsed.api_version), "{}", document.text);
+                }
+            }
+        }
     }
 }

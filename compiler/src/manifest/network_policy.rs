@@ -3,19 +3,19 @@
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::text::{Text, TextMap};
+use super::text::{Text, TextMap, absent_if_null};
 use super::{IntOrString, ObjectMeta};
 
 /// The object.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct NetworkPolicy {
-    /// `networking.k8s.io/v1`.
-    pub api_version: Text,
+    /// `networking.k8s.io/v1`; an item of a NetworkPolicyList may leave it out.
+    pub api_version: Option<Text>,
     /// `NetworkPolicy`.
-    pub kind: Text,
+    pub kind: Option<Text>,
     /// Name, namespace, labels.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "absent_if_null")]
     pub metadata: StrictMeta,
     /// What it says; absent, it is an empty one.
     pub spec: Option<NetworkPolicySpec>,

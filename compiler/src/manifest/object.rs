@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::text::{Text, TextMap};
+use super::text::{Text, TextMap, absent_if_null};
 
 /// `metadata`.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -22,7 +22,7 @@ pub struct ObjectMeta {
 #[derive(Debug, Clone, Deserialize)]
 pub struct Namespace {
     /// Name and labels.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "absent_if_null")]
     pub metadata: ObjectMeta,
 }
 
@@ -30,13 +30,13 @@ pub struct Namespace {
 #[derive(Debug, Clone, Deserialize)]
 pub struct Pod {
     /// Name, namespace, labels.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "absent_if_null")]
     pub metadata: ObjectMeta,
     /// Where it runs and what it listens on.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "absent_if_null")]
     pub spec: PodSpec,
     /// Its phase and addresses.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "absent_if_null")]
     pub status: PodStatus,
 }
 
@@ -100,13 +100,13 @@ pub struct PodIp {
 #[derive(Debug, Clone, Deserialize)]
 pub struct Node {
     /// Name and labels.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "absent_if_null")]
     pub metadata: ObjectMeta,
     /// Its pods' networks.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "absent_if_null")]
     pub spec: NodeSpec,
     /// Its addresses.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "absent_if_null")]
     pub status: NodeStatus,
 }
 

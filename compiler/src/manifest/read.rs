@@ -6,44 +6,17 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::document::{Document, split};
+use super::fault::faults;
 use super::field_path::{FieldPath, Segment};
 use super::head::{Head, head};
-use super::locate::locate;
+use super::kind::{Item, Kind, Used};
+use super::locate::{item_places, locate};
+use super::object_ref::{ObjectRef, item_path};
+use super::shape::{self, Shape};
 use super::yaml::{self, DecodeError, Syntax};
 use super::{Namespace, NetworkPolicy, Node, Pod};
 use crate::diagnostic::{Code, Diagnostic, Findings, Place};
-use crate::source::{FileId, SourceFile, Sources};
-
-/// Where an object stands: a document of a file, or an item of a List in it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ObjectRef {
-    file: FileId,
-    offset: usize,
-    length: usize,
-    lines_before: u32,
-    item: Option<usize>,
-}
-
-impl ObjectRef {
-    /// The place of one of the object's fields.
-    #[must_use]
-    pub fn place(&self, sources: &Sources, path: &FieldPath) -> Place {
-        let file = sources.get(self.file);
-        let text = file.bytes.get(self.offset..self.offset + self.length).unwrap_or_default();
-        let text = std::str::from_utf8(text).unwrap_or_default();
-        let items = self.item.map(|index| [Segment::Key("items".to_owned()), Segment::Index(index)]);
-        let prefix = items.iter().flatten();
-        let (line, column) = locate(text, &prefix.chain(path.segments()).collect::<Vec<_>>());
-        self.at(file, line, column)
-    }
-
-    /// A place by line and column within the document.
-    fn at(&self, file: &SourceFile, line: u32, column: u32) -> Place {
-        let text = file.bytes.get(self.offset..).unwrap_or_default();
-        let excerpt = String::from_utf8_lossy(text).lines().nth(line as usize - 1).map(ToOwned::to_owned);
-        Place { file: file.path.clone(), line: self.lines_before + line, column, excerpt }
-    }
-}
+use crate::source::{FileId, STDIN_PATH, SourceFile, Sources};
 
 /// An object with its place.
 #[derive(Debug, Clone)]
@@ -54,7 +27,7 @@ pub struct Located<T> {
     pub at: ObjectRef,
 }
 
-/// All objects of the kinds that are used, in order of files and documents.
+/// All objects of the kinds that are used, in order of files and documents; those of inventories come last.
 #[derive(Debug, Default)]
 pub struct Manifests {
     /// v1 Namespaces.
@@ -71,12 +44,31 @@ pub struct Manifests {
     pub not_objects: usize,
 }
 
+impl Manifests {
+    pub(super) fn extend(&mut self, other: Manifests) {
+        let Manifests { namespaces, pods, nodes, policies, others, not_objects } = other;
+        self.namespaces.extend(namespaces);
+        self.pods.extend(pods);
+        self.nodes.extend(nodes);
+        self.policies.extend(policies);
+        for (kind, count) in others {
+            *self.others.entry(kind).or_default() += count;
+        }
+        self.not_objects += not_objects;
+    }
+}
+
 /// Reads all sources. What cannot be read is a finding, and the rest is read all the same.
 #[must_use]
 pub fn read(sources: &Sources) -> (Manifests, Findings) {
-    let mut reader = Reader { sources, manifests: Manifests::default(), findings: Findings::default() };
+    let mut reader = Reader::new(sources);
     for (id, file) in sources.iter() {
         reader.file(id, file);
+    }
+    for (id, inventory) in sources.inventories() {
+        let Reader { manifests, findings, .. } = super::inventory::read(sources, id, inventory);
+        reader.manifests.extend(manifests);
+        reader.findings.extend(findings);
     }
     (reader.manifests, reader.findings)
 }
@@ -86,146 +78,246 @@ struct List {
     items: Option<Vec<yaml::Value>>,
 }
 
-struct Reader<'a> {
-    sources: &'a Sources,
-    manifests: Manifests,
-    findings: Findings,
+/// An object before it has a type.
+pub(super) enum Decode<'a> {
+    /// A document, or an item of an inventory.
+    Text(&'a str, Syntax),
+    /// An item of the List that a text holds.
+    Value { value: yaml::Value, text: &'a str, index: usize, document: ObjectRef },
 }
 
-impl Reader<'_> {
+/// What was read, and what is to be said about it.
+pub(super) struct Reader<'a> {
+    sources: &'a Sources,
+    pub(super) manifests: Manifests,
+    pub(super) findings: Findings,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(sources: &'a Sources) -> Self {
+        Self { sources, manifests: Manifests::default(), findings: Findings::default() }
+    }
+
     fn file(&mut self, id: FileId, file: &SourceFile) {
         let text = match std::str::from_utf8(&file.bytes) {
             Ok(text) => text,
             Err(error) => {
                 let line = file.bytes[..error.valid_up_to()].iter().filter(|b| **b == b'\n').count() + 1;
-                let line = u32::try_from(line).unwrap_or(u32::MAX);
-                let place = Place { file: file.path.clone(), line, column: 1, excerpt: None };
-                let message = "the file is not UTF-8 text";
-                self.findings.push(Diagnostic::new(Code::NotUtf8, Some(place), message));
+                self.not_utf8(id, u32::try_from(line).unwrap_or(u32::MAX));
                 return;
             }
         };
         let bom = if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
         let text = &text[bom..];
-        let json = file.path.ends_with(".json");
-        let (syntax, documents) = if json {
-            (Syntax::Json, vec![Document { text, lines_before: 0, offset: 0 }])
+        let is_json = |text: &str| serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok();
+        // The name says what a file is in; standard input has none.
+        if file.path.ends_with(".json") || file.path == STDIN_PATH && text.starts_with('{') && is_json(text) {
+            let document = Document { text, lines_before: 0, offset: bom };
+            self.whole(ObjectRef::document(id, &document), text, Syntax::Json);
         } else {
-            (Syntax::Yaml, split(text))
+            for document in split(text) {
+                let document = Document { offset: document.offset + bom, ..document };
+                self.whole(ObjectRef::document(id, &document), document.text, Syntax::Yaml);
+            }
+        }
+    }
+
+    pub(super) fn not_utf8(&mut self, id: FileId, line: u32) {
+        let file = self.sources.path(id).to_owned();
+        let place = Place { file, line, column: 1, excerpt: None };
+        self.findings.push(Diagnostic::new(Code::NotUtf8, Some(place), "the file is not UTF-8 text"));
+    }
+
+    /// Reads a document, which may be a List.
+    pub(super) fn whole(&mut self, at: ObjectRef, text: &str, syntax: Syntax) {
+        match head(text, syntax) {
+            Ok(head) => self.object(head, at, Decode::Text(text, syntax)),
+            Err(error) => self.refuse(at, text, &[], &shape::HEAD, error),
+        }
+    }
+
+    fn list(&mut self, at: ObjectRef, text: &str, syntax: Syntax, item: Option<&Item>) {
+        let list = match yaml::decode::<List>(text, syntax) {
+            Ok(list) => list,
+            Err(error) => return self.refuse(at, text, &[], &shape::LIST, error),
         };
-        for Document { text, lines_before, offset } in documents {
-            let at =
-                ObjectRef { file: id, offset: offset + bom, length: text.len(), lines_before, item: None };
-            match head(text, syntax) {
-                Ok(head) => self.document(&head, at, text, syntax),
-                Err(error) => self.refuse(at, error),
+        let lines = if at.is_live(self.sources) { item_places(text) } else { Vec::new() };
+        let document = at;
+        for (index, value) in list.items.unwrap_or_default().into_iter().enumerate() {
+            let at = at.item(index, lines.get(index).copied());
+            let word = |key: &str| value.get(key).cloned();
+            let head =
+                [word("apiVersion"), word("kind")].map(|word| word.map(yaml::decode_value).transpose());
+            match head {
+                [Ok(api_version), Ok(kind)] => {
+                    let head = Head { api_version: api_version.flatten(), kind: kind.flatten() };
+                    self.object(head.or_item(item), at, Decode::Value { value, text, index, document });
+                }
+                [Err(error), _] | [_, Err(error)] => {
+                    self.refuse(document, text, &item_path(index), &shape::HEAD, error);
+                }
             }
         }
     }
 
-    fn document(&mut self, head: &Head, at: ObjectRef, text: &str, syntax: Syntax) {
-        if head.kind.as_ref().is_some_and(|kind| kind.0 == "List") {
-            match yaml::decode::<List>(text, syntax) {
-                Ok(list) => self.list(list, at),
-                Err(error) => self.refuse(at, error),
+    /// Takes an object in, by its kind.
+    pub(super) fn object(&mut self, head: Head, at: ObjectRef, decode: Decode<'_>) {
+        match head.classify() {
+            Kind::Used(used) => self.used(used, at, decode),
+            Kind::List(item) => match decode {
+                Decode::Text(text, syntax) => self.list(at, text, syntax, item.as_ref()),
+                Decode::Value { .. } => {
+                    self.report(Code::UnknownKind, at, "kind", "a List within a List is not read".to_owned());
+                }
+            },
+            Kind::Other => self.count(&head),
+            Kind::Unsupported if self.sources.allows_unsupported(head.kind()) => self.count(&head),
+            Kind::Unsupported => {
+                let message =
+                    format!("{} of {} changes traffic and is not supported", head.kind(), head.api_version());
+                let help = format!("remove it, or leave it out with --allow-unsupported {}", head.kind());
+                self.report_with_help(Code::UnsupportedKind, at, "kind", message, &help);
             }
-        } else {
-            self.object(head, at, Decode::Text(text, syntax));
+            Kind::OldNetworkPolicy => {
+                let message = format!("NetworkPolicy of {} is not supported", head.api_version());
+                let help = "write apiVersion: networking.k8s.io/v1";
+                self.report_with_help(Code::UnsupportedVersion, at, "apiVersion", message, help);
+            }
+            Kind::Unknown(nearest) => {
+                let message = format!("{} has no kind {:?}", head.api_version(), head.kind());
+                match nearest {
+                    Some(near) => {
+                        let help = format!("did you mean {near}?");
+                        self.report_with_help(Code::UnknownKind, at, "kind", message, &help);
+                    }
+                    None => self.report(Code::UnknownKind, at, "kind", message),
+                }
+            }
+            Kind::NoObject if at.is_live(self.sources) => {
+                let message = "the item has neither apiVersion nor kind".to_owned();
+                self.report(Code::Required, at, "kind", message);
+            }
+            Kind::NoObject => self.manifests.not_objects += 1,
+            Kind::Unversioned => {
+                self.report(Code::Required, at, "kind", format!("{} has no apiVersion", head.kind()));
+            }
+            Kind::Untyped => {
+                let message = format!("an object of {} has no kind", head.api_version());
+                self.report(Code::Required, at, "apiVersion", message);
+            }
         }
     }
 
-    fn list(&mut self, list: List, at: ObjectRef) {
-        for (index, item) in list.items.unwrap_or_default().into_iter().enumerate() {
-            let at = ObjectRef { item: Some(index), ..at };
-            match yaml::decode_value::<Option<Head>>(item.clone()) {
-                Ok(head) => self.object(&head.unwrap_or_default(), at, Decode::Value(item)),
-                Err(error) => self.refuse(at, error),
+    fn count(&mut self, head: &Head) {
+        *self.manifests.others.entry(head.kind().to_owned()).or_default() += 1;
+    }
+
+    fn used(&mut self, used: Used, at: ObjectRef, decode: Decode<'_>) {
+        match used {
+            Used::Namespace => {
+                let object = self.decode(at, decode, &shape::NAMESPACE);
+                self.manifests.namespaces.extend(object);
+            }
+            Used::Node => {
+                let object = self.decode(at, decode, &shape::NODE);
+                self.manifests.nodes.extend(object);
+            }
+            Used::Pod => {
+                let object = self.decode_pod(at, decode);
+                self.manifests.pods.extend(object);
+            }
+            Used::NetworkPolicy if at.is_live(self.sources) => {
+                let message = "a NetworkPolicy in an inventory".to_owned();
+                let help = "policies are reviewed: put them in the repository, and only namespaces, nodes and pods here";
+                self.report_with_help(Code::InventoryPolicy, at, "kind", message, help);
+            }
+            Used::NetworkPolicy => {
+                let object = self.decode(at, decode, &shape::NETWORK_POLICY);
+                self.manifests.policies.extend(object);
             }
         }
     }
 
-    fn object(&mut self, head: &Head, at: ObjectRef, decode: Decode<'_>) {
-        let word = |text: &Option<super::Text>| text.as_ref().map_or(String::new(), |t| t.0.clone());
-        let (api_version, kind) = (word(&head.api_version), word(&head.kind));
-        let (group, version) = api_version.split_once('/').unwrap_or(("", api_version.as_str()));
-        match (group, version, kind.as_str()) {
-            ("", "", "") => self.manifests.not_objects += 1,
-            ("", "", _) => {
-                let message = format!("{kind} has no apiVersion");
-                self.report(Code::Required, at, &FieldPath::root(), message);
-            }
-            (_, _, "") => {
-                let message = format!("an object of {api_version} has no kind");
-                self.report(Code::Required, at, &FieldPath::root(), message);
-            }
-            ("", "v1", "Namespace") => {
-                if let Some(object) = self.decode(at, decode) {
-                    self.manifests.namespaces.push(object);
-                }
-            }
-            ("", "v1", "Pod") => {
-                if let Some(object) = self.decode(at, decode) {
-                    self.manifests.pods.push(object);
-                }
-            }
-            ("", "v1", "Node") => {
-                if let Some(object) = self.decode(at, decode) {
-                    self.manifests.nodes.push(object);
-                }
-            }
-            ("networking.k8s.io", "v1", "NetworkPolicy") => {
-                if let Some(object) = self.decode(at, decode) {
-                    self.manifests.policies.push(object);
-                }
-            }
-            (_, _, "NetworkPolicy") if matches!(group, "networking.k8s.io" | "extensions") => {
-                let message = format!("NetworkPolicy of {api_version} is not supported");
-                let diagnostic = self.diagnostic(
-                    Code::UnsupportedVersion,
-                    at,
-                    &FieldPath::root().key("apiVersion"),
-                    message,
-                );
-                self.findings.push(diagnostic.help("write apiVersion: networking.k8s.io/v1"));
-            }
-            _ => *self.manifests.others.entry(kind).or_default() += 1,
+    /// A live pod that cannot be decoded has no endpoint; the reviewed files are none the worse for it.
+    fn decode_pod(&mut self, at: ObjectRef, decode: Decode<'_>) -> Option<Located<Pod>> {
+        if !at.is_live(self.sources) {
+            return self.decode(at, decode, &shape::POD);
         }
+        let mut own = Reader::new(self.sources);
+        let pod = own.decode(at, decode, &shape::POD);
+        self.findings.extend(own.findings.of_live_object("the pod is left out: its address is unknown"));
+        pod
     }
 
-    fn decode<T: DeserializeOwned>(&mut self, at: ObjectRef, decode: Decode<'_>) -> Option<Located<T>> {
-        let decoded = match decode {
-            Decode::Text(text, syntax) => yaml::decode(text, syntax),
-            Decode::Value(value) => yaml::decode_value(value),
+    fn decode<T: DeserializeOwned>(
+        &mut self,
+        at: ObjectRef,
+        decode: Decode<'_>,
+        shape: &Shape,
+    ) -> Option<Located<T>> {
+        let (decoded, document, text, path) = match decode {
+            Decode::Text(text, syntax) => (yaml::decode(text, syntax), at, text, Vec::new()),
+            Decode::Value { value, text, index, document } => {
+                (yaml::decode_value(value), document, text, item_path(index).to_vec())
+            }
         };
         match decoded {
             Ok(object) => Some(Located { object, at }),
             Err(error) => {
-                self.refuse(at, error);
+                self.refuse(document, text, &path, shape, error);
                 None
             }
         }
     }
 
-    fn refuse(&mut self, at: ObjectRef, error: DecodeError) {
-        let place = match error.at {
-            Some((line, column)) => at.at(self.sources.get(at.file), line.max(1), column.max(1)),
-            None => at.place(self.sources, &FieldPath::root()),
+    /// Reports everything that is wrong with the node at `path` of a document's text, or where that is not known what the decoder says.
+    pub(super) fn refuse(
+        &mut self,
+        at: ObjectRef,
+        text: &str,
+        path: &[Segment],
+        shape: &Shape,
+        error: DecodeError,
+    ) {
+        let found = match error.code {
+            Code::TooComplex | Code::Syntax => Vec::new(),
+            _ => faults(text, path, shape),
         };
-        self.findings.push(Diagnostic::new(error.code, Some(place), error.message));
+        if found.is_empty() {
+            let (line, column) = error.at.unwrap_or_else(|| {
+                let found = locate(text, &path.iter().collect::<Vec<_>>());
+                (found.line, found.column)
+            });
+            let place = at.at(self.sources, line.max(1), column.max(1));
+            let help = error.help;
+            self.push(Diagnostic::new(error.code, Some(place), error.message), help);
+            return;
+        }
+        for fault in found {
+            let place = at.at(self.sources, fault.line, fault.column);
+            let first = fault.first.map(|(line, column)| at.at(self.sources, line, column));
+            let help = match first {
+                Some(first) => Some(format!("the first one is at {first}; remove one of them")),
+                None => fault.help,
+            };
+            self.push(Diagnostic::new(fault.code, Some(place), fault.message), help);
+        }
     }
 
-    fn report(&mut self, code: Code, at: ObjectRef, path: &FieldPath, message: String) {
-        let diagnostic = self.diagnostic(code, at, path, message);
-        self.findings.push(diagnostic);
+    fn push(&mut self, diagnostic: Diagnostic, help: Option<String>) {
+        self.findings.push(match help {
+            Some(help) => diagnostic.help(help),
+            None => diagnostic,
+        });
     }
 
-    fn diagnostic(&self, code: Code, at: ObjectRef, path: &FieldPath, message: String) -> Diagnostic {
-        Diagnostic::new(code, Some(at.place(self.sources, path)), message)
+    fn report(&mut self, code: Code, at: ObjectRef, field: &str, message: String) {
+        let place = at.place(self.sources, &FieldPath::root().key(field));
+        self.findings.push(Diagnostic::new(code, Some(place), message));
     }
-}
 
-/// An object before it has a type.
-enum Decode<'a> {
-    Text(&'a str, Syntax),
-    Value(yaml::Value),
+    fn report_with_help(&mut self, code: Code, at: ObjectRef, field: &str, message: String, help: &str) {
+        let place = at.place(self.sources, &FieldPath::root().key(field));
+        self.findings.push(Diagnostic::new(code, Some(place), message).help(help));
+    }
 }

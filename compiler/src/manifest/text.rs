@@ -65,3 +65,12 @@ impl<'de> Deserialize<'de> for TextMap {
         deserializer.deserialize_map(MapVisitor)
     }
 }
+
+/// For a part that has a default: `null` is its absence, as everywhere in the API.
+pub(super) fn absent_if_null<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Default + Deserialize<'de>,
+{
+    Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
+}

@@ -1,7 +1,8 @@
-//! The one place that names the YAML library.
+//! The one place that names the decoding libraries.
 
 use serde::de::DeserializeOwned;
 
+use super::guard::guard;
 use crate::diagnostic::Code;
 
 /// Which grammar a text is in.
@@ -9,7 +10,7 @@ use crate::diagnostic::Code;
 pub(super) enum Syntax {
     /// YAML, of which JSON is nearly a part.
     Yaml,
-    /// JSON, by the file's name.
+    /// JSON.
     Json,
 }
 
@@ -19,6 +20,7 @@ pub(super) struct DecodeError {
     pub(super) at: Option<(u32, u32)>,
     pub(super) code: Code,
     pub(super) message: String,
+    pub(super) help: Option<String>,
 }
 
 /// A value that was read but not yet given a type: an item of a List.
@@ -27,7 +29,10 @@ pub(super) type Value = serde_yaml::Value;
 /// Decodes one document.
 pub(super) fn decode<T: DeserializeOwned>(text: &str, syntax: Syntax) -> Result<T, DecodeError> {
     match syntax {
-        Syntax::Yaml => serde_yaml::from_str(text).map_err(|e| yaml_error(&e)),
+        Syntax::Yaml => {
+            guard(text)?;
+            serde_yaml::from_str(text).map_err(|e| yaml_error(&e))
+        }
         Syntax::Json => serde_json::from_str(text).map_err(|e| json_error(&e)),
     }
 }
@@ -43,7 +48,8 @@ fn yaml_error(error: &serde_yaml::Error) -> DecodeError {
     classified(at, error.to_string())
 }
 
-fn json_error(error: &serde_json::Error) -> DecodeError {
+/// What a JSON decoder says.
+pub(super) fn json_error(error: &serde_json::Error) -> DecodeError {
     let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX).max(1);
     classified(Some((number(error.line()), number(error.column()))), error.to_string())
 }
@@ -52,17 +58,39 @@ fn json_error(error: &serde_json::Error) -> DecodeError {
 fn classified(at: Option<(u32, u32)>, text: String) -> DecodeError {
     let end = text.rfind(" at line ").unwrap_or(text.len());
     let message = text[..end].to_owned();
-    let code = if message.contains("unknown field") {
+    let has = |words: &[&str]| words.iter().any(|word| message.contains(word));
+    let code = if has(&["unknown field"]) {
         Code::UnknownField
-    } else if message.contains("invalid type")
-        || message.contains("invalid value")
-        || message.contains("32 bits")
-    {
+    } else if has(&["duplicate field", "duplicate key", "duplicate entry"]) {
+        Code::DuplicateKey
+    } else if has(&["invalid type", "invalid value", "32 bits", "invalid length"]) {
         Code::WrongType
-    } else if message.contains("missing field") {
+    } else if has(&["recursion limit", "repetition limit"]) {
+        Code::TooComplex
+    } else if has(&["missing field"]) {
         Code::Required
     } else {
         Code::Syntax
     };
-    DecodeError { at, code, message }
+    let help = (code == Code::Syntax).then(|| advice(&message)).flatten();
+    DecodeError { at, code, message: plain_words(message), help }
+}
+
+/// The scanner's commonest complaints, said of the text and not of the scanner.
+fn plain_words(message: String) -> String {
+    let rows = [
+        ("cannot start any token", "a tab or another character stands where YAML has no meaning for it"),
+        ("did not find expected key", "a key is expected here; is the line indented like those above it?"),
+        ("mapping values are not allowed", "a second `: ` in one line; put the value in quotes"),
+        ("did not find expected ',' or", "the bracket is not closed"),
+        ("found unexpected end of stream", "the text ends within a value; is a quote not closed?"),
+        ("EOF while parsing", "the text ends before its last bracket is closed"),
+        ("unknown anchor", "the alias names an anchor that is not there"),
+    ];
+    let row = rows.iter().find(|(theirs, _)| message.contains(theirs));
+    row.map_or(message.clone(), |(_, ours)| (*ours).to_owned())
+}
+
+fn advice(message: &str) -> Option<String> {
+    message.contains("cannot start any token").then(|| "indent with spaces, never with tabs".to_owned())
 }

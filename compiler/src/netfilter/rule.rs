@@ -5,6 +5,8 @@ use std::fmt;
 use chainmail_snapshot::{COMMENT_MAX, ChainName, MULTIPORT_SLOTS, SetKind, SetName, Transport};
 use ipnet::IpNet;
 
+use crate::cluster::InterfaceName;
+
 /// Which end of a packet a set is asked about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Side {
@@ -119,8 +121,12 @@ pub enum SetRef {
 pub enum Match {
     /// The source address is in a network.
     Source(IpNet),
+    /// The source address is not in a network.
+    NotSource(IpNet),
     /// The destination address is in a network.
     Destination(IpNet),
+    /// The packet comes in by an interface and leaves by the same: between two ports of a bridge.
+    Within(InterfaceName),
     /// The packet is of a protocol.
     Protocol(Protocol),
     /// The packet is not of a protocol.
@@ -133,6 +139,8 @@ pub enum Match {
     Icmpv6Type(u8),
     /// The IPv6 hop limit.
     HopLimit(u8),
+    /// The destination is not one host, as the routing table knows it: broadcast or multicast. IPv4 only.
+    ToMany,
     /// Conntrack's state.
     State(ConnState),
     /// The packet's end is in a set.
@@ -163,15 +171,20 @@ pub enum Target {
 pub struct Comment(String);
 
 impl Comment {
-    /// Takes a text, which is cut with `~` where it is too long; other characters become `?`.
+    /// Takes a name and what follows it. A name that is too long is cut with `~`, what follows stays; characters that a
+    /// comment cannot hold become `?`.
     #[must_use]
-    pub fn new(text: &str) -> Self {
+    pub fn new(name: &str, rest: &str) -> Self {
         let plain = |c: char| (c.is_ascii_graphic() || c == ' ') && !matches!(c, '"' | '\\' | '\'');
-        let mut text: String = text.chars().map(|c| if plain(c) { c } else { '?' }).collect();
-        if text.len() > COMMENT_MAX {
-            text.truncate(COMMENT_MAX - 1);
+        let clean = |text: &str| text.chars().map(|c| if plain(c) { c } else { '?' }).collect::<String>();
+        let (mut text, rest) = (clean(name), clean(rest));
+        let room = COMMENT_MAX.saturating_sub(rest.len());
+        if text.len() > room {
+            text.truncate(room.saturating_sub(1));
             text.push('~');
         }
+        text.push_str(&rest);
+        text.truncate(COMMENT_MAX);
         Self(text)
     }
 
@@ -212,7 +225,10 @@ impl Rule {
             Match::InSet(SetRef::Content { name, .. } | SetRef::Cut { name, .. })
             | Match::NotInSet(SetRef::Content { name, .. } | SetRef::Cut { name, .. }) => Some(name),
             Match::Source(_)
+            | Match::NotSource(_)
             | Match::Destination(_)
+            | Match::Within(_)
+            | Match::ToMany
             | Match::Protocol(_)
             | Match::NotProtocol(_)
             | Match::DestinationPorts(..)
@@ -260,8 +276,10 @@ mod tests {
 
     #[test]
     fn a_comment_is_what_the_kernel_keeps() {
-        assert_eq!(Comment::new("shop/web egress[0]").as_str(), "shop/web egress[0]");
-        assert_eq!(Comment::new("a\"b\\c\nd").as_str(), "a?b?c?d");
-        assert_eq!(Comment::new(&"x".repeat(200)).as_str().len(), COMMENT_MAX);
+        assert_eq!(Comment::new("shop/web", " egress[0]").as_str(), "shop/web egress[0]");
+        assert_eq!(Comment::new("a\"b\\c\nd", "").as_str(), "a?b?c?d");
+        let long = Comment::new(&"x".repeat(200), " ingress[10] +3");
+        assert_eq!(long.as_str().len(), COMMENT_MAX);
+        assert!(long.as_str().ends_with("x~ ingress[10] +3"), "{long}");
     }
 }

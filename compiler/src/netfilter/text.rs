@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
-use chainmail_snapshot::{Family, SetKind};
+use chainmail_snapshot::{Family, KernelAddress, SetKind};
 use ipnet::IpNet;
 
 use super::{ConnState, Match, PortRange, Ports, Protocol, Rule, SetRef, Side, SideOrder, Target};
@@ -40,7 +40,9 @@ fn spec(text: &mut String, family: Family, rule: &Rule) {
 fn condition_spec(text: &mut String, family: Family, condition: &Match) {
     match condition {
         Match::Source(net) => word(text, format_args!("-s {}", Network(net))),
+        Match::NotSource(net) => word(text, format_args!("! -s {}", Network(net))),
         Match::Destination(net) => word(text, format_args!("-d {}", Network(net))),
+        Match::Within(name) => word(text, format_args!("-i {name} -o {name}")),
         Match::Protocol(protocol) => word(text, format_args!("-p {}", protocol_word(family, *protocol))),
         Match::NotProtocol(protocol) => word(text, format_args!("! -p {}", protocol_word(family, *protocol))),
         Match::DestinationPorts(transport, ports) => match ports.ranges() {
@@ -50,6 +52,7 @@ fn condition_spec(text: &mut String, family: Family, condition: &Match) {
         Match::NotTcpSyn => word(text, format_args!("-m tcp ! --tcp-flags FIN,SYN,RST,ACK SYN")),
         Match::Icmpv6Type(kind) => word(text, format_args!("-m icmp6 --icmpv6-type {kind}")),
         Match::HopLimit(limit) => word(text, format_args!("-m hl --hl-eq {limit}")),
+        Match::ToMany => word(text, format_args!("-m addrtype --dst-type BROADCAST,MULTICAST")),
         Match::State(state) => word(text, format_args!("-m conntrack --ctstate {}", state_word(*state))),
         Match::InSet(set) => word(text, format_args!("-m set --match-set {}", SetWords(set))),
         Match::NotInSet(set) => word(text, format_args!("-m set ! --match-set {}", SetWords(set))),
@@ -77,7 +80,7 @@ struct Network<'a>(&'a IpNet);
 
 impl fmt::Display for Network<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.0.addr(), self.0.prefix_len())
+        write!(f, "{}/{}", KernelAddress(self.0.addr()), self.0.prefix_len())
     }
 }
 

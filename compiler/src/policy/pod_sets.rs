@@ -58,6 +58,12 @@ impl PodSets {
         part == whole || self.sets[part.0 as usize].is_subset(&self.sets[whole.0 as usize])
     }
 
+    /// Whether a set has a pod.
+    #[must_use]
+    pub fn contains(&self, id: PodSetId, pod: PodId) -> bool {
+        self.sets[id.0 as usize].contains(pod.0)
+    }
+
     /// The pods of both sets.
     pub fn union(&mut self, a: PodSetId, b: PodSetId) -> PodSetId {
         if a == b {

@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use chainmail_verdict::IfaceName;
+
 use crate::cluster::{Cluster, Node, Os, Whose};
 
 /// The Linux nodes that forward a packet between two addresses, the source's node first. A node that is itself an end
@@ -18,6 +20,17 @@ pub fn forwarding_nodes(cluster: &Cluster, source: IpAddr, destination: IpAddr) 
     }
     nodes
 }
+
+/// The interface by which a node knows an address, where it has a bridge for its pods: that one, or some other.
+pub(super) fn interface(cluster: &Cluster, node: &Node, address: IpAddr) -> Option<IfaceName> {
+    let bridge = node.settings.pod_bridge.as_ref()?;
+    let local = behind(cluster, address).is_some_and(|known| known.name == node.name);
+    let name = if local { bridge.as_str() } else { ELSEWHERE };
+    Some(name.parse().expect("the name of an interface is one to the judge as well"))
+}
+
+/// Stands for every interface that is not the bridge: a name that no bridge of the configuration can have.
+const ELSEWHERE: &str = "~";
 
 /// The node behind which an address is: a pod's node, or the one whose networks for pods hold it.
 fn behind(cluster: &Cluster, address: IpAddr) -> Option<&Node> {

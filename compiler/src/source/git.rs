@@ -4,30 +4,24 @@ use std::path::Path;
 
 use git2::{ObjectType, Repository, TreeWalkMode, TreeWalkResult};
 
-use super::{SourceError, SourceFile, Sources, is_manifest};
+use super::{CONFIG_PATH, SourceError, SourceFile, Sources, filter, filter_of};
 
 /// Git's file mode of a symbolic link.
 const LINK: i32 = 0o120_000;
 
 fn open(repo: &Path, rev: &str) -> Result<Repository, SourceError> {
-    Repository::open(repo).map_err(|source| fail(repo, rev, source))
+    Repository::discover(repo).map_err(|source| fail(repo, rev, source))
 }
 
 fn fail(repo: &Path, rev: &str, source: git2::Error) -> SourceError {
     SourceError::Git { repo: repo.display().to_string(), rev: rev.to_owned(), source }
 }
 
-/// The commit that a revision (branch, tag, `HEAD~1`, …) names, as 40 hex digits.
-///
-/// # Errors
-/// When the repository or the revision cannot be read.
-pub fn resolve(repo: &Path, rev: &str) -> Result<String, SourceError> {
-    let repository = open(repo, rev)?;
-    let commit = repository
-        .revparse_single(rev)
-        .and_then(|object| object.peel_to_commit())
-        .map_err(|source| fail(repo, rev, source))?;
-    Ok(commit.id().to_string())
+/// Whether a folder is a bare repository, whose files are Git's own.
+#[must_use]
+pub fn is_bare_repository(path: &Path) -> bool {
+    let marks = path.join("HEAD").is_file() && path.join("objects").is_dir() && path.join("refs").is_dir();
+    marks && Repository::open_bare(path).is_ok_and(|repository| repository.is_bare())
 }
 
 /// Reads the manifests of a revision, as [`super::from_folder`] reads those of a folder. Works on bare repositories.
@@ -35,18 +29,50 @@ pub fn resolve(repo: &Path, rev: &str) -> Result<String, SourceError> {
 /// # Errors
 /// When Git cannot read it, a path is not UTF-8, or a manifest is a symbolic link.
 pub fn from_revision(repo: &Path, rev: &str) -> Result<Sources, SourceError> {
+    from_revision_with(repo, rev, None)
+}
+
+/// Reads the manifests of a revision, as the given configuration says instead of the revision's own.
+///
+/// # Errors
+/// As [`from_revision`].
+pub fn from_revision_with(
+    repo: &Path,
+    rev: &str,
+    config: Option<SourceFile>,
+) -> Result<Sources, SourceError> {
     let git = |source| fail(repo, rev, source);
     let repository = open(repo, rev)?;
     let tree = repository.revparse_single(rev).and_then(|object| object.peel_to_tree()).map_err(git)?;
+    let content = |id| repository.find_blob(id).map(|blob| blob.content().to_vec()).map_err(git);
+    let config = match (config, tree.get_name(CONFIG_PATH)) {
+        (Some(config), _) => Some(config),
+        (None, Some(entry)) if entry.filemode() == LINK => {
+            return Err(SourceError::Link { path: CONFIG_PATH.to_owned() });
+        }
+        (None, Some(entry)) => Some(SourceFile { path: CONFIG_PATH.to_owned(), bytes: content(entry.id())? }),
+        (None, None) => None,
+    };
+    let filter = filter_of(config.as_ref());
     let mut entries = Vec::new();
     let mut problem = None;
     tree.walk(TreeWalkMode::PreOrder, |folder, entry| {
+        let name = String::from_utf8_lossy(entry.name_bytes());
+        let path = format!("{folder}{name}");
+        let hidden = path.split('/').any(|part| part.starts_with('.'));
+        if entry.kind() == Some(ObjectType::Commit) && !hidden {
+            problem = Some(SourceError::Submodule { path });
+            return TreeWalkResult::Abort;
+        }
         if entry.kind() != Some(ObjectType::Blob) {
             return TreeWalkResult::Ok;
         }
-        let name = String::from_utf8_lossy(entry.name_bytes());
-        let path = format!("{folder}{name}");
-        if !is_manifest(&path) {
+        // A link to a folder has no ending, and what it points to cannot be told from here.
+        if entry.filemode() == LINK && !hidden && !name.contains('.') {
+            problem = Some(SourceError::Link { path });
+            return TreeWalkResult::Abort;
+        }
+        if !filter.reads(&path) {
             return TreeWalkResult::Ok;
         }
         if entry.name().is_err() || folder.contains('\u{fffd}') {
@@ -64,10 +90,14 @@ pub fn from_revision(repo: &Path, rev: &str) -> Result<Sources, SourceError> {
     if let Some(problem) = problem {
         return Err(problem);
     }
+    filter::leave_out_snapshots(&mut entries, |(path, _)| path);
     let mut files = Vec::with_capacity(entries.len());
     for (path, id) in entries {
-        let blob = repository.find_blob(id).map_err(git)?;
-        files.push(SourceFile { path, bytes: blob.content().to_vec() });
+        files.push(SourceFile { path, bytes: content(id)? });
     }
-    Ok(Sources::new(files))
+    let sources = Sources::new(files);
+    Ok(match config {
+        Some(config) => sources.with_config(config),
+        None => sources,
+    })
 }

@@ -11,9 +11,8 @@ use crate::manifest::FieldPath;
 /// A network at `path`, its host bits zero. Host bits and leading zeros are a warning, since the API server accepts
 /// both (KEP-4858) but the author may have meant something else.
 pub(super) fn network(scope: &mut Scope<'_>, path: &FieldPath, text: &str) -> Option<IpNet> {
-    let strict = text.parse::<IpNet>().ok();
-    let lenient = strict.or_else(|| without_leading_zeros(text)?.parse().ok());
-    let Some(net) = lenient else {
+    let stripped = without_leading_zeros(text);
+    let Some(net) = stripped.as_deref().and_then(|stripped| stripped.parse::<IpNet>().ok()) else {
         let help = "write it like 10.9.8.0/24 or 2001:db8::/64";
         scope.report_with_help(Code::BadCidr, path, format!("{text:?} is not a CIDR"), help);
         return None;
@@ -26,15 +25,21 @@ pub(super) fn network(scope: &mut Scope<'_>, path: &FieldPath, text: &str) -> Op
         return None;
     }
     let canonical = net.trunc();
-    if strict.is_none() || canonical != net {
-        let why = if strict.is_none() { "leading zeros" } else { "host bits" };
+    let why = match (stripped.as_deref() != Some(text), canonical != net) {
+        (true, true) => Some("leading zeros and host bits"),
+        (true, false) => Some("leading zeros"),
+        (false, true) => Some("host bits"),
+        (false, false) => None,
+    };
+    if let Some(why) = why {
         let message = format!("{text:?} has {why}; it is read as {canonical}");
         scope.report_with_help(Code::LooseCidr, path, message, format!("write {canonical}"));
     }
     Some(canonical)
 }
 
-/// The same IPv4 network with each number's leading zeros gone; the API server reads them as decimal.
+/// The same network with the leading zeros of an IPv4 address's numbers, and of the length, gone: the API server reads
+/// them as decimal.
 fn without_leading_zeros(text: &str) -> Option<String> {
     if text.contains(':') {
         let (address, length) = text.split_once('/')?;

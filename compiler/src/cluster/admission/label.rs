@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Scope;
 use super::name::is_dns_subdomain;
+use super::written::{self, Part};
 use crate::cluster::{LabelKey, Labels};
 use crate::diagnostic::Code;
 use crate::manifest::{FieldPath, TextMap};
@@ -22,25 +23,28 @@ fn is_qualified_name(text: &str) -> bool {
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
 }
 
-/// A label's key, if it is one.
-pub(super) fn key(scope: &mut Scope<'_>, path: &FieldPath, text: &str) -> Option<LabelKey> {
+/// A text as a label's key, if it is one.
+fn parse_key(text: &str) -> Option<LabelKey> {
     let fits = match text.split_once('/') {
         Some((prefix, name)) => is_dns_subdomain(prefix) && is_qualified_name(name),
         None => is_qualified_name(text),
     };
-    if !fits {
-        scope.report_with_help(
-            Code::BadLabelKey,
-            path,
-            format!("{text:?} cannot be a label's key"),
-            KEY_FORM,
-        );
-    }
     fits.then(|| LabelKey::admitted(text))
+}
+
+/// The key that a requirement names at `path`, if it is one.
+pub(super) fn key(scope: &mut Scope<'_>, path: &FieldPath, text: &str) -> Option<LabelKey> {
+    let key = parse_key(text);
+    if key.is_none() {
+        let message = format!("{text:?} cannot be a label's key");
+        scope.report_with_help(Code::BadLabelKey, path, message, KEY_FORM);
+    }
+    key
 }
 
 /// Reports a value that a label cannot have.
 pub(super) fn check_value(scope: &mut Scope<'_>, path: &FieldPath, text: &str) {
+    written::check(scope, path, text, Part::Value);
     if !text.is_empty() && !is_qualified_name(text) {
         scope.report_with_help(
             Code::BadLabelValue,
@@ -59,9 +63,16 @@ pub(super) fn map(
 ) -> BTreeMap<LabelKey, String> {
     let mut labels = BTreeMap::new();
     for (text, value) in map.iter().flat_map(|map| &map.0) {
+        written::check(scope, &path.key(text), text, Part::Key);
         check_value(scope, &path.key(text), value);
-        if let Some(key) = key(scope, &path.key(text), text) {
-            labels.insert(key, value.clone());
+        match parse_key(text) {
+            Some(key) => {
+                labels.insert(key, value.clone());
+            }
+            None => {
+                let message = format!("{text:?} cannot be a label's key");
+                scope.report_key(Code::BadLabelKey, &path.key(text), message, KEY_FORM);
+            }
         }
     }
     labels

@@ -1,6 +1,7 @@
 //! Names: DNS-1123 labels and subdomains, and port names (RFC 6335).
 
 use super::Scope;
+use super::written::{self, Part};
 use crate::diagnostic::Code;
 use crate::manifest::{FieldPath, ObjectMeta};
 
@@ -59,6 +60,7 @@ fn checked(
         }
         return None;
     }
+    written::check(scope, &path, name, Part::Value);
     if !fits(name) {
         scope.report_with_help(
             Code::BadName,
@@ -71,13 +73,15 @@ fn checked(
     Some(name.to_owned())
 }
 
-/// The object's namespace; `default` where it says none, as kubectl sends it.
+/// The object's namespace; `default` where it says none, as kubectl sends it. To the API an empty string says none.
 pub(super) fn namespace(scope: &mut Scope<'_>, meta: &ObjectMeta) -> Option<super::NamespaceName> {
-    let name = meta.namespace.as_ref().map_or("default", |text| text.0.as_str());
+    let written = meta.namespace.as_ref().map(|text| text.0.as_str()).filter(|text| !text.is_empty());
+    let name = written.unwrap_or("default");
+    let path = FieldPath::root().key("metadata").key("namespace");
+    written::check(scope, &path, name, Part::Value);
     if is_dns_label(name) {
         return Some(super::NamespaceName::admitted(name));
     }
-    let path = FieldPath::root().key("metadata").key("namespace");
     scope.report(Code::BadName, &path, format!("{name:?} cannot be the name of a namespace"));
     None
 }

@@ -10,14 +10,23 @@ use crate::cluster::{LabelKey, Node, NodeSettings, Os};
 use crate::diagnostic::Code;
 use crate::manifest::{self, FieldPath};
 
+/// The label by which a kubelet says what its node runs.
+const OS: &str = "kubernetes.io/os";
+
 /// The node, if its name is one.
 pub(super) fn admit(scope: &mut Scope<'_>, node: &manifest::Node) -> Option<Node> {
     let name = name::dns_subdomain(scope, "node", &node.metadata)?;
     let labels = label::labels(scope, node.metadata.labels.as_ref());
-    let os = match labels.get(&LabelKey::admitted("kubernetes.io/os")) {
+    let os = match labels.get(&LabelKey::admitted(OS)) {
         Some("windows") => Os::Windows,
         _ => Os::Linux,
     };
+    if os == Os::Windows {
+        let path = FieldPath::root().key("metadata").key("labels").key(OS);
+        let message =
+            format!("node {name} runs Windows and gets no snapshot; its pods are peers all the same");
+        scope.report(Code::WindowsNode, &path, message);
+    }
     let addresses = addresses(scope, node);
     let pod_cidrs = pod_cidrs(scope, node);
     match NodeName::try_from(name) {
@@ -56,6 +65,13 @@ fn pod_cidrs(scope: &mut Scope<'_>, node: &manifest::Node) -> Vec<IpNet> {
     {
         nets.extend(cidr::network(scope, &spec.key("podCIDR"), &text.0));
     }
+    // Every address would be a pod's, and neither a set nor iptables-save has a way to write it.
+    nets.retain(|net| {
+        if net.prefix_len() == 0 {
+            scope.report(Code::BadCidr, &spec, format!("{net} cannot be the network of a node's pods"));
+        }
+        net.prefix_len() > 0
+    });
     nets.sort_unstable();
     nets.dedup();
     nets

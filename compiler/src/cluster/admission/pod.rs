@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use chainmail_snapshot::{NodeName, Transport};
 
+use super::written::{self, Part};
 use super::{Scope, cidr, label, name};
 use crate::cluster::{Addresses, ContainerPort, Pod, PodName, PodState, PortName};
 use crate::diagnostic::Code;
@@ -13,6 +14,10 @@ use crate::manifest::{self, FieldPath};
 pub(super) fn admit(scope: &mut Scope<'_>, pod: &manifest::Pod) -> Option<Pod> {
     let name = name::dns_subdomain(scope, "pod", &pod.metadata);
     let namespace = name::namespace(scope, &pod.metadata);
+    let called = match (&namespace, &name) {
+        (Some(namespace), Some(name)) => format!("pod {namespace}/{name}"),
+        _ => "the pod".to_owned(),
+    };
     let labels = label::labels(scope, pod.metadata.labels.as_ref());
     let node = node_name(scope, pod);
     let ports = ports(scope, pod);
@@ -21,14 +26,16 @@ pub(super) fn admit(scope: &mut Scope<'_>, pod: &manifest::Pod) -> Option<Pod> {
         (PodState::HostNetwork, Addresses::default())
     } else if matches!(phase, "Succeeded" | "Failed") {
         // Its address is free, and perhaps another pod's by now. A pod that is being deleted still counts.
-        let message = "the pod has finished; no rule names its address";
+        let message = format!("{called} has finished; no rule names its address");
         scope.report(Code::FinishedPod, &FieldPath::root().key("status").key("phase"), message);
         (PodState::Finished, Addresses::default())
     } else {
         let addresses = addresses(scope, pod);
         if addresses.is_empty() {
-            let message = "the pod has no status.podIP; no rule can name it";
-            scope.report(Code::NoAddress, &FieldPath::root().key("status"), message);
+            if !says_an_address(pod) {
+                let message = format!("{called} has no status.podIP; no rule can name it");
+                scope.report(Code::NoAddress, &FieldPath::root().key("status"), message);
+            }
             (PodState::NoAddress, addresses)
         } else {
             (PodState::Endpoint, addresses)
@@ -36,6 +43,22 @@ pub(super) fn admit(scope: &mut Scope<'_>, pod: &manifest::Pod) -> Option<Pod> {
     };
     let (namespace, name) = (namespace?, PodName::admitted(name?));
     Some(Pod { namespace, name, labels, node, addresses, ports, state, at: scope.at })
+}
+
+fn says_an_address(pod: &manifest::Pod) -> bool {
+    let written = |text: &Option<manifest::Text>| text.as_ref().is_some_and(|text| !text.0.is_empty());
+    written(&pod.status.pod_ip) || pod.status.pod_ips.iter().flatten().any(|entry| written(&entry.ip))
+}
+
+/// Where a pod says that it has an address.
+pub(super) fn address_path(pod: &manifest::Pod, address: IpAddr) -> FieldPath {
+    let status = FieldPath::root().key("status");
+    let is_it =
+        |entry: &manifest::PodIp| entry.ip.as_ref().and_then(|text| text.0.parse().ok()) == Some(address);
+    match pod.status.pod_ips.iter().flatten().position(is_it) {
+        Some(index) => status.key("podIPs").index(index).key("ip"),
+        None => status.key("podIP"),
+    }
 }
 
 fn node_name(scope: &mut Scope<'_>, pod: &manifest::Pod) -> Option<NodeName> {
@@ -60,11 +83,18 @@ fn addresses(scope: &mut Scope<'_>, pod: &manifest::Pod) -> Addresses {
         let text = entry.ip.as_ref().map_or("", |text| text.0.as_str());
         found.extend(cidr::address(scope, &path, text).map(|address| (path, address)));
     }
-    if found.is_empty()
-        && let Some(text) = pod.status.pod_ip.as_ref().filter(|text| !text.0.is_empty())
-    {
+    if let Some(text) = pod.status.pod_ip.as_ref().filter(|text| !text.0.is_empty()) {
         let path = status.key("podIP");
-        found.extend(cidr::address(scope, &path, &text.0).map(|address| (path, address)));
+        let address = cidr::address(scope, &path, &text.0);
+        match address {
+            Some(address) if found.is_empty() => found.push((path, address)),
+            // The API server keeps podIP equal to the first of podIPs: an address that only one of them has would be
+            // nobody's.
+            Some(address) if found.iter().all(|(_, known)| *known != address) => {
+                scope.report(Code::BadAddress, &path, format!("podIP {address} is not among podIPs"));
+            }
+            Some(_) | None => {}
+        }
     }
     let mut addresses = Addresses::default();
     for (path, address) in found {
@@ -116,6 +146,9 @@ fn container_port(
             return None;
         }
     };
+    if let Some(text) = &port.name {
+        written::check(scope, &path.key("name"), &text.0, Part::Value);
+    }
     let name = match &port.name {
         Some(text) if name::port_name_problems(&text.0).is_empty() => {
             Some(PortName::admitted(text.0.clone()))

@@ -1,6 +1,7 @@
 //! NetworkPolicies: defaults and validation.
 
 use super::pod::protocol;
+use super::written::{self, Part};
 use super::{Scope, cidr, name, selector};
 use crate::cluster::{
     Direction, IpBlock, LabelSelector, NamespaceScope, Peer, Peers, Policy, PolicyName, Port, PortMatch,
@@ -88,9 +89,9 @@ fn rule(
         Direction::Egress => ("to", &rule.to, "from", &rule.from),
     };
     if other.is_some() {
-        let message = format!("unknown field `{other_field}` in an {direction} rule");
-        let help = format!("an {direction} rule has `{field}` and `ports`");
-        scope.report_with_help(Code::UnknownField, &path.key(other_field), message, help);
+        let message = format!("unknown field `{other_field}` in {path}");
+        let help = format!("the fields here are {field}, ports");
+        scope.report_key(Code::UnknownField, &path.key(other_field), message, help);
     }
     let mut ports = Vec::new();
     for (index, written) in rule.ports.iter().flatten().enumerate() {
@@ -174,8 +175,8 @@ fn port(scope: &mut Scope<'_>, path: &FieldPath, port: &manifest::NetworkPolicyP
             if port.end_port.is_some() {
                 let message = "endPort needs a port that is a number, not a name";
                 scope.report(Code::EndPortWithoutPort, &path.key("endPort"), message);
-                return None;
             }
+            written::check(scope, &path.key("port"), name, Part::Value);
             if !problems.is_empty() {
                 let message = format!("{name:?} cannot be the name of a port: {}", problems.join("; "));
                 if name.parse::<u16>().is_ok() {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::written::{self, Part};
 use super::{Scope, label};
 use crate::cluster::{LabelSelector, Requirement};
 use crate::diagnostic::Code;
@@ -28,14 +29,31 @@ fn requirement(
     path: &FieldPath,
     expression: &manifest::Requirement,
 ) -> Option<Requirement> {
-    let key_text = expression.key.as_ref().map_or("", |text| text.0.as_str());
-    let key = label::key(scope, &path.key("key"), key_text);
+    let key = match &expression.key {
+        Some(text) => {
+            written::check(scope, &path.key("key"), &text.0, Part::Value);
+            label::key(scope, &path.key("key"), &text.0)
+        }
+        None => {
+            scope.report(Code::Required, &path.key("key"), "the requirement has no key");
+            None
+        }
+    };
     let values = expression.values.as_deref().unwrap_or_default();
     for (index, value) in values.iter().enumerate() {
         label::check_value(scope, &path.key("values").index(index), &value.0);
     }
     let set: BTreeSet<String> = values.iter().map(|text| text.0.clone()).collect();
-    let operator = expression.operator.as_ref().map_or("", |text| text.0.as_str());
+    let Some(operator) = expression.operator.as_ref().map(|text| text.0.as_str()) else {
+        let help = "the operators are In, NotIn, Exists and DoesNotExist";
+        scope.report_with_help(
+            Code::Required,
+            &path.key("operator"),
+            "the requirement has no operator",
+            help,
+        );
+        return None;
+    };
     let wants_values = match operator {
         "In" | "NotIn" => true,
         "Exists" | "DoesNotExist" => false,

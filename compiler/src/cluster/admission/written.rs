@@ -1,0 +1,74 @@
+//! Words that are strings in YAML 1.2 and something else to kubectl, which reads YAML 1.1: unquoted, the API server
+//! would have got `true` for `yes`, and 493 for `0755`. They are refused as it would refuse them.
+
+use super::Scope;
+use crate::diagnostic::Code;
+use crate::manifest::FieldPath;
+
+/// Which part of a map's entry is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    Key,
+    Value,
+}
+
+/// Reports a string at `path` that kubectl would not read as one. The document is looked at for quotes only where the
+/// word is such a word.
+pub(super) fn check(scope: &mut Scope<'_>, path: &FieldPath, text: &str, part: Part) {
+    let Some(kind) = kind_in_yaml_1_1(text) else { return };
+    let unquoted = match part {
+        Part::Key => scope.at.is_plain_key(scope.sources, path),
+        Part::Value => scope.at.is_plain(scope.sources, path),
+    };
+    if unquoted {
+        let message = format!("{text} without quotes is a {kind} to kubectl, and must be a string");
+        let help = format!("write \"{text}\" in quotes");
+        match part {
+            Part::Key => scope.report_key(Code::WrongType, path, message, help),
+            Part::Value => scope.report_with_help(Code::WrongType, path, message, help),
+        }
+    }
+}
+
+/// What the resolver of sigs.k8s.io/yaml makes of a word that this program's decoder takes for a string.
+fn kind_in_yaml_1_1(text: &str) -> Option<&'static str> {
+    match text.len() {
+        0 => return None,
+        1..=3 => {
+            let lower = text.to_ascii_lowercase();
+            let is_word = matches!(lower.as_str(), "y" | "n" | "yes" | "no" | "on" | "off");
+            let capital = text.strip_prefix(|c: char| c.is_ascii_uppercase()).unwrap_or(text);
+            let cased = capital == capital.to_ascii_lowercase() || text == text.to_ascii_uppercase();
+            if is_word && cased {
+                return Some("boolean");
+            }
+        }
+        _ => {}
+    }
+    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
+    if !unsigned.starts_with(|c: char| c.is_ascii_digit()) {
+        return None;
+    }
+    let zero_led =
+        unsigned.len() > 1 && unsigned.starts_with('0') && unsigned.bytes().all(|b| b.is_ascii_digit());
+    let grouped = unsigned.contains('_') && unsigned.replace('_', "").parse::<f64>().is_ok();
+    (zero_led || grouped).then_some("number")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_that_kubectl_reads_otherwise() {
+        for text in ["y", "N", "yes", "Yes", "YES", "no", "on", "Off", "OFF"] {
+            assert_eq!(kind_in_yaml_1_1(text), Some("boolean"), "{text}");
+        }
+        for text in ["0755", "08", "-01", "1_000", "1_0.5"] {
+            assert_eq!(kind_in_yaml_1_1(text), Some("number"), "{text}");
+        }
+        for text in ["", "yEs", "not", "10", "0", "1.2.3", "a_1", "1_a", "v1", "2024-01-01"] {
+            assert_eq!(kind_in_yaml_1_1(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! The keys that hold for nodes, each of which may be said or not.
+
+use crate::cluster::{AllowTarget, InterfaceName, InvalidPackets, NodeSettings, UnknownPods};
+
+/// What one section says.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Overrides {
+    pub(super) unknown_pods: Option<UnknownPods>,
+    pub(super) invalid: Option<InvalidPackets>,
+    pub(super) allow: Option<AllowTarget>,
+    pub(super) pod_bridge: Option<InterfaceName>,
+}
+
+impl Overrides {
+    pub(super) fn says_unknown_pods(&self) -> bool {
+        self.unknown_pods.is_some()
+    }
+
+    pub(super) fn apply(&self, settings: &mut NodeSettings) {
+        let Self { unknown_pods, invalid, allow, pod_bridge } = self;
+        settings.unknown_pods = unknown_pods.unwrap_or(settings.unknown_pods);
+        settings.invalid = invalid.unwrap_or(settings.invalid);
+        settings.allow = allow.unwrap_or(settings.allow);
+        if let Some(bridge) = pod_bridge {
+            settings.pod_bridge = Some(bridge.clone());
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! Where objects stand, and the places of their fields.
+
+use super::document::Document;
+use super::field_path::{FieldPath, Segment};
+use super::locate::{Found, locate};
+use crate::diagnostic::Place;
+use crate::source::{FileId, Sources};
+
+/// Where an object stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ObjectRef {
+    pub(super) file: FileId,
+    pub(super) spot: Spot,
+}
+
+/// Where in a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Spot {
+    /// A document, or an item of a List in it. Its text is kept, so that each field can be found.
+    Document { offset: usize, length: usize, lines_before: u32, item: Option<usize> },
+    /// An item of an inventory, whose text is gone by now.
+    Item { line: u32, column: u32, margin: Margin },
+}
+
+/// Which lines of an item's text stand further left than they do in the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Margin {
+    /// All: they were moved to column 0.
+    Every,
+    /// The first only: it begins in the midst of a line.
+    First,
+}
+
+/// The steps from a List to an item.
+pub(super) fn item_path(index: usize) -> [Segment; 2] {
+    [Segment::Key("items".to_owned()), Segment::Index(index)]
+}
+
+impl ObjectRef {
+    pub(super) fn document(file: FileId, document: &Document<'_>) -> Self {
+        let Document { text, lines_before, offset } = *document;
+        Self { file, spot: Spot::Document { offset, length: text.len(), lines_before, item: None } }
+    }
+
+    /// An item of this document's List; `place` is the item's own, where the text will be gone.
+    pub(super) fn item(self, index: usize, place: Option<(u32, u32)>) -> Self {
+        let spot = match (self.spot, place) {
+            (Spot::Document { offset, length, lines_before, .. }, _) => {
+                Spot::Document { offset, length, lines_before, item: Some(index) }
+            }
+            (Spot::Item { line: first, margin, .. }, Some((line, column))) => {
+                Spot::Item { line: first + line - 1, column, margin }
+            }
+            (spot @ Spot::Item { .. }, None) => spot,
+        };
+        Self { spot, ..self }
+    }
+
+    /// Whether the object is live and was not reviewed.
+    pub(crate) fn is_live(&self, sources: &Sources) -> bool {
+        sources.is_inventory(self.file)
+    }
+
+    /// The place of one of the object's fields: the value's, or that of the deepest part of the path that is there.
+    #[must_use]
+    pub fn place(&self, sources: &Sources, path: &FieldPath) -> Place {
+        match self.spot {
+            Spot::Item { .. } => self.at(sources, 1, 1),
+            Spot::Document { .. } => {
+                let found = self.found(sources, path).unwrap_or_default();
+                self.at(sources, found.line, found.column)
+            }
+        }
+    }
+
+    /// The place of the key that ends a path, or where it is not there as [`Self::place`].
+    pub(crate) fn key_place(&self, sources: &Sources, path: &FieldPath) -> Place {
+        match self.found(sources, path).and_then(|found| found.key) {
+            Some(key) => self.at(sources, key.line, key.column),
+            None => self.place(sources, path),
+        }
+    }
+
+    /// Whether the value of a field was written without quotes.
+    pub(crate) fn is_plain(&self, sources: &Sources, path: &FieldPath) -> bool {
+        self.found(sources, path).is_some_and(|found| found.plain_value)
+    }
+
+    /// As [`Self::is_plain`], of the key that ends the path.
+    pub(crate) fn is_plain_key(&self, sources: &Sources, path: &FieldPath) -> bool {
+        self.found(sources, path).and_then(|found| found.key).is_some_and(|key| key.plain)
+    }
+
+    fn found(&self, sources: &Sources, path: &FieldPath) -> Option<Found> {
+        let prefix = match self.spot {
+            Spot::Document { item: Some(index), .. } => item_path(index).to_vec(),
+            Spot::Document { item: None, .. } | Spot::Item { .. } => Vec::new(),
+        };
+        let steps: Vec<&Segment> = prefix.iter().chain(path.segments()).collect();
+        Some(locate(self.text(sources)?, &steps))
+    }
+
+    fn text<'a>(&self, sources: &'a Sources) -> Option<&'a str> {
+        let Spot::Document { offset, length, .. } = self.spot else { return None };
+        let bytes = sources.file(self.file)?.bytes.get(offset..offset + length)?;
+        std::str::from_utf8(bytes).ok()
+    }
+
+    /// A place by line and column within the document or item.
+    pub(super) fn at(&self, sources: &Sources, line: u32, column: u32) -> Place {
+        let file = sources.path(self.file).to_owned();
+        match self.spot {
+            Spot::Document { lines_before, .. } => {
+                let text = self.text(sources).unwrap_or_default();
+                let excerpt = text.lines().nth(line as usize - 1).map(ToOwned::to_owned);
+                Place { file, line: lines_before + line, column, excerpt }
+            }
+            Spot::Item { line: first, column: left, margin } => {
+                let moved = margin == Margin::Every || line == 1;
+                let column = if moved { left + column - 1 } else { column };
+                Place { file, line: first + line - 1, column, excerpt: None }
+            }
+        }
+    }
+}

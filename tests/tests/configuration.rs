@@ -1,0 +1,196 @@
+//! `chainmail.toml`: where it is read from, and what it does.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "tests read files, run programs, and may panic"
+)]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use chainmail_compiler::cluster::{AllowTarget, InvalidPackets, NodeSettings, UnknownPods};
+use chainmail_compiler::diagnostic::Code;
+use chainmail_compiler::load;
+use chainmail_compiler::source::{SourceFile, Sources, from_folder};
+use support::program;
+
+const CLUSTER: &str = "\
+apiVersion: v1
+kind: Node
+metadata: {name: edge-1}
+spec: {podCIDR: 10.1.0.0/24}
+---
+apiVersion: v1
+kind: Node
+metadata: {name: edge-2}
+spec: {podCIDR: 10.2.0.0/24}
+---
+apiVersion: v1
+kind: Node
+metadata: {name: core}
+spec: {podCIDR: 10.3.0.0/24}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: a}
+spec: {nodeName: core}
+status: {podIP: 10.3.0.1}
+";
+
+fn sources(config: Option<&str>) -> Sources {
+    let sources =
+        Sources::new(vec![SourceFile { path: "all.yaml".to_owned(), bytes: CLUSTER.as_bytes().to_vec() }]);
+    match config {
+        Some(text) => sources
+            .with_config(SourceFile { path: "chainmail.toml".to_owned(), bytes: text.as_bytes().to_vec() }),
+        None => sources,
+    }
+}
+
+/// Each node's settings, of a configuration without errors.
+fn settings(config: Option<&str>) -> BTreeMap<String, NodeSettings> {
+    let loaded = load(&sources(config));
+    assert!(!loaded.findings.has_errors(), "{:?}", loaded.findings);
+    loaded.cluster.nodes().map(|node| (node.name.to_string(), node.settings.clone())).collect()
+}
+
+fn codes(config: Option<&str>) -> Vec<Code> {
+    load(&sources(config)).findings.sorted().iter().map(|diagnostic| diagnostic.code).collect()
+}
+
+#[test]
+fn defaults_hold_where_nothing_is_said() {
+    for config in [None, Some(""), Some("# nothing\n")] {
+        let settings = settings(config);
+        assert_eq!(settings.len(), 3);
+        for (node, settings) in settings {
+            assert_eq!(settings, NodeSettings::default(), "{node}");
+            assert_eq!(settings.unknown_pods, UnknownPods::Pass);
+            assert_eq!(settings.invalid, InvalidPackets::Drop);
+            assert_eq!(settings.allow, AllowTarget::Return);
+            assert_eq!(settings.pod_bridge, None);
+        }
+    }
+}
+
+#[test]
+fn sections_override_in_order_and_key_by_key() {
+    let settings = settings(Some(
+        "unknown_pods = \"drop\"\npod_bridge = \"cni0\"\n\
+         [[nodes]]\nmatch = \"edge-*\"\nallow = \"accept\"\nunknown_pods = \"pass\"\n\
+         [[nodes]]\nmatch = \"{edge-2,core}\"\nunknown_pods = \"drop\"\ndrop_invalid = false\npod_bridge = \"br0\"\n",
+    ));
+    let row = |node: &str| {
+        let NodeSettings { unknown_pods, invalid, allow, pod_bridge, .. } = &settings[node];
+        (*unknown_pods, *invalid, *allow, pod_bridge.as_ref().unwrap().to_string())
+    };
+    let cni0 = "cni0".to_owned();
+    let br0 = "br0".to_owned();
+    assert_eq!(row("edge-1"), (UnknownPods::Pass, InvalidPackets::Drop, AllowTarget::Accept, cni0));
+    assert_eq!(row("edge-2"), (UnknownPods::Drop, InvalidPackets::Judge, AllowTarget::Accept, br0.clone()));
+    assert_eq!(row("core"), (UnknownPods::Drop, InvalidPackets::Judge, AllowTarget::Return, br0));
+}
+
+#[test]
+fn passing_unknown_pods_by_default_is_noted_and_by_choice_is_not() {
+    let rows = [
+        (None, vec![Code::UnknownPodsPass]),
+        (Some("unknown_pods = \"pass\""), vec![]),
+        (Some("unknown_pods = \"drop\""), vec![]),
+        (Some("[[nodes]]\nmatch = \"edge-*\"\nunknown_pods = \"drop\""), vec![Code::UnknownPodsPass]),
+        (Some("[[nodes]]\nmatch = \"*\"\nunknown_pods = \"drop\""), vec![]),
+        (Some("unknown_pods = \"drop\"\n[[nodes]]\nmatch = \"x\""), vec![Code::UnmatchedNodes]),
+    ];
+    for (config, expected) in rows {
+        assert_eq!(codes(config), expected, "{config:?}");
+    }
+}
+
+#[test]
+fn names_of_bridges_are_names_of_interfaces() {
+    for good in ["cni0", "br-lan.100", "a", "abcdefghijklmno"] {
+        assert!(!load(&sources(Some(&format!("pod_bridge = {good:?}")))).findings.has_errors(), "{good}");
+    }
+    for bad in ["", ".", "..", "a/b", "a b", "cni+", "abcdefghijklmnop", "-a", "é", "a:b"] {
+        assert!(codes(Some(&format!("pod_bridge = {bad:?}"))).contains(&Code::BadConfig), "{bad}");
+    }
+}
+
+fn check(args: &[&str]) -> Output {
+    Command::new(program("chainmail")).arg("check").args(args).stdin(Stdio::null()).output().unwrap()
+}
+
+fn write(folder: &Path, name: &str, text: &str) {
+    let path = folder.join(name);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, text).unwrap();
+}
+
+#[test]
+fn manifests_are_chosen_by_pattern() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in
+        ["policies/a.yaml", "policies/x/b.yaml", "policies/x/kustomization.yaml", "other/c.yaml", "d.txt"]
+    {
+        write(folder.path(), name, "a: 1\n");
+    }
+    let rows = [
+        ("", "other/c.yaml policies/a.yaml policies/x/b.yaml policies/x/kustomization.yaml"),
+        (
+            "manifests = [\"policies/**/*.yaml\", \"!**/kustomization.yaml\"]",
+            "policies/a.yaml policies/x/b.yaml",
+        ),
+        ("manifests = [\"!other/**\", \"!**/kustomization.yaml\"]", "policies/a.yaml policies/x/b.yaml"),
+        ("manifests = [\"*.txt\"]", "d.txt"),
+    ];
+    for (config, expected) in rows {
+        write(folder.path(), "chainmail.toml", config);
+        let sources = from_folder(folder.path()).unwrap();
+        let paths: Vec<&str> = sources.iter().map(|(_, file)| file.path.as_str()).collect();
+        assert_eq!(paths.join(" "), expected, "{config}");
+    }
+}
+
+#[test]
+fn it_is_read_from_the_revision_and_a_flag_overrides_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let git = |args: &[&str]| {
+        let output = Command::new("git")
+            .current_dir(folder.path())
+            .envs([("GIT_CONFIG_GLOBAL", "/dev/null"), ("GIT_CONFIG_NOSYSTEM", "1")])
+            .args(["-c", "user.name=Test", "-c", "user.email=test@example.com"])
+            .args(args)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "git {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    git(&["init", "--quiet"]);
+    write(folder.path(), "all.yaml", CLUSTER);
+    write(folder.path(), "chainmail.toml", "unknown_pods = \"revision\"\n");
+    git(&["add", "--all"]);
+    git(&["commit", "--quiet", "--message=all"]);
+    write(folder.path(), "chainmail.toml", "unknown_pods = \"folder\"\n");
+    write(folder.path(), "elsewhere/own.toml", "unknown_pods = \"flag\"\n");
+    let path = folder.path().to_str().unwrap();
+    let own = folder.path().join("elsewhere/own.toml");
+    let own = own.to_str().unwrap();
+    let rows: [(&[&str], &str, &str); 5] = [
+        (&[path], "\"folder\"", "--> chainmail.toml:1:16"),
+        (&["--repo", path], "\"revision\"", "--> chainmail.toml:1:16"),
+        (&[path, "--config", own], "\"flag\"", "own.toml:1:16"),
+        (&["--repo", path, "--config", own], "\"flag\"", "own.toml:1:16"),
+        (&["-", "--config", own], "\"flag\"", "own.toml:1:16"),
+    ];
+    for (args, value, place) in rows {
+        let output = check(args);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(3), "{args:?}: {said}");
+        assert!(said.contains(value) && said.contains(place), "{args:?}: {said}");
+    }
+    let output = check(&["-"]);
+    assert_eq!(output.status.code(), Some(0), "standard input has no configuration");
+}

@@ -1,0 +1,128 @@
+//! Every code has a bad file in `tests/diagnostics/`, and a golden of the whole message beside it; and a row in
+//! `docs/diagnostics.md`. A file is named after its code, with `--` and a word where there are several:
+//!
+//! - `CODE.yaml` and `CODE.json` are manifests;
+//! - `CODE.toml` is a `chainmail.toml` beside [`REVIEWED`];
+//! - `CODE.inventory.yaml` and `CODE.inventory.json` are live objects beside [`REVIEWED`], and `CODE.inventory.gone` is
+//!   an inventory that is no longer there.
+
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests read files and may panic")]
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use chainmail_compiler::diagnostic::{Code, Findings, Style, render};
+use chainmail_compiler::load;
+use chainmail_compiler::source::{Inventory, SourceFile, Sources};
+
+/// What a configuration or inventory stands beside.
+const REVIEWED: &str = "\
+apiVersion: v1
+kind: Namespace
+metadata: {name: shop}
+---
+apiVersion: v1
+kind: Node
+metadata: {name: n1}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: db, namespace: shop}
+status: {podIP: 10.0.0.9}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: cache, namespace: shop}
+status: {podIP: 10.0.0.11}
+";
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("diagnostics")
+}
+
+fn names() -> BTreeSet<String> {
+    std::fs::read_dir(folder())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect()
+}
+
+fn inputs() -> BTreeSet<String> {
+    names().into_iter().filter(|name| !name.ends_with(".snap") && !name.ends_with(".snap.new")).collect()
+}
+
+/// The code that a file is named after.
+fn code(name: &str) -> &str {
+    let stem = name.split_once('.').map_or(name, |(stem, _)| stem);
+    stem.split_once("--").map_or(stem, |(code, _)| code)
+}
+
+fn findings(name: &str) -> Findings {
+    let bytes = std::fs::read(folder().join(name)).unwrap();
+    let reviewed = || {
+        Sources::new(vec![SourceFile {
+            path: "reviewed.yaml".to_owned(),
+            bytes: REVIEWED.as_bytes().to_vec(),
+        }])
+    };
+    let file = SourceFile { path: name.to_owned(), bytes: bytes.clone() };
+    let sources = if name.ends_with(".inventory.gone") {
+        reviewed().with_inventories([Inventory::from_file(name, "/nonexistent/inventory".into())])
+    } else if name.contains(".inventory.") {
+        reviewed().with_inventories([Inventory::from_bytes(name, bytes)])
+    } else if name.ends_with(".toml") {
+        reviewed().with_config(file)
+    } else {
+        Sources::new(vec![file])
+    };
+    load(&sources).findings
+}
+
+#[test]
+fn every_bad_file_is_explained() {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path(folder());
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(|| {
+        insta::allow_duplicates! {
+            for name in inputs() {
+                let findings = findings(&name);
+                let wanted = code(&name);
+                let found = findings.sorted().iter().any(|diagnostic| diagnostic.code.as_str() == wanted);
+                let text = render(&findings, Style::Plain);
+                assert!(found, "{name} does not lead to [{wanted}] but to\n{text}");
+                insta::assert_snapshot!(name.as_str(), text);
+            }
+        }
+    });
+}
+
+#[test]
+fn every_code_has_a_file_and_no_file_or_golden_is_an_orphan() {
+    let codes: BTreeSet<&str> = Code::ALL.iter().map(|code| code.as_str()).collect();
+    let inputs = inputs();
+    let covered: BTreeSet<&str> = inputs.iter().map(|name| code(name)).collect();
+    assert_eq!(covered, codes, "the codes of the files and the codes of the program");
+    let goldens: BTreeSet<String> =
+        names().iter().filter_map(|name| name.strip_suffix(".snap").map(ToOwned::to_owned)).collect();
+    assert_eq!(goldens, inputs, "the goldens and the files they are of");
+}
+
+#[test]
+fn the_book_has_a_row_for_every_code() {
+    let book = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/diagnostics.md");
+    let book = std::fs::read_to_string(book).unwrap();
+    let rows: Vec<(&str, &str)> = book
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+        .map(|line| {
+            let mut cells = line.trim_matches('|').split(" | ").map(str::trim);
+            (cells.next().unwrap().trim_matches('`'), cells.next().unwrap())
+        })
+        .collect();
+    let table: Vec<(&str, String)> =
+        Code::ALL.iter().map(|code| (code.as_str(), code.severity().to_string())).collect();
+    let rows: Vec<(&str, String)> = rows.into_iter().map(|(code, level)| (code, level.to_owned())).collect();
+    assert_eq!(rows, table, "docs/diagnostics.md and the table of codes, in the same order");
+}
