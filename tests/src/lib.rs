@@ -1,1 +1,9 @@
-//! Tests of the whole workspace; everything is in `tests/`.
+//! What the workspace's tests share: clusters made from seeds, packets that tell readings apart, and wrong readings.
+
+pub mod agreement;
+pub mod bench_input;
+pub mod misreadings;
+pub mod probes;
+pub mod seeded;
+mod shrink;
+pub mod world;

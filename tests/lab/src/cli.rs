@@ -1,5 +1,6 @@
 //! The command line of `chainmail-lab`.
 
+mod cost;
 mod demo;
 mod output;
 
@@ -13,6 +14,7 @@ use chainmail_snapshot::Family;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use thiserror::Error;
 
+use crate::cost::CostError;
 use crate::lab::{self, Lab, LabError};
 use crate::probe::Service;
 use crate::programs::Origin;
@@ -26,7 +28,7 @@ use output::Report;
 /// Needs root. Nothing outside the lab's own namespaces (cml-NAME-…) is touched. The programs chainmail and chainmaild
 /// are taken from CHAINMAIL_BIN_DIR, or from beside this one.
 ///
-/// Exit codes: 0 done; 1 packets did not do what the rules say; 2 usage; 3 manifests invalid, or the lab failed.
+/// Exit codes: 0 done; 1 packets did not do what the rules say, or cost more than is committed; 2 usage; 3 manifests invalid, or the lab failed.
 #[derive(Debug, Parser)]
 #[command(name = "chainmail-lab", version)]
 struct Cli {
@@ -43,6 +45,8 @@ enum Command {
     Probe(ProbeArgs),
     /// Goes through a scenario from commit to commit: rules, tables and differences; as root also real packets.
     Demo(demo::DemoArgs),
+    /// Measures what a node's rules cost a packet, against a lone conntrack rule.
+    Cost(cost::CostArgs),
     /// Takes down the lab of that --name, or all that were built from these manifests.
     Down(DownArgs),
 }
@@ -161,6 +165,8 @@ enum CliError {
     Spec(#[from] SpecError),
     #[error(transparent)]
     Lab(#[from] LabError),
+    #[error(transparent)]
+    Cost(#[from] CostError),
     #[error("cannot print the result: {0}")]
     Print(#[from] io::Error),
 }
@@ -178,6 +184,7 @@ pub fn main() -> ExitCode {
         Command::Up(args) => up(&args),
         Command::Probe(args) => probe(&args),
         Command::Demo(args) => demo::demo(&args),
+        Command::Cost(args) => cost::cost(&args),
         Command::Down(args) => down(&args),
     };
     match result {

@@ -49,7 +49,8 @@ impl Lab {
         let paths = state.record()?;
         let reaper = Reaper::start(&paths, &state.layout.namespaces())?;
         let mut lab = Self { state, paths, reaper: None };
-        let built = netns::build(&lab.state.layout, reaper.lifeline());
+        let built =
+            netns::build(&lab.state.layout.namespaces(), &lab.state.layout.scripts(), reaper.lifeline());
         lab.reaper = Some(reaper);
         built?;
         Ok(lab)

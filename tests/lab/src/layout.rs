@@ -29,7 +29,7 @@ const NETNS_NAME_MAX: usize = 255;
 pub struct NetnsName(String);
 
 impl NetnsName {
-    fn new(lab: &LabName, rest: &str) -> Self {
+    pub(crate) fn new(lab: &LabName, rest: &str) -> Self {
         Self(format!("cml-{lab}-{rest}"))
     }
 

@@ -10,6 +10,7 @@
 //! there. What is made is recorded before, and removed also when the builder is killed.
 
 pub mod cli;
+pub mod cost;
 mod endpoint;
 mod lab;
 mod layout;

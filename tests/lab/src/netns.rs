@@ -18,7 +18,7 @@ use rustix::fd::AsFd as _;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use thiserror::Error;
 
-use crate::layout::{Layout, NetnsName, Script, Sysctl};
+use crate::layout::{NetnsName, Script, Sysctl};
 use crate::reaper::Lifeline;
 
 /// Something that could not be done to or in a namespace.
@@ -78,15 +78,18 @@ pub(crate) fn within<T: Send>(netns: &NetnsName, work: impl FnOnce() -> T + Send
     }
 }
 
-/// Makes all namespaces and fills them.
-pub(crate) fn build(layout: &Layout, lifeline: &Lifeline) -> Result<(), NetnsError> {
-    let names = layout.namespaces().into_iter().map(|netns| format!("netns add {netns}\n"));
+/// Makes namespaces and fills them, script by script.
+pub(crate) fn build(
+    namespaces: &[&NetnsName],
+    scripts: &[Script<'_>],
+    lifeline: &Lifeline,
+) -> Result<(), NetnsError> {
+    let names = namespaces.iter().map(|netns| format!("netns add {netns}\n"));
     batch("the host (it only makes namespaces there)", &names.collect::<String>(), lifeline)?;
-    let scripts = layout.scripts();
-    for script in &scripts {
+    for script in scripts {
         within(script.netns, || script.sysctls.iter().try_for_each(|sysctl| write(script.netns, sysctl)))??;
     }
-    for Script { netns, ip, .. } in &scripts {
+    for Script { netns, ip, .. } in scripts {
         within(netns, || batch(netns.as_str(), ip, lifeline))??;
     }
     Ok(())

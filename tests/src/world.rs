@@ -1,0 +1,94 @@
+//! Small clusters made from a seed, as manifests: every form that the API allows, in few objects that often meet.
+//!
+//! Labels, ports and networks come from short lists, so that selectors hit and ranges touch. Forms that mean the same
+//! (absent, null, `[]`, `{}`) are all written.
+
+mod layout;
+mod nodes;
+mod pods;
+mod policies;
+mod selectors;
+
+use std::net::IpAddr;
+
+use chainmail_compiler::source::Sources;
+use serde_json::{Map, Value, json};
+
+use crate::seeded::Seeded;
+
+pub use layout::{Layout, documents};
+pub use pods::PORT_NAMES;
+
+/// The namespaces. Not all have a manifest of their own.
+const NAMESPACES: [&str; 4] = ["default", "shop", "shop-dev", "ops"];
+
+/// A cluster's objects, as the API spells them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct World {
+    /// Namespaces, Nodes, Pods and NetworkPolicies.
+    pub objects: Vec<Value>,
+}
+
+impl World {
+    /// The cluster of a seed.
+    #[must_use]
+    pub fn generate(seed: u64) -> Self {
+        let mut rng = Seeded::new(seed);
+        let mut objects = namespaces(&mut rng);
+        let sites = nodes::sites(&mut rng);
+        objects.extend(sites.iter().filter_map(nodes::Site::manifest));
+        objects.extend(pods::pods(&mut rng, &sites));
+        let count = rng.between(7, 12);
+        objects.extend((0..count).map(|number| policies::policy(&mut rng, number)));
+        Self { objects }
+    }
+
+    /// The objects as files.
+    #[must_use]
+    pub fn sources(&self, layout: Layout) -> Sources {
+        layout.sources(&self.objects)
+    }
+
+    /// Every address that a Pod's status names, also those that no longer are a pod's.
+    #[must_use]
+    pub fn written_addresses(&self) -> Vec<IpAddr> {
+        let addresses = |object: &Value| -> Vec<IpAddr> {
+            let first = object["status"]["podIP"].as_str().into_iter();
+            let all = object["status"]["podIPs"].as_array().into_iter().flatten();
+            let all = all.filter_map(|entry| entry["ip"].as_str());
+            first.chain(all).filter_map(|text| text.parse().ok()).collect()
+        };
+        self.objects.iter().flat_map(addresses).collect()
+    }
+}
+
+fn namespaces(rng: &mut Seeded) -> Vec<Value> {
+    let mut objects = Vec::new();
+    for name in NAMESPACES {
+        // A namespace that only its pods speak of has the one label that all have.
+        if rng.percent(75) {
+            let labels = selectors::labels(rng, &selectors::NAMESPACE_LABELS);
+            let mut metadata = fields([("name", json!(name))]);
+            put(&mut metadata, "labels", labels);
+            objects.push(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}));
+        }
+    }
+    objects
+}
+
+/// An object of some fields.
+fn fields<const N: usize>(fields: [(&str, Value); N]) -> Map<String, Value> {
+    fields.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+}
+
+/// Sets a field, unless it is to be absent.
+fn put(object: &mut Map<String, Value>, key: &str, value: Option<Value>) {
+    if let Some(value) = value {
+        object.insert(key.to_owned(), value);
+    }
+}
+
+/// One of the forms of a list without entries: absent, null or `[]`.
+fn no_list(rng: &mut Seeded) -> Option<Value> {
+    rng.pick(&[None, Some(Value::Null), Some(json!([]))]).clone()
+}

@@ -1,0 +1,59 @@
+//! The rendered rules mean what the policies say, on clusters and packets made from a seed.
+
+#![allow(clippy::print_stdout, clippy::unwrap_used, reason = "tests print what they counted, and may panic")]
+
+use std::collections::BTreeMap;
+
+use chainmail_compiler::load;
+use chainmail_compiler::semantics::{Packet, Verdict};
+use chainmail_tests::agreement::{report, verdicts};
+use chainmail_tests::misreadings;
+use chainmail_tests::probes::Prober;
+use chainmail_tests::seeded::Seeded;
+use chainmail_tests::world::{Layout, World};
+
+const WORLDS: u64 = 420;
+const PROBES_A_WORLD: usize = 250;
+
+/// The clauses of the API that the first packet of a connection can tell. Of the others, 34 to 38 speak of replies, of
+/// what happens to connections that are open, of traffic inside a pod and of manifests that are refused.
+#[test]
+fn rules_mean_what_policies_say() {
+    let misreadings = misreadings::all();
+    let mut denied = 0;
+    let mut asked = 0;
+    let mut decided: BTreeMap<u8, usize> = misreadings.iter().map(|m| (m.clause, 0)).collect();
+    for seed in 0..WORLDS {
+        let world = World::generate(seed);
+        let layout = Layout::ALL[usize::try_from(seed).unwrap() % Layout::ALL.len()];
+        let sources = world.sources(layout);
+        let loaded = load(&sources);
+        assert!(!loaded.findings.has_errors(), "world {seed}: {:#?}", loaded.findings.sorted());
+        let mut prober = Prober::new(&loaded.cluster, &world.written_addresses(), Seeded::new(seed));
+        let packets = prober.probes(PROBES_A_WORLD);
+        let both = verdicts(&loaded.cluster, &sources, &packets).unwrap();
+        for (packet, (policies, rules)) in packets.iter().zip(&both) {
+            assert!(policies == rules, "world {seed}:\n{}", report(&world.objects, packet));
+        }
+        asked += packets.len();
+        denied += both.iter().filter(|(policies, _)| *policies == Verdict::Deny).count();
+        let judged: Vec<(Packet, Verdict)> =
+            packets.iter().zip(&both).map(|(packet, (right, _))| (*packet, *right)).collect();
+        let mut by_clause: BTreeMap<u8, Vec<bool>> = BTreeMap::new();
+        for misreading in &misreadings {
+            let noticed = misreading.noticed(&world, &loaded.cluster, &judged);
+            let all = by_clause.entry(misreading.clause).or_insert_with(|| vec![false; packets.len()]);
+            all.iter_mut().zip(noticed).for_each(|(known, now)| *known |= now);
+        }
+        for (clause, noticed) in by_clause {
+            *decided.entry(clause).or_default() += noticed.iter().filter(|decided| **decided).count();
+        }
+    }
+    println!("{asked} probes, {denied} denied; probes that each clause decides: {decided:?}");
+    assert!(asked >= 100_000, "{asked} probes are too few");
+    let percent = 100 * denied / asked;
+    assert!((30..=70).contains(&percent), "{percent} % of the probes are denied");
+    for (clause, count) in decided {
+        assert!(count >= 50, "clause {clause} decides {count} probes only");
+    }
+}

@@ -1,0 +1,317 @@
+//! Every setting of `chainmail.toml` that changes rules, tried with real packets beside its opposite.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "tests read files, run programs, and may panic"
+)]
+
+mod support;
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
+use std::path::Path;
+use std::time::Duration;
+
+use chainmail_compiler::source::from_folder;
+use chainmail_lab::{Backend, Cell, Endpoint, Lab, LabSpec, Origin, Topology, TruthTable};
+use chainmail_snapshot::Family;
+
+const BACKENDS: [Backend; 2] = [Backend::Nft, Backend::Legacy];
+
+/// Two nodes, four pods of both families; `b` is isolated for ingress and admits `d`, `c` is isolated for egress.
+const CLUSTER: &str = "
+apiVersion: v1
+kind: Node
+metadata: {name: n1}
+spec: {podCIDRs: [10.244.1.0/24, 'fd00:10:244:1::/64']}
+status: {addresses: [{type: InternalIP, address: 10.240.0.1}, {type: InternalIP, address: 'fd00:10:240::1'}]}
+---
+apiVersion: v1
+kind: Node
+metadata: {name: n2}
+spec: {podCIDRs: [10.244.2.0/24, 'fd00:10:244:2::/64']}
+status: {addresses: [{type: InternalIP, address: 10.240.0.2}, {type: InternalIP, address: 'fd00:10:240::2'}]}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: b, namespace: x}
+spec:
+  podSelector: {matchLabels: {app: b}}
+  ingress: [{from: [{podSelector: {matchLabels: {app: d}}}]}]
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: c, namespace: x}
+spec:
+  podSelector: {matchLabels: {app: c}}
+  policyTypes: [Egress]
+";
+
+fn pod(name: &str, node: u8, host: u8) -> String {
+    format!(
+        "---\napiVersion: v1\nkind: Pod\nmetadata: {{name: {name}, namespace: x, labels: {{app: {name}}}}}\n\
+         spec: {{nodeName: n{node}, containers: [{{name: main, ports: [{{containerPort: 80}}]}}]}}\n\
+         status: {{phase: Running, podIPs: [{{ip: 10.244.{node}.{host}}}, {{ip: 'fd00:10:244:{node}::{host:x}'}}]}}\n"
+    )
+}
+
+/// Writes the cluster with these pods and this configuration.
+fn manifests(folder: &Path, pods: &[&str], config: &str) -> Origin {
+    std::fs::create_dir_all(folder).unwrap();
+    let mut text = CLUSTER.to_owned();
+    for (name, node, host) in [("a", 1, 10), ("b", 1, 11), ("c", 1, 12), ("d", 2, 10)] {
+        if pods.contains(&name) {
+            text.push_str(&pod(name, node, host));
+        }
+    }
+    std::fs::write(folder.join("cluster.yaml"), text).unwrap();
+    std::fs::write(folder.join("chainmail.toml"), config).unwrap();
+    Origin::Folder(folder.to_path_buf())
+}
+
+fn lab(origin: &Origin, backend: Backend, topology: Topology) -> Lab {
+    let Origin::Folder(folder) = origin else { panic!("a folder") };
+    let loaded = chainmail_compiler::load(&from_folder(folder).unwrap());
+    assert!(!loaded.findings.has_errors(), "{:?}", loaded.findings.sorted());
+    let mut spec = LabSpec::new(loaded.cluster);
+    spec.backend = backend;
+    spec.topology = topology;
+    Lab::up(&spec).unwrap()
+}
+
+/// All pairs of pods and the outside, in both families.
+fn questions(lab: &Lab) -> TruthTable {
+    lab.questions(&lab.endpoints(), &["80/TCP".parse().unwrap(), "80/UDP".parse().unwrap()], &Family::ALL)
+}
+
+fn cells(table: &TruthTable, answer: Cell) -> usize {
+    table.cells().filter(|cell| *cell == answer).count()
+}
+
+#[test]
+fn allow_accept_serves_hosts_that_drop_by_policy() {
+    if !support::may_use_kernel() {
+        return;
+    }
+    for backend in BACKENDS {
+        let temp = tempfile::tempdir().unwrap();
+        let all = ["a", "b", "c", "d"];
+        let accept = manifests(&temp.path().join("accept"), &all, "allow = \"accept\"\n");
+        let lab = lab(&accept, backend, Topology::Routed);
+        for node in lab.nodes() {
+            for iptables in ["iptables", "ip6tables"] {
+                let tool = format!("{iptables}-{}", backend.as_str());
+                assert!(lab.exec(&node, &[&tool, "-P", "FORWARD", "DROP"]).unwrap().status.success());
+            }
+        }
+        let questions = questions(&lab);
+        lab.compile_and_apply(&accept).unwrap();
+        let predicted = lab.predict(&accept, &questions).unwrap();
+        assert!(cells(&predicted, Cell::Allowed) > 10 && cells(&predicted, Cell::Denied) > 5, "{predicted}");
+        let observed = lab.observe(&questions).unwrap();
+        assert_eq!(predicted.differences(&observed), [], "accept on {}:\n{observed}", backend.as_str());
+
+        let plain = manifests(&temp.path().join("return"), &all, "allow = \"return\"\n");
+        lab.compile_and_apply(&plain).unwrap();
+        let observed = lab.observe(&questions).unwrap();
+        assert_eq!(
+            cells(&observed, Cell::Allowed),
+            0,
+            "return leaves it to the host, which drops:\n{observed}"
+        );
+        lab.down().unwrap();
+    }
+}
+
+#[test]
+fn unknown_pods_drop_silences_addresses_that_no_manifest_explains() {
+    if !support::may_use_kernel() {
+        return;
+    }
+    for backend in BACKENDS {
+        let temp = tempfile::tempdir().unwrap();
+        let whole = manifests(&temp.path().join("whole"), &["a", "b", "c", "d"], "");
+        let lab = lab(&whole, backend, Topology::Routed);
+        // The same cluster by manifests that know nothing of a.
+        let stranger: Endpoint = "x/a".parse().unwrap();
+        for (config, answer) in
+            [("unknown_pods = \"drop\"\n", Cell::Denied), ("unknown_pods = \"pass\"\n", Cell::Allowed)]
+        {
+            let known = manifests(&temp.path().join(format!("{answer:?}")), &["b", "c", "d"], config);
+            lab.compile_and_apply(&known).unwrap();
+            // To and from the stranger; b is isolated, and c may send nothing.
+            let ends: [Endpoint; 2] = [stranger.clone(), "x/d".parse().unwrap()];
+            let table = lab.questions(&ends, &["80/TCP".parse().unwrap()], &Family::ALL);
+            let observed = lab.observe(&table).unwrap();
+            assert_eq!(cells(&observed, answer), 4, "{config} on {}:\n{observed}", backend.as_str());
+        }
+        lab.down().unwrap();
+    }
+}
+
+/// What an attacker on a bridge tries: a datagram that its isolated neighbour would receive.
+struct Attack {
+    what: &'static str,
+    from: &'static str,
+    to: &'static str,
+    send: fn(&UdpSocket, &Addresses) -> std::io::Result<usize>,
+    bind: fn(&Addresses) -> SocketAddr,
+}
+
+/// Addresses of the two pods, and the index of their interface.
+struct Addresses {
+    target_link_local: Ipv6Addr,
+    target: Ipv4Addr,
+    scope: u32,
+}
+
+const PORT: u16 = 9999;
+const FORGED: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 77);
+
+fn any_v4(_: &Addresses) -> SocketAddr {
+    (Ipv4Addr::UNSPECIFIED, 0).into()
+}
+
+fn any_v6(_: &Addresses) -> SocketAddr {
+    (Ipv6Addr::UNSPECIFIED, 0).into()
+}
+
+fn scoped(address: Ipv6Addr, scope: u32) -> SocketAddr {
+    SocketAddrV6::new(address, PORT, 0, scope).into()
+}
+
+/// All three pods share the bridge. `b` does not admit `a`, and `c` may not send at all.
+const ATTACKS: [Attack; 5] = [
+    Attack {
+        what: "broadcast",
+        from: "x/a",
+        to: "x/b",
+        bind: any_v4,
+        send: |socket, _| {
+            socket.set_broadcast(true)?;
+            socket.send_to(b"x", (Ipv4Addr::BROADCAST, PORT))
+        },
+    },
+    Attack {
+        what: "IPv4 multicast",
+        from: "x/a",
+        to: "x/b",
+        bind: any_v4,
+        send: |socket, _| socket.send_to(b"x", (Ipv4Addr::new(224, 0, 0, 1), PORT)),
+    },
+    Attack {
+        what: "IPv6 multicast",
+        from: "x/a",
+        to: "x/b",
+        bind: any_v6,
+        send: |socket, at| socket.send_to(b"x", scoped("ff02::1".parse().unwrap(), at.scope)),
+    },
+    Attack {
+        what: "link-local",
+        from: "x/a",
+        to: "x/b",
+        bind: any_v6,
+        send: |socket, at| socket.send_to(b"x", scoped(at.target_link_local, at.scope)),
+    },
+    Attack {
+        what: "a second address",
+        from: "x/c",
+        to: "x/a",
+        bind: |_| (FORGED, 0).into(),
+        send: |socket, at| socket.send_to(b"x", (at.target, PORT)),
+    },
+];
+
+#[test]
+fn pod_bridge_stops_what_addresses_do_not_say() {
+    if !support::may_use_kernel() {
+        return;
+    }
+    for backend in BACKENDS {
+        let temp = tempfile::tempdir().unwrap();
+        let all = ["a", "b", "c", "d"];
+        let open = manifests(&temp.path().join("open"), &all, "");
+        let guarded = manifests(&temp.path().join("guarded"), &all, "pod_bridge = \"cni0\"\n");
+        let lab = lab(&open, backend, Topology::Bridge);
+        // Routes for what the lab's pods have none for, and the second address.
+        let routes =
+            "for net in 10.99.0.0/24 255.255.255.255 224.0.0.0/4; do ip route replace $net dev eth0; done";
+        for (pod, line) in [("x/a", routes), ("x/c", routes), ("x/c", "ip addr add 10.99.0.77/32 dev eth0")] {
+            let prepared = lab.exec(&pod.parse().unwrap(), &["sh", "-ec", line]).unwrap();
+            assert!(prepared.status.success(), "{}", String::from_utf8_lossy(&prepared.stderr));
+        }
+        for (origin, passes) in [(&open, true), (&guarded, false)] {
+            lab.compile_and_apply(origin).unwrap();
+            for attack in &ATTACKS {
+                let received = try_attack(&lab, attack);
+                let state = if passes { "without pod_bridge" } else { "with pod_bridge" };
+                assert_eq!(received, passes, "{} {state} on {}", attack.what, backend.as_str());
+            }
+            // Unicast goes on as the policies say, neighbour discovery with it.
+            let questions = questions(&lab);
+            let predicted = lab.predict(origin, &questions).unwrap();
+            let observed = lab.observe(&questions).unwrap();
+            assert_eq!(predicted.differences(&observed), [], "{}:\n{observed}", backend.as_str());
+        }
+        lab.down().unwrap();
+    }
+}
+
+fn try_attack(lab: &Lab, attack: &Attack) -> bool {
+    let (from, to): (Endpoint, Endpoint) = (attack.from.parse().unwrap(), attack.to.parse().unwrap());
+    let link = lab.exec(&to, &["ip", "-6", "-o", "addr", "show", "dev", "eth0", "scope", "link"]).unwrap();
+    let link = String::from_utf8(link.stdout).unwrap();
+    let link_local = link.split_whitespace().find_map(|word| word.split_once('/')?.0.parse().ok());
+    let index = lab.exec(&from, &["cat", "/sys/class/net/eth0/ifindex"]).unwrap();
+    let IpAddr::V4(target) = lab.address(&to, Family::V4).unwrap() else { panic!("an IPv4 address") };
+    let at = Addresses {
+        target,
+        target_link_local: link_local.unwrap_or(Ipv6Addr::LOCALHOST),
+        scope: String::from_utf8(index.stdout).unwrap().trim().parse().unwrap(),
+    };
+    let bind = (attack.bind)(&at);
+    let any: IpAddr =
+        if bind.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let receiver = lab.inside(&to, || UdpSocket::bind((any, PORT))).unwrap().unwrap();
+    receiver.set_read_timeout(Some(Duration::from_millis(400))).unwrap();
+    let sender = lab.inside(&from, || UdpSocket::bind(bind)).unwrap().unwrap();
+    (attack.send)(&sender, &at).unwrap_or_else(|error| panic!("{}: {error}", attack.what));
+    receiver.recv(&mut [0; 8]).is_ok()
+}
+
+/// An ICMP echo reply (RFC 792) that nobody asked for: conntrack calls it INVALID.
+const REPLY: [u8; 8] = [0, 0, 0xff, 0xff, 0, 0, 0, 0];
+
+#[test]
+fn drop_invalid_decides_on_what_conntrack_cannot_place() {
+    if !support::may_use_kernel() {
+        return;
+    }
+    for backend in BACKENDS {
+        let temp = tempfile::tempdir().unwrap();
+        let all = ["a", "b", "c", "d"];
+        let drop = manifests(&temp.path().join("drop"), &all, "drop_invalid = true\n");
+        let judge = manifests(&temp.path().join("judge"), &all, "drop_invalid = false\n");
+        let lab = lab(&drop, backend, Topology::Routed);
+        let (from, to): (Endpoint, Endpoint) = ("x/d".parse().unwrap(), "x/b".parse().unwrap());
+        let IpAddr::V4(address) = lab.address(&to, Family::V4).unwrap() else { panic!("an IPv4 address") };
+        for (origin, passes) in [(&drop, false), (&judge, true)] {
+            lab.compile_and_apply(origin).unwrap();
+            let receiver = lab.inside(&to, icmp_socket).unwrap();
+            let sender = lab.inside(&from, icmp_socket).unwrap();
+            let target = std::net::SocketAddrV4::new(address, 0);
+            rustix::net::sendto(&sender, &REPLY, rustix::net::SendFlags::empty(), &target).unwrap();
+            let mut poll = [rustix::event::PollFd::new(&receiver, rustix::event::PollFlags::IN)];
+            let timeout = rustix::event::Timespec { tv_sec: 0, tv_nsec: 400_000_000 };
+            let received = rustix::event::poll(&mut poll, Some(&timeout)).unwrap() > 0;
+            assert_eq!(received, passes, "drop_invalid = {} on {}", !passes, backend.as_str());
+        }
+        lab.down().unwrap();
+    }
+}
+
+fn icmp_socket() -> rustix::fd::OwnedFd {
+    use rustix::net::{AddressFamily, SocketType, ipproto};
+    rustix::net::socket(AddressFamily::INET, SocketType::RAW, Some(ipproto::ICMP)).unwrap()
+}
