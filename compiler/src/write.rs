@@ -2,6 +2,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "this module is the one that writes snapshot files")]
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -88,6 +89,8 @@ impl Stage {
     /// # Errors
     /// When a file cannot be written.
     pub fn add(&mut self, snapshot: &NodeSnapshot) -> Result<(), WriteError> {
+        let node = self.folder.path().join("nodes").join(snapshot.manifest.node.as_str());
+        std::fs::create_dir_all(&node).map_err(io(&node))?;
         for (path, text) in files(snapshot) {
             if let Some(set) = path.strip_prefix("sets/")
                 && !self.sets.insert(set.parse().expect("files are named by sets"))
@@ -95,10 +98,7 @@ impl Stage {
                 continue;
             }
             let path = self.folder.path().join(path);
-            if let Some(parent) = path.parent() {
-                std::fs::create_dir_all(parent).map_err(io(parent))?;
-            }
-            std::fs::write(&path, text).map_err(io(&path))?;
+            std::fs::write(&path, text.as_bytes()).map_err(io(&path))?;
         }
         Ok(())
     }
@@ -197,17 +197,18 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>, WriteError> {
 }
 
 /// A node's files and its sets' by their paths in a snapshot folder.
-fn files(snapshot: &NodeSnapshot) -> Vec<(String, String)> {
+fn files(snapshot: &NodeSnapshot) -> Vec<(String, Cow<'_, str>)> {
     let node = |file: &str| format!("nodes/{}/{file}", snapshot.manifest.node);
     let names: String = snapshot.sets.keys().map(|name| format!("{name}\n")).collect();
     let mut files = vec![
-        (node("rules.v4"), snapshot.rules_v4.clone()),
-        (node("rules.v6"), snapshot.rules_v6.clone()),
-        (node("sets"), names),
-        (node("manifest.json"), snapshot.manifest.to_json()),
-        (node("provenance.json"), snapshot.provenance.clone()),
+        (node("rules.v4"), Cow::from(&snapshot.rules_v4)),
+        (node("rules.v6"), Cow::from(&snapshot.rules_v6)),
+        (node("sets"), Cow::from(names)),
+        (node("manifest.json"), Cow::from(snapshot.manifest.to_json())),
+        (node("provenance.json"), Cow::from(&snapshot.provenance)),
     ];
-    files.extend(snapshot.sets.iter().map(|(name, text)| (format!("sets/{name}"), text.to_string())));
+    // Borrowed: a set may be thousands of lines, and each node that has it comes by here.
+    files.extend(snapshot.sets.iter().map(|(name, text)| (format!("sets/{name}"), Cow::from(&**text))));
     files
 }
 

@@ -46,74 +46,122 @@ const CHAINS_A_RULE: usize = 8;
 pub(super) fn tree(root: &ChainName, side: Side, leaves: &[Leaf]) -> BTreeMap<ChainName, Rc<Vec<Rule>>> {
     let mut leaves: Vec<&Leaf> = leaves.iter().collect();
     leaves.sort();
-    let mut best: Option<(usize, Tree)> = None;
+    let mut best: Option<(usize, Plan<'_>)> = None;
     for shape in SHAPES {
-        let tree = Tree::build(root, side, shape, &leaves);
-        let score = tree.worst + tree.chains.len() / CHAINS_A_RULE;
+        let plan = Plan::new(shape, &leaves);
+        let score = plan.worst(0) + plan.chains() / CHAINS_A_RULE;
         if best.as_ref().is_none_or(|(known, _)| score < *known) {
-            best = Some((score, tree));
+            best = Some((score, plan));
         }
         // A node with few pods needs no search.
         if leaves.len() <= shape.bottom {
             break;
         }
     }
-    let (_, tree) = best.expect("there is at least one shape");
-    tree.chains.into_iter().map(|(name, rules)| (name, Rc::new(rules))).collect()
+    let (_, plan) = best.expect("there is at least one shape");
+    let mut tree = Tree { side, chains: BTreeMap::new() };
+    tree.chain(root.clone(), &plan);
+    tree.chains
+}
+
+/// A chain of the tree before it is rules: only the best of several shapes is made into those.
+struct Plan<'a>(Vec<Step<'a>>);
+
+/// What one place of a chain leads to.
+enum Step<'a> {
+    /// A pod.
+    Leaf(&'a Leaf),
+    /// A chain for all addresses of a prefix.
+    Below(IpNet, Plan<'a>),
+}
+
+impl Step<'_> {
+    fn rules(&self) -> usize {
+        match self {
+            Step::Leaf(_) => 2,
+            Step::Below(..) => 1,
+        }
+    }
+}
+
+impl<'a> Plan<'a> {
+    fn new(shape: Shape, leaves: &[&'a Leaf]) -> Self {
+        if leaves.len() <= shape.bottom {
+            return Self(leaves.iter().map(|leaf| Step::Leaf(leaf)).collect());
+        }
+        let mut rest = leaves.to_vec();
+        let mut steps = Vec::new();
+        while !rest.is_empty() {
+            let branch = take_branch(&mut rest, shape.largest_below(leaves.len()));
+            steps.push(match branch[..] {
+                [leaf] => Step::Leaf(leaf),
+                _ => Step::Below(prefix(&branch), Self::new(shape, &branch)),
+            });
+        }
+        Self(steps)
+    }
+
+    /// The most rules that a packet crosses before it is in its class's chain, after `crossed` on the way to this one.
+    fn worst(&self, mut crossed: usize) -> usize {
+        let mut worst = 0;
+        for step in &self.0 {
+            crossed += step.rules();
+            worst = worst.max(match step {
+                Step::Leaf(_) => crossed,
+                Step::Below(_, plan) => plan.worst(crossed),
+            });
+        }
+        worst
+    }
+
+    /// How many chains it becomes.
+    fn chains(&self) -> usize {
+        let below = self.0.iter().map(|step| match step {
+            Step::Leaf(_) => 0,
+            Step::Below(_, plan) => plan.chains(),
+        });
+        1 + below.sum::<usize>()
+    }
+}
+
+impl Shape {
+    /// How many leaves a branch of a chain of `count` leaves may have: the largest level size below that.
+    fn largest_below(self, count: usize) -> usize {
+        let mut size = self.bottom;
+        while size * self.step < count {
+            size *= self.step;
+        }
+        size
+    }
 }
 
 struct Tree {
     side: Side,
-    shape: Shape,
-    chains: BTreeMap<ChainName, Vec<Rule>>,
-    /// The most rules that a packet crosses before it is in its class's chain.
-    worst: usize,
+    chains: BTreeMap<ChainName, Rc<Vec<Rule>>>,
 }
 
 impl Tree {
-    fn build(root: &ChainName, side: Side, shape: Shape, leaves: &[&Leaf]) -> Self {
-        let mut tree = Self { side, shape, chains: BTreeMap::new(), worst: 0 };
-        tree.chain(root.clone(), leaves, 0);
-        tree
-    }
-
-    /// Fills one chain and all below it. `crossed` is how many rules were crossed on the way to it.
-    fn chain(&mut self, name: ChainName, leaves: &[&Leaf], crossed: usize) {
+    /// Fills one chain and all below it.
+    fn chain(&mut self, name: ChainName, plan: &Plan<'_>) {
         let mut rules = Vec::new();
         let mut below = Vec::new();
-        if leaves.len() <= self.shape.bottom {
-            leaves.iter().for_each(|leaf| self.leaf(&mut rules, leaf));
-            self.worst = self.worst.max(crossed + rules.len());
-        } else {
-            let mut rest = leaves.to_vec();
-            while !rest.is_empty() {
-                let branch = take_branch(&mut rest, self.largest_below(leaves.len()));
-                if let [leaf] = branch[..] {
-                    self.leaf(&mut rules, leaf);
-                    self.worst = self.worst.max(crossed + rules.len());
-                } else {
-                    let chain = self.child_name(&name, below.len());
-                    rules.push(Rule::new(self.at(prefix(&branch)), Target::Goto(chain.clone())));
-                    below.push((chain, branch, crossed + rules.len()));
+        for step in &plan.0 {
+            match step {
+                Step::Leaf(leaf) => self.leaf(&mut rules, leaf),
+                Step::Below(net, plan) => {
+                    let chain = child_name(&name, below.len());
+                    rules.push(Rule::new(self.at(*net), Target::Goto(chain.clone())));
+                    below.push((chain, plan));
                 }
             }
         }
         if rules.last().is_none_or(|rule| !rule.matches.is_empty()) {
             rules.push(Rule::new([], Target::Drop));
         }
-        self.chains.insert(name, rules);
-        for (name, branch, crossed) in below {
-            self.chain(name, &branch, crossed);
+        self.chains.insert(name, Rc::new(rules));
+        for (name, plan) in below {
+            self.chain(name, plan);
         }
-    }
-
-    /// How many leaves a branch of a chain of `count` leaves may have: the largest level size below that.
-    fn largest_below(&self, count: usize) -> usize {
-        let mut size = self.shape.bottom;
-        while size * self.shape.step < count {
-            size *= self.shape.step;
-        }
-        size
     }
 
     /// A pod's two rules. A pod may always reach itself, which FORWARD sees only when it comes back through a Service;
@@ -131,11 +179,11 @@ impl Tree {
             Side::Dst => Match::Destination(net),
         })
     }
+}
 
-    fn child_name(&self, parent: &ChainName, index: usize) -> ChainName {
-        let name = format!("{parent}-{index}");
-        ChainName::try_from(name).expect("a dozen levels are never reached, and a few fit in 28 bytes")
-    }
+fn child_name(parent: &ChainName, index: usize) -> ChainName {
+    let name = format!("{parent}-{index}");
+    ChainName::try_from(name).expect("a dozen levels are never reached, and a few fit in 28 bytes")
 }
 
 /// Takes off the tree of `leaves` a branch of at most `size` of them, and at least half of that where there are as many:

@@ -104,9 +104,12 @@ impl Lowering<'_> {
             let (chain, origins) = (name.clone(), origins.clone());
             provenance.push(RuleOrigins { family, chain, index, origins });
         }
-        let cluster = self.cluster;
-        let entry = self.bodies.entry((name.clone(), origins));
-        let origins = entry.key().1.clone();
-        Rc::clone(entry.or_insert_with(|| Rc::new(with_comments(cluster, rules, &origins))))
+        let key = (name.clone(), origins);
+        if let Some(body) = self.bodies.get(&key) {
+            return Rc::clone(body);
+        }
+        let body = Rc::new(with_comments(self.cluster, rules, &key.1));
+        self.bodies.insert(key, Rc::clone(&body));
+        body
     }
 }

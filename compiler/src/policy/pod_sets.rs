@@ -81,7 +81,12 @@ impl PodSets {
 
     /// The pods of a set that meet a condition.
     pub fn filter(&mut self, id: PodSetId, keep: impl Fn(PodId) -> bool) -> PodSetId {
-        let kept: RoaringBitmap = self.sets[id.0 as usize].iter().filter(|pod| keep(PodId(*pod))).collect();
-        if kept.len() == self.len(id) { id } else { self.intern(kept) }
+        let set = &self.sets[id.0 as usize];
+        // Mostly all do, and then nothing need be built.
+        if set.iter().all(|pod| keep(PodId(pod))) {
+            return id;
+        }
+        let kept = set.iter().filter(|pod| keep(PodId(*pod))).collect();
+        self.intern(kept)
     }
 }

@@ -11,6 +11,7 @@ use crate::cluster::Cluster;
 use crate::lower::NodeProgram;
 use crate::manifest::FieldPath;
 use crate::netfilter::IpSet;
+use crate::policy::Origin;
 use crate::source::Sources;
 
 /// Everything that is written for one node, and the texts of the sets it needs.
@@ -30,15 +31,16 @@ pub struct NodeSnapshot {
 
 /// One entry of `provenance.json`: a rule, and the policy rules it comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-struct ProvenanceEntry {
+struct ProvenanceEntry<'a> {
     family: String,
-    chain: String,
+    chain: &'a str,
     index: usize,
-    from: Vec<ProvenanceOrigin>,
+    from: Vec<&'a OriginText>,
 }
 
+/// A policy rule as `provenance.json` shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-struct ProvenanceOrigin {
+pub struct OriginText {
     policy: String,
     rule: String,
     place: String,
@@ -79,32 +81,34 @@ fn render_set(set: &IpSet) -> (Rc<str>, Sha256Hex) {
     (Rc::from(text), digest)
 }
 
-/// Where policy rules stand, looked up once each.
-pub type Places = BTreeMap<crate::policy::Origin, String>;
+/// Policy rules and where they stand, looked up once each.
+pub type Places = BTreeMap<Origin, OriginText>;
 
 fn provenance(program: &NodeProgram, cluster: &Cluster, sources: &Sources, places: &mut Places) -> String {
-    let mut entries = Vec::new();
-    for rule in &program.provenance {
-        let origin = |origin: &crate::policy::Origin| {
-            let rule = origin.rule_ref(cluster);
-            let place = places.entry(*origin).or_insert_with(|| {
-                let at = cluster.policies()[origin.policy_index()].at;
-                let path = FieldPath::root().key("spec").key(&rule.direction.to_string()).index(rule.index);
-                let place = at.place(sources, &path);
-                format!("{}:{}", place.file, place.line)
-            });
-            ProvenanceOrigin {
-                policy: rule.policy.to_string(),
-                rule: format!("{}[{}]", rule.direction, rule.index),
-                place: place.clone(),
-            }
-        };
-        entries.push(ProvenanceEntry {
-            family: rule.family.to_string(),
-            chain: rule.chain.to_string(),
-            index: rule.index,
-            from: rule.origins.iter().map(origin).collect(),
-        });
+    for origin in program.provenance.iter().flat_map(|rule| &rule.origins) {
+        places.entry(*origin).or_insert_with(|| origin_text(*origin, cluster, sources));
     }
+    let entries: Vec<ProvenanceEntry<'_>> = program
+        .provenance
+        .iter()
+        .map(|rule| ProvenanceEntry {
+            family: rule.family.to_string(),
+            chain: rule.chain.as_str(),
+            index: rule.index,
+            from: rule.origins.iter().map(|origin| &places[origin]).collect(),
+        })
+        .collect();
     serde_json::to_string_pretty(&entries).expect("entries have only string keys") + "\n"
+}
+
+fn origin_text(origin: Origin, cluster: &Cluster, sources: &Sources) -> OriginText {
+    let rule = origin.rule_ref(cluster);
+    let at = cluster.policies()[origin.policy_index()].at;
+    let path = FieldPath::root().key("spec").key(&rule.direction.to_string()).index(rule.index);
+    let place = at.place(sources, &path);
+    OriginText {
+        policy: rule.policy.to_string(),
+        rule: format!("{}[{}]", rule.direction, rule.index),
+        place: format!("{}:{}", place.file, place.line),
+    }
 }
