@@ -15,7 +15,7 @@ use chainmail_tests::world::{Layout, World};
 const WORLDS: u64 = 420;
 const PROBES_A_WORLD: usize = 250;
 
-/// The clauses of the API that the first packet of a connection can tell. Of the others, 34 to 38 speak of replies, of
+/// The clauses of the API that the first packet of a connection can tell. Of the others, 35 to 38 speak of replies, of
 /// what happens to connections that are open, of traffic inside a pod and of manifests that are refused.
 #[test]
 fn rules_mean_what_policies_say() {

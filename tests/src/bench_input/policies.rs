@@ -25,9 +25,10 @@ spec:
     let apps = &apps[1..];
     for number in 0..count {
         let namespace = namespace_name(number % NAMESPACES);
+        let closed = number % NAMESPACES < CLOSED_NAMESPACES;
         match number / NAMESPACES {
-            0 => add(&namespace, "default-deny", DEFAULT_DENY),
-            1 => add(&namespace, "allow-dns", ALLOW_DNS),
+            0 if closed => add(&namespace, "default-deny", DEFAULT_DENY),
+            1 if closed => add(&namespace, "allow-dns", ALLOW_DNS),
             _ => {
                 let app = rng.pick(apps);
                 add(&app.namespace, &format!("{}-{number}", app.name), &between_apps(rng, app, apps));
@@ -36,6 +37,9 @@ spec:
     }
     all
 }
+
+/// How many of the namespaces deny by default; pods of the others that no policy selects are not isolated.
+const CLOSED_NAMESPACES: usize = 90;
 
 const DEFAULT_DENY: &str = "  podSelector: {}
   policyTypes:
@@ -65,6 +69,10 @@ fn between_apps(rng: &mut Seeded, app: &App, apps: &[App]) -> String {
     let from: String = (0..rng.between(1, 3)).map(|_| peer(rng, app, apps)).collect();
     let mut spec = format!("  podSelector:\n    matchLabels:\n      app: {name}\n");
     spec.push_str(&format!("  ingress:\n  - from:\n{from}    ports:\n    - port: {port}\n"));
+    // Some serve the same over UDP, as QUIC and DNS do.
+    if rng.percent(25) {
+        spec.push_str("    - port: 4433\n      protocol: UDP\n");
+    }
     if rng.percent(60) {
         let to: String = (0..rng.between(1, 2)).map(|_| peer(rng, app, apps)).collect();
         let port = if rng.percent(30) { "http" } else { *rng.pick(&["8080", "443", "5432"]) };

@@ -1,0 +1,151 @@
+//! What `chainmail` must never do to a user's files, nor say of them.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "tests read files, run programs, and may panic"
+)]
+
+mod support;
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+const MANIFESTS: &str = "
+apiVersion: v1
+kind: Node
+metadata: {name: n1}
+spec: {podCIDRs: [10.244.1.0/24, 'fd00:10:244:1::/64']}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: a, namespace: x}
+spec: {nodeName: n1}
+status: {podIPs: [{ip: 10.244.1.10}, {ip: '::10.2.0.9'}]}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: p, namespace: x}
+spec: {podSelector: {}, ingress: [{from: [{ipBlock: {cidr: '::/96', except: ['::/97']}}]}]}
+";
+
+fn chainmail(folder: &Path, args: &[&str]) -> Output {
+    Command::new(support::program("chainmail")).args(args).current_dir(folder).output().unwrap()
+}
+
+/// A folder `repo` with the manifests, and what the row adds.
+fn repository() -> tempfile::TempDir {
+    let temp = tempfile::tempdir().unwrap();
+    std::fs::create_dir(temp.path().join("repo")).unwrap();
+    std::fs::write(temp.path().join("repo/all.yaml"), MANIFESTS).unwrap();
+    temp
+}
+
+#[track_caller]
+fn fails(output: &Output, code: i32, says: &str) {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{stderr}");
+    assert!(stderr.contains(says), "{stderr}");
+}
+
+#[test]
+fn a_folder_with_anything_of_others_is_not_replaced() {
+    let temp = repository();
+    for (precious, found) in [
+        ("out/nodes/precious.txt", "nodes/precious.txt"),
+        ("out/nodes/n1/precious.txt", "nodes/n1/precious.txt"),
+        ("out/sets/precious", "sets/precious"),
+        ("out/README.md", "README.md"),
+    ] {
+        let path = temp.path().join(precious);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, "mine").unwrap();
+        fails(&chainmail(temp.path(), &["compile", "repo", "--out", "out"]), 3, found);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine", "{precious}");
+        std::fs::remove_dir_all(temp.path().join("out")).unwrap();
+    }
+}
+
+#[test]
+fn a_link_is_followed_to_the_folder_that_its_readers_mean() {
+    let temp = repository();
+    std::fs::create_dir(temp.path().join("v1")).unwrap();
+    std::os::unix::fs::symlink("v1", temp.path().join("current")).unwrap();
+    assert!(chainmail(temp.path(), &["compile", "repo", "--out", "current"]).status.success());
+    assert!(temp.path().join("current").is_symlink());
+    assert!(temp.path().join("v1/nodes/n1/rules.v4").exists());
+}
+
+#[test]
+fn nothing_in_is_an_error_and_leaves_the_old_snapshots() {
+    let temp = repository();
+    assert!(chainmail(temp.path(), &["compile", "repo", "--out", "out"]).status.success());
+    std::fs::create_dir(temp.path().join("empty")).unwrap();
+    fails(&chainmail(temp.path(), &["compile", "empty", "--out", "out"]), 3, "no Linux node");
+    assert!(temp.path().join("out/nodes/n1/rules.v4").exists());
+    fails(&chainmail(temp.path(), &["diff", "empty", "empty", "--exit-code"]), 3, "nothing to compare");
+}
+
+#[test]
+fn manifests_behind_links_are_not_passed_by() {
+    let temp = repository();
+    std::fs::create_dir(temp.path().join("shared")).unwrap();
+    std::os::unix::fs::symlink("../shared", temp.path().join("repo/policies")).unwrap();
+    fails(&chainmail(temp.path(), &["check", "repo"]), 3, "policies is a symbolic link");
+}
+
+#[test]
+fn snapshots_may_stand_beside_the_manifests() {
+    let temp = repository();
+    let repo = temp.path().join("repo");
+    for _ in 0..2 {
+        let output = chainmail(&repo, &["compile", "--out", "snapshots"]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    assert!(chainmail(&repo, &["compile", "--out", "snapshots", "--check"]).status.success());
+    std::fs::write(repo.join("snapshots/nodes/n1/rules.v4"), "changed").unwrap();
+    let output = chainmail(&repo, &["compile", "--out", "snapshots", "--check"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "differs nodes/n1/rules.v4\n");
+}
+
+#[test]
+fn exported_snapshots_can_be_compared() {
+    let temp = repository();
+    std::fs::create_dir(temp.path().join("open")).unwrap();
+    let open = MANIFESTS.split("---\napiVersion: networking").next().unwrap();
+    std::fs::write(temp.path().join("open/all.yaml"), open).unwrap();
+    for (manifests, out, joined) in [("repo", "s1", "j1"), ("open", "s2", "j2")] {
+        assert!(chainmail(temp.path(), &["compile", manifests, "--out", out]).status.success());
+        assert!(
+            chainmail(temp.path(), &["export", "n1", "--snapshots", out, "--out", joined]).status.success()
+        );
+    }
+    assert_eq!(chainmail(temp.path(), &["diff", "j1", "j2", "--exit-code"]).status.code(), Some(1));
+    assert_eq!(chainmail(temp.path(), &["diff", "j1", "s1", "--exit-code"]).status.code(), Some(0));
+}
+
+/// Addresses below `::/96` are printed like IPv4 by the kernel's tools, and so by us.
+#[test]
+fn addresses_come_back_as_they_were_written() {
+    if !support::may_use_kernel() {
+        return;
+    }
+    let temp = repository();
+    assert!(chainmail(temp.path(), &["compile", "repo", "--out", "out"]).status.success());
+    assert!(
+        chainmail(temp.path(), &["export", "n1", "--snapshots", "out", "--out", "node"]).status.success()
+    );
+    let node = temp.path().join("node");
+    let sent = std::fs::read_to_string(node.join("rules.v6")).unwrap();
+    assert!(sent.contains("::128.0.0.0/97") && sent.contains("::10.2.0.9/128"), "{sent}");
+    for backend in support::kernel::BACKENDS {
+        let saved = support::kernel::load_and_save(&node, backend);
+        assert_eq!(
+            support::kernel::our_lines(&saved.rules_v6),
+            support::kernel::our_lines(&sent),
+            "on {backend}"
+        );
+    }
+}
