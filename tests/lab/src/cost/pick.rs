@@ -245,17 +245,17 @@ mod tests {
     use chainmail_compiler::source::{SourceFile, Sources};
 
     const MANIFESTS: &str = "
-{apiVersion: v1, kind: Node, metadata: {name: n}, spec: {podCIDRs: [10.0.0.0/24]}}
+{apiVersion: v1, kind: Node, metadata: {name: n1}, spec: {podCIDRs: [10.0.0.0/24]}}
 ---
-{apiVersion: v1, kind: Node, metadata: {name: m}, spec: {podCIDRs: [10.0.1.0/24]}}
+{apiVersion: v1, kind: Node, metadata: {name: n2}, spec: {podCIDRs: [10.0.1.0/24]}}
 ---
-{apiVersion: v1, kind: Pod, metadata: {name: web, labels: {app: web}}, spec: {nodeName: n}, status: {podIP: 10.0.0.1}}
+{apiVersion: v1, kind: Pod, metadata: {name: web, labels: {app: web}}, spec: {nodeName: n1}, status: {podIP: 10.0.0.1}}
 ---
-{apiVersion: v1, kind: Pod, metadata: {name: free}, spec: {nodeName: n}, status: {podIP: 10.0.0.2}}
+{apiVersion: v1, kind: Pod, metadata: {name: free}, spec: {nodeName: n1}, status: {podIP: 10.0.0.2}}
 ---
-{apiVersion: v1, kind: Pod, metadata: {name: near, labels: {app: user}}, spec: {nodeName: n}, status: {podIP: 10.0.0.3}}
+{apiVersion: v1, kind: Pod, metadata: {name: near, labels: {app: user}}, spec: {nodeName: n1}, status: {podIP: 10.0.0.3}}
 ---
-{apiVersion: v1, kind: Pod, metadata: {name: far, labels: {app: user}}, spec: {nodeName: m}, status: {podIP: 10.0.1.1}}
+{apiVersion: v1, kind: Pod, metadata: {name: far, labels: {app: user}}, spec: {nodeName: n2}, status: {podIP: 10.0.1.1}}
 ---
 apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
@@ -269,7 +269,7 @@ spec:
     fn picked(most: usize) -> Picked {
         let file = SourceFile { path: "all.yaml".to_owned(), bytes: MANIFESTS.as_bytes().to_vec() };
         let cluster = LabSpec::from_sources(&Sources::new(vec![file])).unwrap().cluster;
-        let node = cluster.nodes().find(|node| node.name.as_str() == "n").unwrap();
+        let node = cluster.nodes().find(|node| node.name.as_str() == "n1").unwrap();
         let all = [Ends::IntoIsolated, Ends::IntoOpen, Ends::OutOfIsolated].into_iter();
         let kinds = all.flat_map(|ends| [(ends, Transport::Tcp), (ends, Transport::Udp)]).collect();
         pick(&cluster, node, &kinds, most)
