@@ -9,6 +9,7 @@ mod names;
 mod policy;
 mod settings;
 
+pub(crate) use addresses::number;
 pub use addresses::{AddressRanges, Addresses};
 pub use admission::admit;
 pub use labels::{LabelSelector, Labels, Requirement};

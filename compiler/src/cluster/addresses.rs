@@ -54,7 +54,8 @@ pub struct AddressRanges {
     ranges: RangeSetBlaze<u128>,
 }
 
-fn number(address: IpAddr) -> u128 {
+/// An address as a number: of 32 bits or of 128, as its family has.
+pub(crate) fn number(address: IpAddr) -> u128 {
     match address {
         IpAddr::V4(v4) => u128::from(u32::from(v4)),
         IpAddr::V6(v6) => u128::from(v6),

@@ -11,6 +11,7 @@ use std::rc::Rc;
 use chainmail_snapshot::{ChainName, Family};
 use ipnet::IpNet;
 
+use crate::cluster::number;
 use crate::netfilter::{Match, Rule, Side, Target};
 
 /// A pod's address and the chain of its class.
@@ -210,13 +211,6 @@ fn prefix(branch: &[&Leaf]) -> IpNet {
     let differing = 128 - (number(first) ^ number(last)).leading_zeros();
     let length = Family::of(first).bits() - u8::try_from(differing).expect("at most 128");
     IpNet::new(first, length).expect("the length is at most the family's").trunc()
-}
-
-fn number(address: IpAddr) -> u128 {
-    match address {
-        IpAddr::V4(v4) => u128::from(u32::from(v4)),
-        IpAddr::V6(v6) => u128::from(v6),
-    }
 }
 
 #[cfg(test)]
