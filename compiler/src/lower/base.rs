@@ -75,7 +75,10 @@ impl Base<'_> {
         self.unknown_pods(&mut rules);
         if self.settings.invalid == InvalidPackets::Drop && (self.egress.is_some() || self.ingress.is_some())
         {
-            rules.push(Rule::new([Match::State(ConnState::Invalid)], Target::Goto(invalid())));
+            // A datagram is invalid by its checksum only, never by what came before it: the rules judge it like any
+            // other, and new flows of UDP are spared a look at their state.
+            let checked = Match::NotProtocol(Protocol::Transport(Transport::Udp));
+            rules.push(Rule::new([checked, Match::State(ConnState::Invalid)], Target::Goto(invalid())));
         }
         if let Some(set) = &self.egress {
             rules.push(Rule::new([Match::InSet(set_ref(set, Side::Src))], Target::Jump(egress())));
@@ -113,16 +116,15 @@ impl Base<'_> {
     }
 
     /// Ends flows that were cut. A SYN opens a new connection, which the rules below judge, so that a client's port can
-    /// be used again. Established packets never come here.
+    /// be used again. Established packets never come here. What else than TCP a client sends needs no rule here: a flow
+    /// is cut because the rules below refuse just that.
     fn cut(&self, rules: &mut Vec<Rule>) {
         let tcp = Protocol::Transport(Transport::Tcp);
         let flow = |order| Match::InSet(SetRef::Cut { name: cut_set_name(self.family), order });
         for order in [SideOrder::FromClient, SideOrder::ToClient] {
             rules.push(Rule::new([Match::Protocol(tcp), Match::NotTcpSyn, flow(order)], Target::TcpReset));
         }
-        for order in [SideOrder::FromClient, SideOrder::ToClient] {
-            rules.push(Rule::new([Match::NotProtocol(tcp), flow(order)], Target::Drop));
-        }
+        rules.push(Rule::new([Match::NotProtocol(tcp), flow(SideOrder::ToClient)], Target::Drop));
     }
 
     /// Between two ports of a bridge addresses are what a pod says they are, and frames need no route. What is not from
