@@ -56,7 +56,7 @@ fn port_in(packet: &Packet, end: End, ranges: &[PortRange]) -> bool {
 
 impl IfacePattern {
     /// A packet without the interface has an empty name, as in the kernel.
-    fn fits(&self, iface: Option<&IfaceName>) -> bool {
+    pub(crate) fn fits(&self, iface: Option<&IfaceName>) -> bool {
         let name = iface.map_or("", IfaceName::as_str);
         match self {
             IfacePattern::Exact(wanted) => name == wanted.as_str(),

@@ -1,6 +1,7 @@
 //! Rules of both families and sets, tied together as the kernel ties them when they are loaded.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use chainmail_snapshot::{ChainName, FORWARD_CHAIN, Family, SetName};
 use thiserror::Error;
@@ -14,7 +15,7 @@ use crate::{Chain, Match, Ruleset, Set, SetId, SetType, Sets, Test};
 pub struct Kernel {
     v4: Linked,
     v6: Linked,
-    sets: Vec<Set>,
+    sets: Vec<Arc<Set>>,
 }
 
 /// One family's rules with what they refer to.
@@ -113,7 +114,7 @@ impl Kernel {
 
     /// All sets, sorted by name, whether a rule names them or not.
     #[must_use]
-    pub fn sets(&self) -> &[Set] {
+    pub fn sets(&self) -> &[Arc<Set>] {
         &self.sets
     }
 
@@ -122,7 +123,7 @@ impl Kernel {
     /// # Panics
     /// When the id is of other rules, with more sets.
     #[must_use]
-    pub fn set(&self, family: Family, id: SetId) -> &Set {
+    pub fn set(&self, family: Family, id: SetId) -> &Arc<Set> {
         &self.sets[self.linked(family).sets[id.0 as usize]]
     }
 
@@ -143,7 +144,12 @@ impl Kernel {
     }
 }
 
-fn link(wanted: Family, rules: Ruleset, sets: &[Set], problems: &mut BTreeSet<Problem>) -> Option<Linked> {
+fn link(
+    wanted: Family,
+    rules: Ruleset,
+    sets: &[Arc<Set>],
+    problems: &mut BTreeSet<Problem>,
+) -> Option<Linked> {
     let file = FileKind::Rules(rules.family());
     if rules.family() != wanted {
         problems.insert(Problem::Family { file, wanted });

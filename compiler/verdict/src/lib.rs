@@ -16,6 +16,7 @@
 
 mod error;
 mod eval;
+pub mod exact;
 mod kernel;
 mod matches;
 mod packet;

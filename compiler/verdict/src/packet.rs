@@ -10,9 +10,9 @@ use thiserror::Error;
 use crate::{End, Protocol, TcpFlags};
 
 /// The first port of the range that IANA sets aside for clients.
-const EPHEMERAL_PORT: u16 = 49152;
+pub(crate) const EPHEMERAL_PORT: u16 = 49152;
 /// What most hosts send, less the router that forwards.
-const USUAL_HOP_LIMIT: u8 = 63;
+pub(crate) const USUAL_HOP_LIMIT: u8 = 63;
 
 /// A packet that cannot be.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]

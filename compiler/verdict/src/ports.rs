@@ -99,6 +99,11 @@ impl TcpFlags {
     /// The six flags that rules can name: `ALL`.
     pub const ALL: Self = Self(0x3f);
 
+    /// Every combination of the six flags.
+    pub(crate) fn each() -> impl Iterator<Item = Self> {
+        (0..=Self::ALL.0).map(Self)
+    }
+
     /// These flags and others.
     #[must_use]
     pub fn with(self, other: Self) -> Self {

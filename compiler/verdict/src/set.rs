@@ -6,6 +6,7 @@ mod read;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chainmail_snapshot::{Family, Member, SetKind, SetName, content_name};
@@ -150,21 +151,33 @@ impl Set {
 
 /// The sets of both families, by name. Those of others are left out.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub struct Sets(BTreeMap<SetName, Set>);
+pub struct Sets(BTreeMap<SetName, Arc<Set>>);
 
 impl Sets {
     /// The set of that name.
     #[must_use]
     pub fn get(&self, name: &SetName) -> Option<&Set> {
-        self.0.get(name)
+        self.0.get(name).map(AsRef::as_ref)
+    }
+
+    /// Those of the sets that have one of these names: what one of many hosts holds of all sets there are.
+    #[must_use]
+    pub fn only<'n>(&self, names: impl IntoIterator<Item = &'n SetName>) -> Self {
+        let found = names.into_iter().filter_map(|name| self.0.get_key_value(name));
+        Self(found.map(|(name, set)| (name.clone(), Arc::clone(set))).collect())
+    }
+
+    /// These sets and others; of two of one name the other.
+    pub fn extend(&mut self, other: Self) {
+        self.0.extend(other.0);
     }
 
     /// All sets, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = &Set> {
-        self.0.values()
+        self.0.values().map(AsRef::as_ref)
     }
 
-    pub(crate) fn into_vec(self) -> Vec<Set> {
+    pub(crate) fn into_vec(self) -> Vec<Arc<Set>> {
         self.0.into_values().collect()
     }
 

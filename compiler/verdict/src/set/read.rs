@@ -1,6 +1,7 @@
 //! Reads `ipset restore` and `ipset save` text, as ipset(8) describes it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use chainmail_snapshot::{SetName, is_our_set};
 
@@ -16,7 +17,7 @@ impl Sets {
     /// When a line is of no known form, or a set of ours holds or says something that cannot be judged.
     pub fn parse(text: &str) -> Result<Self, ParseError> {
         let sets = Self::parse_each(text)?.into_iter();
-        sets.map(|(name, set)| set.map(|set| (name, set))).collect::<Result<_, _>>().map(Self)
+        sets.map(|(name, set)| set.map(|set| (name, Arc::new(set)))).collect::<Result<_, _>>().map(Self)
     }
 
     /// Reads the same text, but keeps what is wrong with one set apart from the others: another program may have put

@@ -1,0 +1,225 @@
+//! What a rule's conditions hold for, once one end of the packets is known.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use chainmail_snapshot::is_cut_set;
+
+use super::summary::SetContents;
+use super::{AddressSet, ModeSet, Modes, ServiceSet, Traffic};
+use crate::{End, IcmpPattern, Kernel, Match, MultiportEnd, Sense, Set, SetType, Test};
+
+/// Packets of one subject: some modes of some traffic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Part {
+    pub(super) modes: ModeSet,
+    pub(super) traffic: Rc<Traffic>,
+}
+
+impl Part {
+    fn and(&self, other: &Self) -> Option<Self> {
+        let modes = self.modes.intersection(&other.modes);
+        if modes.is_empty() {
+            return None;
+        }
+        let traffic = if Rc::ptr_eq(&self.traffic, &other.traffic) || self.traffic.is_subset(&other.traffic) {
+            Rc::clone(&self.traffic)
+        } else {
+            Rc::new(self.traffic.intersection(&other.traffic))
+        };
+        (!traffic.is_empty()).then_some(Self { modes, traffic })
+    }
+
+    /// What of this part is not in another, in parts that have nothing in common.
+    fn without(&self, other: &Self) -> Vec<Self> {
+        let outside = self.modes.difference(&other.modes);
+        let inside = self.modes.intersection(&other.modes);
+        let mut rest = Vec::new();
+        if !inside.is_empty() && !self.traffic.is_subset(&other.traffic) {
+            rest.push(Self { modes: inside, traffic: Rc::new(self.traffic.difference(&other.traffic)) });
+        }
+        if !outside.is_empty() {
+            rest.push(Self { modes: outside, traffic: Rc::clone(&self.traffic) });
+        }
+        rest
+    }
+}
+
+/// What of some parts is in others, and what is not.
+pub(super) fn split(parts: &[Part], by: &[Part]) -> (Vec<Part>, Vec<Part>) {
+    let within = parts.iter().flat_map(|part| by.iter().filter_map(|other| part.and(other))).collect();
+    let without = by
+        .iter()
+        .fold(parts.to_vec(), |left, other| left.iter().flat_map(|part| part.without(other)).collect());
+    (within, without)
+}
+
+/// What a test says of packets whose subject is in a set of addresses.
+pub(super) enum Holding {
+    /// For all of these subjects alike: of packets in one of these parts, which have nothing in common.
+    Of(Vec<Part>),
+    /// It is another answer for these subjects than for the rest.
+    Split(AddressSet),
+}
+
+/// A test that no walk of sets can judge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Unjudged;
+
+/// What tests are asked of.
+pub(super) struct Asked<'k> {
+    pub(super) kernel: &'k Kernel,
+    pub(super) modes: &'k Modes,
+    /// Everything: all modes of all traffic.
+    pub(super) all: Part,
+    /// The end that is known.
+    pub(super) subject: End,
+}
+
+impl Asked<'_> {
+    /// What a condition holds for.
+    pub(super) fn holding(
+        &self,
+        condition: &Match,
+        subjects: &AddressSet,
+        contents: &mut SetContents,
+    ) -> Result<Holding, Unjudged> {
+        let holding = self.test(&condition.test, subjects, contents)?;
+        Ok(match (condition.sense, holding) {
+            (Sense::Is, holding) | (Sense::Not, holding @ Holding::Split(_)) => holding,
+            (Sense::Not, Holding::Of(parts)) => Holding::Of(split(std::slice::from_ref(&self.all), &parts).1),
+        })
+    }
+
+    fn test(
+        &self,
+        test: &Test,
+        subjects: &AddressSet,
+        contents: &mut SetContents,
+    ) -> Result<Holding, Unjudged> {
+        let family = subjects.family();
+        let holding = match test {
+            Test::Address { end, net } => {
+                self.at_end(*end, &Rc::new(AddressSet::of_nets(family, [net])), subjects)
+            }
+            Test::Protocol(protocol) => self.services(&ServiceSet::protocol(*protocol)),
+            Test::Port { transport, end: End::Dst, ports } => {
+                self.services(&ServiceSet::ports(*transport, [*ports]))
+            }
+            Test::Port { transport, end: End::Src, .. } => {
+                self.mode_of(test, &ServiceSet::protocol((*transport).into()))
+            }
+            Test::TcpFlags { .. } => self.mode_of(test, &ServiceSet::protocol(crate::Protocol::TCP)),
+            Test::Multiport { end: MultiportEnd::One(End::Dst), ranges } => self.services(&any_port(ranges)),
+            Test::Multiport { end: MultiportEnd::One(End::Src), .. } => {
+                self.mode_of(test, &ServiceSet::with_ports())
+            }
+            Test::Multiport { end: MultiportEnd::Either, ranges } => {
+                let by_source = self.part_of(test, &ServiceSet::with_ports());
+                let by_destination = self.services_part(&any_port(ranges));
+                let rest = split(&[by_destination], std::slice::from_ref(&by_source)).1;
+                Holding::Of([by_source].into_iter().chain(rest).collect())
+            }
+            Test::Set { set, ends } => {
+                let set = self.kernel.set(family, *set);
+                return self.member(test, set, ends, subjects, contents);
+            }
+            Test::Icmp(IcmpPattern::Any) => self.services(&ServiceSet::icmp_types(family, 0, u8::MAX)),
+            Test::Icmp(IcmpPattern::Type(kind)) => {
+                self.services(&ServiceSet::icmp_types(family, *kind, *kind))
+            }
+            Test::Icmp(IcmpPattern::TypeCode(kind, code)) => {
+                self.services(&ServiceSet::icmp_message(family, *kind, *code))
+            }
+            Test::State(_) | Test::HopLimit(_) | Test::DstKind(_) | Test::InIface(_) | Test::OutIface(_) => {
+                self.mode_of(test, &ServiceSet::all())
+            }
+            Test::RateLimit(_) => Holding::Of(vec![self.all.clone()]),
+        };
+        Ok(holding)
+    }
+
+    fn member(
+        &self,
+        test: &Test,
+        set: &Arc<Set>,
+        ends: &[End],
+        subjects: &AddressSet,
+        contents: &mut SetContents,
+    ) -> Result<Holding, Unjudged> {
+        match (set.set_type(), ends) {
+            (SetType::HashIp | SetType::HashNet, &[end]) => {
+                Ok(self.at_end(end, &contents.addresses(set), subjects))
+            }
+            (SetType::HashIpPort, &[end, End::Dst]) if end != self.subject => {
+                Ok(Holding::Of(self.some(Part { traffic: contents.services(set), ..self.all.clone() })))
+            }
+            (SetType::HashIpPort, &[_, End::Dst]) => {
+                // Each member's address has services of its own.
+                let services = contents.services(set);
+                let members = services.runs().map(|(_, peers)| peers.clone());
+                let members = members.fold(AddressSet::none(subjects.family()), |all, some| all.union(&some));
+                let inside = subjects.intersection(&members);
+                Ok(match (inside.first(), inside.single()) {
+                    (None, _) => Holding::Of(Vec::new()),
+                    (Some(_), Some(subject)) if subjects.single() == Some(subject) => {
+                        let theirs = services.runs().filter(|(_, peers)| peers.contains(subject));
+                        let theirs = theirs.fold(ServiceSet::none(), |all, (some, _)| all.union(&some));
+                        self.services(&theirs)
+                    }
+                    (Some(first), _) => Holding::Split(AddressSet::one(first)),
+                })
+            }
+            // ICMP members are never added: flows without ports are ended by deleting their entries.
+            (SetType::HashIpPortIp, _) if is_cut_set(set.name()) => {
+                Ok(self.mode_of(test, &ServiceSet::with_ports()))
+            }
+            _ => Err(Unjudged),
+        }
+    }
+
+    /// Addresses at either end.
+    fn at_end(&self, end: End, addresses: &Rc<AddressSet>, subjects: &AddressSet) -> Holding {
+        if end != self.subject {
+            let traffic = Rc::new(Traffic::of(Rc::clone(addresses), &ServiceSet::all()));
+            return Holding::Of(self.some(Part { traffic, ..self.all.clone() }));
+        }
+        if subjects.is_subset(addresses) {
+            Holding::Of(vec![self.all.clone()])
+        } else if subjects.is_disjoint(addresses) {
+            Holding::Of(Vec::new())
+        } else {
+            Holding::Split(subjects.intersection(addresses))
+        }
+    }
+
+    fn services(&self, services: &ServiceSet) -> Holding {
+        Holding::Of(self.some(self.services_part(services)))
+    }
+
+    fn services_part(&self, services: &ServiceSet) -> Part {
+        let everyone = Rc::new(AddressSet::all(self.all.traffic.family()));
+        Part { traffic: Rc::new(Traffic::of(everyone, services)), ..self.all.clone() }
+    }
+
+    /// The modes that a test holds of, for the services that it can be asked of.
+    fn mode_of(&self, test: &Test, services: &ServiceSet) -> Holding {
+        Holding::Of(self.some(self.part_of(test, services)))
+    }
+
+    fn part_of(&self, test: &Test, services: &ServiceSet) -> Part {
+        Part { modes: self.modes.matching(|mode| test.holds_in(mode)), ..self.services_part(services) }
+    }
+
+    fn some(&self, part: Part) -> Vec<Part> {
+        let empty = part.modes.is_empty() || part.traffic.is_empty();
+        if empty { Vec::new() } else { vec![part] }
+    }
+}
+
+fn any_port(ranges: &[crate::PortRange]) -> ServiceSet {
+    let of = |transport| ServiceSet::ports(transport, ranges.iter().copied());
+    chainmail_snapshot::Transport::ALL
+        .into_iter()
+        .fold(ServiceSet::none(), |all, transport| all.union(&of(transport)))
+}

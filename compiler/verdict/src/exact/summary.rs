@@ -1,0 +1,134 @@
+//! What is the same wherever it stands: the contents of sets, and chains that ask for the peer and the service only.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use chainmail_snapshot::{ChainName, Family, SetName};
+
+use super::region::{Asked, Holding, split};
+use super::{AddressSet, Traffic};
+use crate::{Chain, End, Set, SetType, Target, Test};
+
+/// What a chain makes of all traffic of a subject, whichever subject it is. The parts have nothing in common, and
+/// together they are everything.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Summary {
+    /// What returns to where the chain was entered from, at its end too.
+    pub returned: Rc<Traffic>,
+    /// What passes the whole table.
+    pub accepted: Rc<Traffic>,
+    /// What is dropped.
+    pub dropped: Rc<Traffic>,
+}
+
+/// Summaries of chains, and the contents of sets, kept for the next rules that hold the same: a node's neighbour has
+/// most of its chains and sets.
+#[derive(Debug, Default)]
+pub struct Summaries {
+    pub(super) contents: SetContents,
+    chains: BTreeMap<(Family, End, ChainName), Known>,
+}
+
+/// A chain that was summed up.
+#[derive(Debug)]
+struct Known {
+    /// Its rules' texts, and the sets they name: a name alone says nothing of what a kernel holds.
+    texts: Vec<Box<str>>,
+    sets: Vec<Arc<Set>>,
+    /// `None` where the chain asks for more than the peer and the service.
+    summary: Option<Rc<Summary>>,
+}
+
+impl Summaries {
+    /// What a chain makes of any subject's traffic, where that does not depend on the subject or the mode.
+    pub(super) fn of(&mut self, asked: &Asked<'_>, chain: &Chain) -> Option<Rc<Summary>> {
+        let family = asked.all.traffic.family();
+        let key = (family, asked.subject, chain.name.clone());
+        let sets = || {
+            chain.rules.iter().flat_map(|rule| &rule.matches).filter_map(|m| match &m.test {
+                Test::Set { set, .. } => Some(asked.kernel.set(family, *set)),
+                _ => None,
+            })
+        };
+        if let Some(known) = self.chains.get(&key)
+            && known.texts.iter().eq(chain.rules.iter().map(|rule| &rule.text))
+            && known.sets.len() == sets().count()
+            && known.sets.iter().zip(sets()).all(|(a, b)| Arc::ptr_eq(a, b))
+        {
+            return known.summary.clone();
+        }
+        let summary = sum_up(asked, chain, &mut self.contents).map(Rc::new);
+        let texts = chain.rules.iter().map(|rule| rule.text.clone()).collect();
+        let known = Known { texts, sets: sets().cloned().collect(), summary: summary.clone() };
+        self.chains.insert(key, known);
+        summary
+    }
+}
+
+fn sum_up(asked: &Asked<'_>, chain: &Chain, contents: &mut SetContents) -> Option<Summary> {
+    let family = asked.all.traffic.family();
+    let nothing = || Traffic::none(family);
+    let (mut returned, mut accepted, mut dropped) = (nothing(), nothing(), nothing());
+    let everyone = AddressSet::all(family);
+    let mut left = vec![asked.all.clone()];
+    for rule in &chain.rules {
+        let mut within = left.clone();
+        for condition in &rule.matches {
+            match asked.holding(condition, &everyone, contents) {
+                Ok(Holding::Of(parts)) if parts.iter().all(|part| part.modes == asked.all.modes) => {
+                    within = split(&within, &parts).0;
+                }
+                _ => return None,
+            }
+        }
+        let into = match rule.target {
+            Target::Return => &mut returned,
+            Target::Accept => &mut accepted,
+            Target::Drop => &mut dropped,
+            Target::Continue | Target::Nflog(_) => continue,
+            Target::Reject(_) | Target::Jump(_) | Target::Goto(_) => return None,
+        };
+        *into = within.iter().fold(into.clone(), |all, part| all.union(&part.traffic));
+        left = split(&left, &within).1;
+    }
+    returned = left.iter().fold(returned, |all, part| all.union(&part.traffic));
+    let [returned, accepted, dropped] = [returned, accepted, dropped].map(Rc::new);
+    Some(Summary { returned, accepted, dropped })
+}
+
+/// What sets hold.
+#[derive(Debug, Default)]
+pub(super) struct SetContents {
+    addresses: BTreeMap<SetName, (Arc<Set>, Rc<AddressSet>)>,
+    services: BTreeMap<SetName, (Arc<Set>, Rc<Traffic>)>,
+}
+
+impl SetContents {
+    /// The addresses of a set of one dimension.
+    pub(super) fn addresses(&mut self, set: &Arc<Set>) -> Rc<AddressSet> {
+        let nobody = || AddressSet::none(set.family());
+        known(&mut self.addresses, set, || AddressSet::of_set(set).unwrap_or_else(nobody))
+    }
+
+    /// The services of a set of two dimensions.
+    pub(super) fn services(&mut self, set: &Arc<Set>) -> Rc<Traffic> {
+        debug_assert_eq!(set.set_type(), SetType::HashIpPort);
+        known(&mut self.services, set, || Traffic::of_set(set).unwrap_or_else(|| Traffic::none(set.family())))
+    }
+}
+
+fn known<T>(
+    all: &mut BTreeMap<SetName, (Arc<Set>, Rc<T>)>,
+    set: &Arc<Set>,
+    read: impl FnOnce() -> T,
+) -> Rc<T> {
+    match all.get(set.name()) {
+        Some((of, contents)) if Arc::ptr_eq(of, set) => Rc::clone(contents),
+        _ => {
+            let contents = Rc::new(read());
+            all.insert(set.name().clone(), (Arc::clone(set), Rc::clone(&contents)));
+            contents
+        }
+    }
+}
