@@ -18,6 +18,7 @@ pub mod lower;
 pub mod manifest;
 pub mod netfilter;
 pub mod policy;
+pub mod prove;
 pub mod query;
 pub mod render;
 pub mod semantics;

@@ -94,6 +94,22 @@ fn allowed(cluster: &Cluster, direction: Direction, pod: &Pod, packet: &Packet, 
     !isolated
 }
 
+/// Whether a rule of a policy, by itself, allows a packet.
+#[must_use]
+pub fn rule_allows_packet(
+    cluster: &Cluster,
+    policy: &Policy,
+    rule: &Rule,
+    direction: Direction,
+    packet: &Packet,
+) -> bool {
+    let peer = match direction {
+        Direction::Ingress => packet.source,
+        Direction::Egress => packet.destination,
+    };
+    rule_allows(cluster, policy, rule, packet, peer)
+}
+
 /// "Traffic must match both the ports and the peers" (API, NetworkPolicyIngressRule).
 fn rule_allows(cluster: &Cluster, policy: &Policy, rule: &Rule, packet: &Packet, peer: IpAddr) -> bool {
     peers_allow(cluster, policy, &rule.peers, peer) && ports_allow(cluster, &rule.ports, packet)
@@ -124,7 +140,7 @@ fn peers_allow(cluster: &Cluster, policy: &Policy, peers: &Peers, address: IpAdd
 
 /// "The requirements are ANDed. An empty label selector matches all objects" (API, LabelSelector). What holds of a value
 /// holds of a label that is there; without the label `NotIn` is met (`Requirement.Matches` of apimachinery).
-fn selects(selector: &LabelSelector, labels: &Labels) -> bool {
+pub(crate) fn selects(selector: &LabelSelector, labels: &Labels) -> bool {
     selector.requirements().all(|requirement| match requirement {
         Requirement::In(key, values) => labels.get(key).is_some_and(|value| values.contains(value)),
         Requirement::NotIn(key, values) => labels.get(key).is_none_or(|value| !values.contains(value)),

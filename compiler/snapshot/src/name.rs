@@ -18,6 +18,8 @@ pub const MULTIPORT_SLOTS: usize = 15;
 pub const CHAIN_PREFIX: &str = "CM-";
 /// The chain that FORWARD jumps to, and the only way in.
 pub const FORWARD_CHAIN: &str = "CM-FORWARD";
+/// The chain that judges packets to isolated pods, the last thing that CM-FORWARD asks.
+pub const INGRESS_CHAIN: &str = "CM-INGRESS";
 
 /// A name that does not fit.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use chainmail_compiler::Compiler;
 use chainmail_compiler::cluster::{Cluster, Node, Os};
 use chainmail_compiler::diagnostic::json;
+use chainmail_compiler::prove::{Flaw, Prover};
+use chainmail_compiler::render::NodeSnapshot;
 use chainmail_compiler::write::{Check, Difference, Stage};
 use chainmail_snapshot::{NodeName, read};
 use clap::ValueEnum;
@@ -28,6 +30,9 @@ pub(super) struct Args {
     /// Write nothing; compare with what is in DIR and exit 1 where it differs.
     #[arg(long)]
     check: bool,
+    /// Leave out the proof that the rules do what the policies say.
+    #[arg(long)]
+    no_prove: bool,
 }
 
 /// Read and validate manifests; print every problem and exit 3 if there is an error.
@@ -53,14 +58,47 @@ enum Format {
 pub(super) fn run(args: &Args, screen: Screen) -> Result<Exit, Failure> {
     let sources = args.input.sources()?;
     let loaded = loaded(&sources, args.findings, screen)?;
-    let mut compiler = Compiler::new(&loaded.cluster, &sources);
+    let compiler = Compiler::new(&loaded.cluster, &sources);
     let nodes = selected(&loaded.cluster, &compiler, &args.node)?;
     if nodes.is_empty() {
         let message =
             "the manifests name no Linux node, so there is nothing to compile; is this the right folder?";
         return Err(Failure { exit: Exit::Input, message: message.to_owned() });
     }
-    if args.check { check_out(args, &mut compiler, &nodes) } else { write_out(args, &mut compiler, &nodes) }
+    if args.no_prove {
+        output::error_line("not proven: --no-prove leaves out that the rules do what the policies say");
+    }
+    let prover = (!args.no_prove).then(|| Prover::new(&loaded.cluster));
+    let mut proven = Proven { compiler, prover };
+    if args.check { check_out(args, &mut proven, &nodes) } else { write_out(args, &mut proven, &nodes) }
+}
+
+/// A compiler whose every word is proven, unless the proof is left out.
+struct Proven<'a> {
+    compiler: Compiler<'a>,
+    prover: Option<Prover<'a>>,
+}
+
+impl Proven<'_> {
+    fn snapshot(&mut self, node: &Node) -> Result<NodeSnapshot, Failure> {
+        let snapshot = self.compiler.snapshot(node);
+        if let Some(prover) = &mut self.prover {
+            prover.snapshot(node, &snapshot).map_err(|flaws| unproven(node, &flaws))?;
+        }
+        Ok(snapshot)
+    }
+}
+
+/// What is said where the compiler's own work does not hold.
+fn unproven(node: &Node, flaws: &[Flaw]) -> Failure {
+    let flaws: Vec<String> = flaws.iter().map(ToString::to_string).collect();
+    let message = format!(
+        "the rules of node {} are not what its policies say, so nothing was written\n{}\n= help: the manifests are not at \
+         fault but this program; please report it with them",
+        node.name,
+        flaws.join("\n")
+    );
+    Failure { exit: Exit::Input, message }
 }
 
 fn selected<'a>(
@@ -84,11 +122,11 @@ fn selected<'a>(
     Ok(all.into_iter().filter(|node| wanted.contains(&node.name)).collect())
 }
 
-fn write_out(args: &Args, compiler: &mut Compiler<'_>, nodes: &[&Node]) -> Result<Exit, Failure> {
+fn write_out(args: &Args, proven: &mut Proven<'_>, nodes: &[&Node]) -> Result<Exit, Failure> {
     let fail = |error: &dyn std::error::Error| Failure::input(error);
     let mut stage = Stage::new(&args.out).map_err(|e| fail(&e))?;
     for node in nodes {
-        stage.add(&compiler.snapshot(node)).map_err(|e| fail(&e))?;
+        stage.add(&proven.snapshot(node)?).map_err(|e| fail(&e))?;
     }
     if !args.node.is_empty() && args.out.join("nodes").is_dir() {
         for name in read::nodes(&args.out).map_err(|e| fail(&e))? {
@@ -103,10 +141,10 @@ fn write_out(args: &Args, compiler: &mut Compiler<'_>, nodes: &[&Node]) -> Resul
     Ok(Exit::Done)
 }
 
-fn check_out(args: &Args, compiler: &mut Compiler<'_>, nodes: &[&Node]) -> Result<Exit, Failure> {
+fn check_out(args: &Args, proven: &mut Proven<'_>, nodes: &[&Node]) -> Result<Exit, Failure> {
     let mut check = Check::default();
     for node in nodes {
-        check.node(&args.out, &compiler.snapshot(node));
+        check.node(&args.out, &proven.snapshot(node)?);
     }
     if args.node.is_empty() {
         check.extras(&args.out).map_err(|e| Failure::input(&e))?;

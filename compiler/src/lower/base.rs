@@ -3,7 +3,7 @@
 use std::net::Ipv6Addr;
 use std::rc::Rc;
 
-use chainmail_snapshot::{ChainName, FORWARD_CHAIN, Family, Transport, cut_set_name};
+use chainmail_snapshot::{ChainName, FORWARD_CHAIN, Family, INGRESS_CHAIN, Transport, cut_set_name};
 use ipnet::{IpNet, Ipv6Net};
 
 use super::class::set_ref;
@@ -53,7 +53,7 @@ pub(super) fn egress() -> ChainName {
 }
 
 pub(super) fn ingress() -> ChainName {
-    fixed("CM-INGRESS")
+    fixed(INGRESS_CHAIN)
 }
 
 impl Base<'_> {

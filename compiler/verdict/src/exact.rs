@@ -21,6 +21,7 @@ mod traffic;
 pub use addresses::AddressSet;
 pub use intervals::{Intervals, Point};
 pub use modes::{Mode, ModeSet, Modes};
+pub use region::{Part, split};
 pub use services::{Service, ServiceSet};
 pub use summary::{Summaries, Summary};
 pub use symbolic::{Ending, Piece, Stretch, Unprovable};

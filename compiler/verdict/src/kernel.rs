@@ -160,16 +160,16 @@ fn link(
     for rule in rules.chains().iter().flat_map(|chain| &chain.rules) {
         for Match { test, .. } in &rule.matches {
             let Test::Set { set: id, ends } = test else { continue };
-            let set = rules.set_name(*id).clone();
+            let set = || rules.set_name(*id).clone();
             let line = rule.line;
             match found[id.0 as usize].map(|at| &sets[at]) {
-                None => drop(problems.insert(Problem::NoSuchSet { file, line, set })),
+                None => drop(problems.insert(Problem::NoSuchSet { file, line, set: set() })),
                 Some(held) if held.family() != wanted => {
-                    problems.insert(Problem::SetFamily { file, line, set, family: held.family() });
+                    problems.insert(Problem::SetFamily { file, line, set: set(), family: held.family() });
                 }
                 Some(held) if held.set_type().dimension() != ends.len() => {
                     let (set_type, given) = (held.set_type(), ends.len());
-                    problems.insert(Problem::Directions { file, line, set, set_type, given });
+                    problems.insert(Problem::Directions { file, line, set: set(), set_type, given });
                 }
                 Some(_) => {}
             }

@@ -106,7 +106,7 @@ impl TcpFlags {
 
     /// These flags and others.
     #[must_use]
-    pub fn with(self, other: Self) -> Self {
+    pub const fn with(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 

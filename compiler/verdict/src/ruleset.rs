@@ -24,6 +24,12 @@ pub struct Ruleset {
 pub struct ChainId(pub(crate) u32);
 
 impl ChainId {
+    /// The id of the chain at a place in [`Ruleset::chains`].
+    #[must_use]
+    pub fn at(place: u32) -> Self {
+        Self(place)
+    }
+
     pub(crate) fn index(self) -> usize {
         self.0 as usize
     }

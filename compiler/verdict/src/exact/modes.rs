@@ -49,8 +49,8 @@ impl Modes {
     #[must_use]
     pub fn of(rules: &Ruleset, more: &[Test]) -> Self {
         let in_rules = rules.chains().iter().flat_map(|chain| &chain.rules).flat_map(|rule| &rule.matches);
-        let asked: BTreeSet<&Test> = in_rules.map(|Match { test, .. }| test).chain(more).collect();
-        let asked: Vec<&Test> = asked.into_iter().filter(|test| !is_free(test)).collect();
+        let asked = in_rules.map(|Match { test, .. }| test).filter(|test| !is_free(test)).chain(more);
+        let asked: Vec<&Test> = asked.collect::<BTreeSet<_>>().into_iter().collect();
         let orders: BTreeSet<&Vec<End>> = asked
             .iter()
             .filter_map(|test| match test {
@@ -141,7 +141,13 @@ impl ModeSet {
         self.0.iter().all(|&word| word == 0)
     }
 
-    /// The modes of both sets, of one list as in all that follow.
+    /// Whether each is in the other set too, of one list as in all that follow.
+    #[must_use]
+    pub fn is_subset(&self, other: &Self) -> bool {
+        self.0.iter().zip(&other.0).all(|(a, b)| a & !b == 0)
+    }
+
+    /// The modes of both sets.
     #[must_use]
     pub fn intersection(&self, other: &Self) -> Self {
         Self(self.0.iter().zip(&other.0).map(|(a, b)| a & b).collect())

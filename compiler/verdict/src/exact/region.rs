@@ -11,12 +11,21 @@ use crate::{End, IcmpPattern, Kernel, Match, MultiportEnd, Sense, Set, SetType, 
 
 /// Packets of one subject: some modes of some traffic.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Part {
-    pub(super) modes: ModeSet,
-    pub(super) traffic: Rc<Traffic>,
+pub struct Part {
+    /// What else the packets are.
+    pub modes: ModeSet,
+    /// The other end, and the service.
+    pub traffic: Rc<Traffic>,
 }
 
 impl Part {
+    /// Whether all of it is in another part.
+    #[must_use]
+    pub fn is_within(&self, other: &Self) -> bool {
+        self.modes.is_subset(&other.modes)
+            && (Rc::ptr_eq(&self.traffic, &other.traffic) || self.traffic.is_subset(&other.traffic))
+    }
+
     fn and(&self, other: &Self) -> Option<Self> {
         let modes = self.modes.intersection(&other.modes);
         if modes.is_empty() {
@@ -45,8 +54,9 @@ impl Part {
     }
 }
 
-/// What of some parts is in others, and what is not.
-pub(super) fn split(parts: &[Part], by: &[Part]) -> (Vec<Part>, Vec<Part>) {
+/// What of some parts is in others, and what is not. Neither of the lists has packets twice.
+#[must_use]
+pub fn split(parts: &[Part], by: &[Part]) -> (Vec<Part>, Vec<Part>) {
     let within = parts.iter().flat_map(|part| by.iter().filter_map(|other| part.and(other))).collect();
     let without = by
         .iter()
@@ -56,7 +66,13 @@ pub(super) fn split(parts: &[Part], by: &[Part]) -> (Vec<Part>, Vec<Part>) {
 
 /// What a test says of packets whose subject is in a set of addresses.
 pub(super) enum Holding {
-    /// For all of these subjects alike: of packets in one of these parts, which have nothing in common.
+    /// It holds of all their packets.
+    Always,
+    /// It holds of none.
+    Never,
+    /// For all of these subjects and in all modes alike it holds of this traffic.
+    Traffic(Rc<Traffic>),
+    /// For all of these subjects alike it holds of packets in one of these parts, which have nothing in common.
     Of(Vec<Part>),
     /// It is another answer for these subjects than for the rest.
     Split(AddressSet),
@@ -87,6 +103,9 @@ impl Asked<'_> {
         let holding = self.test(&condition.test, subjects, contents)?;
         Ok(match (condition.sense, holding) {
             (Sense::Is, holding) | (Sense::Not, holding @ Holding::Split(_)) => holding,
+            (Sense::Not, Holding::Always) => Holding::Never,
+            (Sense::Not, Holding::Never) => Holding::Always,
+            (Sense::Not, Holding::Traffic(traffic)) => Holding::Traffic(Rc::new(traffic.complement())),
             (Sense::Not, Holding::Of(parts)) => Holding::Of(split(std::slice::from_ref(&self.all), &parts).1),
         })
     }
@@ -100,7 +119,8 @@ impl Asked<'_> {
         let family = subjects.family();
         let holding = match test {
             Test::Address { end, net } => {
-                self.at_end(*end, &Rc::new(AddressSet::of_nets(family, [net])), subjects)
+                let net = AddressSet::of_nets(family, [net]);
+                if *end == self.subject { among(subjects, &net) } else { self.peers(Rc::new(net)) }
             }
             Test::Protocol(protocol) => self.services(&ServiceSet::protocol(*protocol)),
             Test::Port { transport, end: End::Dst, ports } => {
@@ -134,7 +154,7 @@ impl Asked<'_> {
             Test::State(_) | Test::HopLimit(_) | Test::DstKind(_) | Test::InIface(_) | Test::OutIface(_) => {
                 self.mode_of(test, &ServiceSet::all())
             }
-            Test::RateLimit(_) => Holding::Of(vec![self.all.clone()]),
+            Test::RateLimit(_) => Holding::Always,
         };
         Ok(holding)
     }
@@ -149,10 +169,11 @@ impl Asked<'_> {
     ) -> Result<Holding, Unjudged> {
         match (set.set_type(), ends) {
             (SetType::HashIp | SetType::HashNet, &[end]) => {
-                Ok(self.at_end(end, &contents.addresses(set), subjects))
+                let addresses = contents.addresses(set);
+                Ok(if end == self.subject { among(subjects, &addresses) } else { self.peers(addresses) })
             }
             (SetType::HashIpPort, &[end, End::Dst]) if end != self.subject => {
-                Ok(Holding::Of(self.some(Part { traffic: contents.services(set), ..self.all.clone() })))
+                Ok(Holding::Traffic(contents.services(set)))
             }
             (SetType::HashIpPort, &[_, End::Dst]) => {
                 // Each member's address has services of its own.
@@ -161,7 +182,7 @@ impl Asked<'_> {
                 let members = members.fold(AddressSet::none(subjects.family()), |all, some| all.union(&some));
                 let inside = subjects.intersection(&members);
                 Ok(match (inside.first(), inside.single()) {
-                    (None, _) => Holding::Of(Vec::new()),
+                    (None, _) => Holding::Never,
                     (Some(_), Some(subject)) if subjects.single() == Some(subject) => {
                         let theirs = services.runs().filter(|(_, peers)| peers.contains(subject));
                         let theirs = theirs.fold(ServiceSet::none(), |all, (some, _)| all.union(&some));
@@ -178,23 +199,12 @@ impl Asked<'_> {
         }
     }
 
-    /// Addresses at either end.
-    fn at_end(&self, end: End, addresses: &Rc<AddressSet>, subjects: &AddressSet) -> Holding {
-        if end != self.subject {
-            let traffic = Rc::new(Traffic::of(Rc::clone(addresses), &ServiceSet::all()));
-            return Holding::Of(self.some(Part { traffic, ..self.all.clone() }));
-        }
-        if subjects.is_subset(addresses) {
-            Holding::Of(vec![self.all.clone()])
-        } else if subjects.is_disjoint(addresses) {
-            Holding::Of(Vec::new())
-        } else {
-            Holding::Split(subjects.intersection(addresses))
-        }
+    fn peers(&self, addresses: Rc<AddressSet>) -> Holding {
+        Holding::Traffic(Rc::new(Traffic::of(addresses, &ServiceSet::all())))
     }
 
     fn services(&self, services: &ServiceSet) -> Holding {
-        Holding::Of(self.some(self.services_part(services)))
+        Holding::Traffic(self.services_part(services).traffic)
     }
 
     fn services_part(&self, services: &ServiceSet) -> Part {
@@ -214,6 +224,17 @@ impl Asked<'_> {
     fn some(&self, part: Part) -> Vec<Part> {
         let empty = part.modes.is_empty() || part.traffic.is_empty();
         if empty { Vec::new() } else { vec![part] }
+    }
+}
+
+/// Whether subjects are among some addresses.
+fn among(subjects: &AddressSet, addresses: &AddressSet) -> Holding {
+    if subjects.is_subset(addresses) {
+        Holding::Always
+    } else if subjects.is_disjoint(addresses) {
+        Holding::Never
+    } else {
+        Holding::Split(subjects.intersection(addresses))
     }
 }
 

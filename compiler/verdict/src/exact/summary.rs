@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use chainmail_snapshot::{ChainName, Family, SetName};
 
-use super::region::{Asked, Holding, split};
+use super::region::{Asked, Holding};
 use super::{AddressSet, Traffic};
 use crate::{Chain, End, Set, SetType, Target, Test};
 
@@ -71,15 +71,15 @@ fn sum_up(asked: &Asked<'_>, chain: &Chain, contents: &mut SetContents) -> Optio
     let nothing = || Traffic::none(family);
     let (mut returned, mut accepted, mut dropped) = (nothing(), nothing(), nothing());
     let everyone = AddressSet::all(family);
-    let mut left = vec![asked.all.clone()];
+    let mut left = Traffic::all(family);
     for rule in &chain.rules {
         let mut within = left.clone();
         for condition in &rule.matches {
             match asked.holding(condition, &everyone, contents) {
-                Ok(Holding::Of(parts)) if parts.iter().all(|part| part.modes == asked.all.modes) => {
-                    within = split(&within, &parts).0;
-                }
-                _ => return None,
+                Ok(Holding::Always) => {}
+                Ok(Holding::Never) => within = nothing(),
+                Ok(Holding::Traffic(traffic)) => within = within.intersection(&traffic),
+                Ok(Holding::Of(_) | Holding::Split(_)) | Err(_) => return None,
             }
         }
         let into = match rule.target {
@@ -89,10 +89,10 @@ fn sum_up(asked: &Asked<'_>, chain: &Chain, contents: &mut SetContents) -> Optio
             Target::Continue | Target::Nflog(_) => continue,
             Target::Reject(_) | Target::Jump(_) | Target::Goto(_) => return None,
         };
-        *into = within.iter().fold(into.clone(), |all, part| all.union(&part.traffic));
-        left = split(&left, &within).1;
+        *into = into.union(&within);
+        left = left.difference(&within);
     }
-    returned = left.iter().fold(returned, |all, part| all.union(&part.traffic));
+    returned = returned.union(&left);
     let [returned, accepted, dropped] = [returned, accepted, dropped].map(Rc::new);
     Some(Summary { returned, accepted, dropped })
 }

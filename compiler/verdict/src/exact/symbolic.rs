@@ -1,5 +1,6 @@
 //! A walk that takes all packets at once.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -7,7 +8,7 @@ use chainmail_snapshot::{ChainName, FORWARD_CHAIN, Family};
 use thiserror::Error;
 
 use super::region::{Asked, Holding, Part, split};
-use super::{AddressSet, ModeSet, Modes, Summaries, Summary, Traffic};
+use super::{AddressSet, Modes, Summaries, Summary, Traffic};
 use crate::ruleset::{ChainId, RejectWith, Rule, Target};
 use crate::{End, Kernel};
 
@@ -36,14 +37,26 @@ pub enum Ending {
     },
 }
 
+impl Ending {
+    /// The same ending where the stretch was the last of CM-FORWARD: who comes through is out.
+    pub fn at_the_end(&mut self) {
+        match self {
+            Ending::Through => *self = Ending::Pass,
+            Ending::Chain { returned, .. } => returned.at_the_end(),
+            Ending::Pass | Ending::Accept | Ending::Drop | Ending::Reject(_) => {}
+        }
+    }
+}
+
 /// Packets that end alike: those of each of the subjects, in each of the modes, with the traffic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Piece {
     /// The addresses at the end that the walk is about.
     pub subjects: AddressSet,
-    /// What else the packets are.
-    pub modes: ModeSet,
-    /// The other end, and the service.
+    /// What they are, beside that: in one of these parts.
+    pub parts: Rc<[Part]>,
+    /// And of this traffic. Most parts of a rule set look at no more than the peer and the service, so that packets of
+    /// all modes take one way there.
     pub traffic: Rc<Traffic>,
     /// Where they end.
     pub ending: Ending,
@@ -88,9 +101,19 @@ struct At {
 /// Packets on their way.
 struct Group {
     subjects: AddressSet,
-    parts: Vec<Part>,
+    /// Packets in one of these parts, and of the traffic.
+    parts: Rc<[Part]>,
+    traffic: Rc<Traffic>,
     at: At,
     returns: Vec<At>,
+}
+
+impl Group {
+    /// Others of the same subjects at the same place.
+    fn with(&self, parts: Rc<[Part]>, traffic: Rc<Traffic>) -> Self {
+        let (subjects, returns) = (self.subjects.clone(), self.returns.clone());
+        Self { subjects, parts, traffic, at: self.at, returns }
+    }
 }
 
 impl Kernel {
@@ -110,11 +133,13 @@ impl Kernel {
             asked,
             known,
             behind: At { chain: entry, rule: stretch.rules.end },
+            summaries: BTreeMap::new(),
             waiting: Vec::new(),
             pieces: Vec::new(),
         };
         let subjects = AddressSet::all(family);
-        walk.waiting.push(Group { subjects, parts: vec![everything], at: start, returns: Vec::new() });
+        let (parts, traffic) = (Rc::from([everything.clone()]), everything.traffic);
+        walk.waiting.push(Group { subjects, parts, traffic, at: start, returns: Vec::new() });
         // No loops, so this ends: the chains were measured when they were linked.
         while let Some(group) = walk.waiting.pop() {
             walk.go(group)?;
@@ -128,116 +153,167 @@ struct Walk<'k, 's> {
     known: &'s mut Summaries,
     /// Behind the last rule of the stretch.
     behind: At,
+    /// The chains of these rules that were summed up, or could not be.
+    summaries: BTreeMap<ChainId, Option<Rc<Summary>>>,
     waiting: Vec<Group>,
     pieces: Vec<Piece>,
 }
 
-impl<'k> Walk<'k, '_> {
+impl Walk<'_, '_> {
     /// Walks a group until it ends, splits, or has left the chain.
     fn go(&mut self, mut group: Group) -> Result<(), Unprovable> {
-        let kernel = self.asked.kernel;
-        let chain = kernel.rules(group.subjects.family()).chain(group.at.chain);
+        let chain = self.asked.kernel.rules(group.subjects.family()).chain(group.at.chain);
         loop {
             if group.at == self.behind && group.returns.is_empty() {
-                self.end(&group.subjects, group.parts, &Ending::Through);
+                self.end(group, Ending::Through);
                 return Ok(());
             }
             let Some(rule) = chain.rules.get(group.at.rule) else {
                 self.give_back(group);
                 return Ok(());
             };
-            let mut within = group.parts.clone();
-            for condition in &rule.matches {
-                if within.is_empty() {
-                    break;
+            group.at.rule += 1;
+            let matching = match self.matching(rule, &group)? {
+                Matching::All => {
+                    let Some(target) = leading(rule) else { continue };
+                    self.take(group, target);
+                    return Ok(());
                 }
-                let holding = self
-                    .asked
-                    .holding(condition, &group.subjects, &mut self.known.contents)
-                    .map_err(|_| Unprovable::Rule { line: rule.line, rule: rule.text.clone() })?;
-                match holding {
-                    Holding::Of(parts) => within = split(&within, &parts).0,
-                    Holding::Split(inside) => {
-                        let outside = group.subjects.difference(&inside);
-                        for subjects in [inside, outside] {
-                            let (parts, returns) = (group.parts.clone(), group.returns.clone());
-                            self.waiting.push(Group { subjects, parts, at: group.at, returns });
-                        }
-                        return Ok(());
-                    }
+                Matching::Split(inside) => {
+                    group.at.rule -= 1;
+                    let outside = group.subjects.difference(&inside);
+                    let others = Group {
+                        subjects: outside,
+                        ..group.with(Rc::clone(&group.parts), Rc::clone(&group.traffic))
+                    };
+                    self.waiting.push(others);
+                    self.waiting.push(Group { subjects: inside, ..group });
+                    return Ok(());
                 }
+                Matching::Some { parts, traffic } => group.with(parts, traffic),
+                Matching::None => continue,
+            };
+            let Some(target) = leading(rule) else { continue };
+            // One of the two is the group's own, so what is left differs in the other.
+            if Rc::ptr_eq(&matching.parts, &group.parts) {
+                group.traffic = Rc::new(group.traffic.difference(&matching.traffic));
+            } else {
+                group.parts = split(&group.parts, &matching.parts).1.into();
             }
-            if !within.is_empty() && !matches!(rule.target, Target::Continue | Target::Nflog(_)) {
-                group.parts = split(&group.parts, &within).1;
-                self.take(&group, rule, within);
-            }
-            if group.parts.is_empty() {
+            self.take(matching, target);
+            if group.parts.is_empty() || group.traffic.is_empty() {
                 return Ok(());
             }
-            group.at.rule += 1;
         }
     }
 
-    /// Lets a rule have the packets that match it.
-    fn take(&mut self, group: &Group, rule: &Rule, parts: Vec<Part>) {
-        let next = At { chain: group.at.chain, rule: group.at.rule + 1 };
-        let subjects = &group.subjects;
-        match rule.target {
-            Target::Accept => self.end(subjects, parts, &Ending::Accept),
-            Target::Drop => self.end(subjects, parts, &Ending::Drop),
-            Target::Reject(with) => self.end(subjects, parts, &Ending::Reject(with)),
-            Target::Return => {
-                self.give_back(Group {
-                    subjects: subjects.clone(),
-                    parts,
-                    at: next,
-                    returns: group.returns.clone(),
-                });
+    /// Which packets of a group a rule's conditions hold of.
+    fn matching(&mut self, rule: &Rule, group: &Group) -> Result<Matching, Unprovable> {
+        let mut traffic: Option<Rc<Traffic>> = None;
+        let mut parts: Option<Vec<Part>> = None;
+        for condition in &rule.matches {
+            let holding = self
+                .asked
+                .holding(condition, &group.subjects, &mut self.known.contents)
+                .map_err(|_| Unprovable::Rule { line: rule.line, rule: rule.text.clone() })?;
+            match holding {
+                Holding::Always => {}
+                Holding::Never => return Ok(Matching::None),
+                Holding::Split(inside) => return Ok(Matching::Split(inside)),
+                Holding::Traffic(some) => {
+                    traffic = Some(traffic.map_or(Rc::clone(&some), |all| Rc::new(all.intersection(&some))));
+                }
+                Holding::Of(some) => {
+                    parts = Some(split(parts.as_deref().unwrap_or(&group.parts), &some).0);
+                }
             }
+        }
+        Ok(match (parts, traffic) {
+            (None, None) => Matching::All,
+            (None, Some(some)) => {
+                let within = group.traffic.intersection(&some);
+                if within.is_empty() {
+                    Matching::None
+                } else if within == *group.traffic {
+                    Matching::All
+                } else {
+                    Matching::Some { parts: Rc::clone(&group.parts), traffic: Rc::new(within) }
+                }
+            }
+            (Some(some), traffic) => {
+                let also = traffic.map(|traffic| vec![Part { traffic, ..self.asked.all.clone() }]);
+                let within = also.map_or_else(|| some.clone(), |also| split(&some, &also).0);
+                if within.is_empty() {
+                    Matching::None
+                } else {
+                    Matching::Some { parts: within.into(), traffic: Rc::clone(&group.traffic) }
+                }
+            }
+        })
+    }
+
+    /// Lets a target have packets that match.
+    fn take(&mut self, group: Group, target: &Target) {
+        match *target {
+            Target::Accept => self.end(group, Ending::Accept),
+            Target::Drop => self.end(group, Ending::Drop),
+            Target::Reject(with) => self.end(group, Ending::Reject(with)),
+            Target::Return => self.give_back(group),
             Target::Jump(to) => {
-                let returns = group.returns.iter().copied().chain([next]).collect();
-                self.enter(to, Group { subjects: subjects.clone(), parts, at: next, returns });
+                let returns = group.returns.iter().copied().chain([group.at]).collect();
+                self.enter(to, Group { returns, ..group });
             }
-            Target::Goto(to) => {
-                let returns = group.returns.clone();
-                self.enter(to, Group { subjects: subjects.clone(), parts, at: next, returns });
-            }
+            Target::Goto(to) => self.enter(to, group),
             Target::Continue | Target::Nflog(_) => {}
         }
     }
 
-    fn enter(&mut self, to: ChainId, mut group: Group) {
+    fn enter(&mut self, to: ChainId, group: Group) {
         let chain = self.asked.kernel.rules(group.subjects.family()).chain(to);
         let returned = match group.returns[..] {
             [] => Some(Ending::Pass),
             [at] if at == self.behind => Some(Ending::Through),
             _ => None,
         };
+        let mut summary =
+            || self.summaries.entry(to).or_insert_with(|| self.known.of(&self.asked, chain)).clone();
         if let Some(returned) = returned
-            && let Some(summary) = self.known.of(&self.asked, chain)
+            && let Some(summary) = summary()
         {
             let ending = Ending::Chain { name: chain.name.clone(), summary, returned: Box::new(returned) };
-            self.end(&group.subjects, group.parts, &ending);
+            self.end(group, ending);
             return;
         }
-        group.at = At { chain: to, rule: 0 };
-        self.waiting.push(group);
+        self.waiting.push(Group { at: At { chain: to, rule: 0 }, ..group });
     }
 
     /// Packets at the end of a chain, or that return from it.
     fn give_back(&mut self, mut group: Group) {
         match group.returns.pop() {
             Some(at) => self.waiting.push(Group { at, ..group }),
-            None => self.end(&group.subjects, group.parts, &Ending::Pass),
+            None => self.end(group, Ending::Pass),
         }
     }
 
-    fn end(&mut self, subjects: &AddressSet, parts: Vec<Part>, ending: &Ending) {
-        self.pieces.extend(parts.into_iter().map(|Part { modes, traffic }| Piece {
-            subjects: subjects.clone(),
-            modes,
-            traffic,
-            ending: ending.clone(),
-        }));
+    fn end(&mut self, group: Group, ending: Ending) {
+        let Group { subjects, parts, traffic, .. } = group;
+        self.pieces.push(Piece { subjects, parts, traffic, ending });
     }
+}
+
+/// Which packets of a group match.
+enum Matching {
+    All,
+    None,
+    Some {
+        parts: Rc<[Part]>,
+        traffic: Rc<Traffic>,
+    },
+    /// These subjects are not like the others.
+    Split(AddressSet),
+}
+
+/// The target of a rule that leads a packet away from the next rule.
+fn leading(rule: &Rule) -> Option<&Target> {
+    (!matches!(rule.target, Target::Continue | Target::Nflog(_))).then_some(&rule.target)
 }

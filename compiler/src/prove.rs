@@ -1,0 +1,154 @@
+//! The proof that rules do what policies say, for every packet.
+//!
+//! ```text
+//! text of a node ─► Kernel ─► pieces: where every packet ends ─┐
+//!                                                              ├─► compare ─► Flaw, with a packet that shows it
+//! cluster ─► Meaning ─► Contract: what must become of it ──────┘
+//! ```
+//!
+//! CM-FORWARD is proven in two halves: all that it asks before the destination's policies, for every source, and the rest
+//! for every destination. A packet that is not refused by the first half and not let out by it meets the second, so a
+//! node whose halves both do as they must lets through what both ends allow, and nothing else.
+
+mod compare;
+mod contract;
+mod flaw;
+mod meaning;
+mod structure;
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use chainmail_snapshot::{FORWARD_CHAIN, Family, INGRESS_CHAIN, SetName};
+use chainmail_verdict::exact::{Modes, Stretch, Summaries, Summary, Traffic};
+use chainmail_verdict::{End, Kernel, Rule, Ruleset, Sets, Target};
+
+use crate::cluster::{Cluster, Direction, Node};
+use crate::query::EngineError;
+use crate::render::NodeSnapshot;
+
+pub use contract::{Exit, Expected, Way};
+pub use flaw::{Difference, Flaw};
+pub use meaning::Meaning;
+
+use compare::Compare;
+use contract::{Contract, Ends};
+
+/// Proves nodes one after the other; what they share is proven once.
+pub struct Prover<'a> {
+    cluster: &'a Cluster,
+    meaning: Meaning<'a>,
+    summaries: Summaries,
+    /// Every set that was read so far.
+    sets: Sets,
+    agreements: Agreements,
+}
+
+/// Chains and policies that were held against each other, each by its one copy in memory.
+type Agreements = BTreeMap<(*const Summary, *const Traffic), (Rc<Summary>, Rc<Traffic>, bool)>;
+
+impl<'a> Prover<'a> {
+    /// Works out what the policies say.
+    #[must_use]
+    pub fn new(cluster: &'a Cluster) -> Self {
+        let (summaries, agreements) = (Summaries::default(), Agreements::new());
+        Self { cluster, meaning: Meaning::new(cluster), summaries, sets: Sets::default(), agreements }
+    }
+
+    /// Proves a node's text as it was rendered.
+    ///
+    /// # Errors
+    /// All that is wrong with it.
+    pub fn snapshot(&mut self, node: &Node, snapshot: &NodeSnapshot) -> Result<(), Vec<Flaw>> {
+        let texts = snapshot.sets.iter().map(|(name, text)| (name, &**text));
+        let kernel = self
+            .read(node, [&snapshot.rules_v4, &snapshot.rules_v6], texts)
+            .map_err(|error| vec![Flaw::Unreadable(error)])?;
+        self.kernel(node, &kernel)
+    }
+
+    /// Reads a node's text back; a set that another node has too is read once.
+    fn read<'t>(
+        &mut self,
+        node: &Node,
+        [v4, v6]: [&str; 2],
+        sets: impl Iterator<Item = (&'t SetName, &'t str)>,
+    ) -> Result<Kernel, EngineError> {
+        let parse = |source| EngineError::Parse { node: node.name.clone(), source };
+        let mut names = Vec::new();
+        for (name, text) in sets {
+            if self.sets.get(name).is_none() {
+                self.sets.extend(Sets::parse(text).map_err(parse)?);
+            }
+            names.push(name);
+        }
+        let v4 = Ruleset::parse(Family::V4, v4).map_err(parse)?;
+        let v6 = Ruleset::parse(Family::V6, v6).map_err(parse)?;
+        Kernel::new(v4, v6, self.sets.only(names))
+            .map_err(|problems| EngineError::Link { node: node.name.clone(), problems })
+    }
+
+    /// Proves what a kernel holds, or would hold, for a node: chains and sets of ours, and what packets they let through.
+    ///
+    /// # Errors
+    /// All that is wrong with it.
+    pub fn kernel(&mut self, node: &Node, kernel: &Kernel) -> Result<(), Vec<Flaw>> {
+        let mut flaws = structure::flaws(kernel);
+        for family in Family::ALL {
+            self.family(node, kernel, family, &mut flaws);
+        }
+        if flaws.is_empty() { Ok(()) } else { Err(flaws) }
+    }
+
+    fn family(&mut self, node: &Node, kernel: &Kernel, family: Family, flaws: &mut Vec<Flaw>) {
+        let rules = kernel.rules(family);
+        let Some(forward) = rules.find(FORWARD_CHAIN).map(|id| rules.chain(id)) else {
+            flaws.push(Flaw::NoForwardChain(family));
+            return;
+        };
+        let modes = Modes::of(rules, &contract::asked(node));
+        let ends = Ends::new(&self.meaning, node, family);
+        let halfway = second_half(rules, &forward.rules);
+        let halves = [
+            (Direction::Egress, End::Src, 0..halfway),
+            (Direction::Ingress, End::Dst, halfway..forward.rules.len()),
+        ];
+        for (direction, subject, rules) in halves {
+            let stretch = Stretch { family, subject, rules, modes: &modes };
+            let mut pieces = match kernel.pieces(&stretch, &mut self.summaries) {
+                Ok(pieces) => pieces,
+                Err(error) => {
+                    flaws.push(Flaw::Unprovable { family, error });
+                    continue;
+                }
+            };
+            if direction == Direction::Ingress {
+                pieces.iter_mut().for_each(|piece| piece.ending.at_the_end());
+            }
+            let contract = Contract::new(&self.meaning, node, &ends, &modes, direction);
+            let mut compare = Compare::new(&contract, &mut self.agreements, modes.all());
+            let found = pieces.iter().find_map(|piece| compare.piece(piece));
+            flaws.extend(found.map(|found| {
+                let context = flaw::Context {
+                    cluster: self.cluster,
+                    meaning: &self.meaning,
+                    node,
+                    kernel,
+                    modes: &modes,
+                };
+                Flaw::Difference(Box::new(context.difference(direction, found)))
+            }));
+        }
+    }
+}
+
+/// Where CM-FORWARD begins to ask for the destination's policies: the last of its rules that do so, and those that
+/// accept what passed. What stands before is all of the first half.
+fn second_half(rules: &Ruleset, forward: &[Rule]) -> usize {
+    let is_last = |rule: &&Rule| match rule.target {
+        Target::Accept => true,
+        Target::Jump(to) | Target::Goto(to) => rules.chain(to).name.as_str() == INGRESS_CHAIN,
+        Target::Continue | Target::Return | Target::Drop | Target::Reject(_) | Target::Nflog(_) => false,
+    };
+    forward.len() - forward.iter().rev().take_while(is_last).count()
+}

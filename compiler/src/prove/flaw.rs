@@ -1,0 +1,291 @@
+//! What a proof can find, and how it is said.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use chainmail_snapshot::{ChainName, Family, NodeName, SetName};
+use chainmail_verdict::exact::{Ending, Mode, Modes, Service, Unprovable};
+use chainmail_verdict::{ConnState, End, Kernel, TcpFlags};
+use thiserror::Error;
+
+use super::Meaning;
+use super::compare::Found;
+use super::contract::{Exit, Expected, Way};
+use crate::cluster::{Cluster, Direction, Node, Policy, Whose};
+use crate::query::EngineError;
+use crate::semantics;
+
+/// One thing that is wrong with a node's rules or sets.
+#[derive(Debug, Error)]
+pub enum Flaw {
+    /// The text is not what a kernel would load.
+    #[error(transparent)]
+    Unreadable(EngineError),
+    /// The way into our chains is missing.
+    #[error("rules of family {0} have no chain {FORWARD}", FORWARD = chainmail_snapshot::FORWARD_CHAIN)]
+    NoForwardChain(Family),
+    /// Packets become something else than policies say.
+    #[error("{0}")]
+    Difference(Box<Difference>),
+    /// A rule that cannot be judged for all packets at once.
+    #[error("rules of family {family}: {error}")]
+    Unprovable {
+        /// The family.
+        family: Family,
+        /// The rule.
+        error: Unprovable,
+    },
+    /// A chain that no packet comes to.
+    #[error("rules of family {family}: nothing leads to chain {chain}")]
+    Unreachable {
+        /// The family.
+        family: Family,
+        /// The chain.
+        chain: ChainName,
+    },
+    /// A rule that stands in its chain twice.
+    #[error("rules of family {family}: a rule stands twice: {rule}")]
+    Twice {
+        /// The family.
+        family: Family,
+        /// The rule.
+        rule: Box<str>,
+    },
+    /// A path of chains that nft refuses.
+    #[error("rules of family {family}: a path of {chains} chains is too long for nft")]
+    Deep {
+        /// The family.
+        family: Family,
+        /// How many.
+        chains: usize,
+    },
+    /// Rules outside our chains.
+    #[error("rules of family {family}: chain {chain} is not one of ours")]
+    Foreign {
+        /// The family.
+        family: Family,
+        /// The chain.
+        chain: Box<str>,
+    },
+    /// A set that no rule names.
+    #[error("no rule names set {0}")]
+    UnusedSet(SetName),
+    /// The set of flows to be ended is missing.
+    #[error("there is no set {0} for flows that are to be ended")]
+    NoCutSet(SetName),
+    /// A set whose members do not hash to its name.
+    #[error("set {set} does not hold what its name says")]
+    Content {
+        /// The set.
+        set: SetName,
+    },
+}
+
+/// A packet that becomes something else than policies say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// The node.
+    pub node: NodeName,
+    /// Whose policies are at stake: the source's egress or the destination's ingress.
+    pub direction: Direction,
+    /// Where the packet comes from.
+    pub source: IpAddr,
+    /// Where it goes.
+    pub destination: IpAddr,
+    /// What it asks for.
+    pub service: Service,
+    /// What else it is.
+    pub mode: Mode,
+    /// The names of the ends, where they have some.
+    pub names: [Option<String>; 2],
+    /// What must become of it.
+    pub expected: Expected,
+    /// What the policies say of it, as text.
+    pub because: Vec<String>,
+    /// Where it ends.
+    pub ending: Ending,
+    /// The rule that decides of it, where one does.
+    pub rule: Option<Box<str>>,
+}
+
+/// What a difference is told with.
+pub(super) struct Context<'c, 'a> {
+    pub(super) cluster: &'a Cluster,
+    pub(super) meaning: &'c Meaning<'a>,
+    pub(super) node: &'c Node,
+    pub(super) kernel: &'c Kernel,
+    pub(super) modes: &'c Modes,
+}
+
+impl Context<'_, '_> {
+    pub(super) fn difference(&self, direction: Direction, found: Found) -> Difference {
+        let (source, destination) = match direction {
+            Direction::Egress => (found.subject, found.peer),
+            Direction::Ingress => (found.peer, found.subject),
+        };
+        let Found { service, part, expected, ending, .. } = found;
+        let mode = self.plainest(&part.modes);
+        let walked = mode.packet(source, destination, service).ok();
+        let walk = walked.as_ref().and_then(|packet| self.kernel.forward(packet).ok());
+        let rule = walk.and_then(|walk| walk.matched().last().map(|step| step.rule.text.clone()));
+        let name = |address| match self.cluster.whose(address) {
+            Whose::Pod(_, pod) => Some(pod.pod_ref().to_string()),
+            Whose::Node(node) => Some(format!("node {}", node.name)),
+            Whose::Unknown => None,
+        };
+        let because = self.because(direction, source, destination, service, &expected);
+        let names = [name(source), name(destination)];
+        let node = self.node.name.clone();
+        Difference {
+            node,
+            direction,
+            source,
+            destination,
+            service,
+            mode,
+            names,
+            expected,
+            because,
+            ending,
+            rule,
+        }
+    }
+
+    /// A new connection's first packet is easier to imagine than others.
+    fn plainest(&self, modes: &chainmail_verdict::exact::ModeSet) -> Mode {
+        let all: Vec<&Mode> = self.modes.of_set(modes).collect();
+        let plain = all.iter().find(|mode| mode.state == ConnState::New && mode.cut.is_empty());
+        (*plain.or(all.first()).expect("a part has modes")).clone()
+    }
+
+    /// The policies that have a say, and the rule that allows, where the policies decide.
+    fn because(
+        &self,
+        direction: Direction,
+        source: IpAddr,
+        destination: IpAddr,
+        service: Service,
+        expected: &Expected,
+    ) -> Vec<String> {
+        let Expected::Policies { pod, .. } = expected else { return Vec::new() };
+        let service = match service {
+            Service::Port(transport, port) => semantics::Service::Port(transport, port),
+            Service::Icmp(..) | Service::Other(_) => semantics::Service::Portless,
+        };
+        let packet = semantics::Packet { source, destination, service };
+        let policies: Vec<&Policy> = self.meaning.isolating(direction, *pod).collect();
+        let allowing: Vec<String> = policies
+            .iter()
+            .flat_map(|policy| {
+                let rules = policy.rules(direction).unwrap_or_default().iter().enumerate();
+                let allowing = rules.filter(|(_, rule)| {
+                    semantics::rule_allows_packet(self.cluster, policy, rule, direction, &packet)
+                });
+                allowing.map(|(index, _)| format!("allowed by {} {direction}[{index}]", policy.policy_ref()))
+            })
+            .collect();
+        if !allowing.is_empty() {
+            return allowing;
+        }
+        policies
+            .iter()
+            .map(|policy| format!("isolated by {}, allowed by no rule", policy.policy_ref()))
+            .collect()
+    }
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let end = |name: &Option<String>, address: IpAddr| match name {
+            Some(name) => format!("{address} ({name})"),
+            None => address.to_string(),
+        };
+        let [source, destination] = [end(&self.names[0], self.source), end(&self.names[1], self.destination)];
+        let (node, direction) = (&self.node, self.direction);
+        writeln!(f, "node {node}: {direction} rules and policies differ")?;
+        writeln!(
+            f,
+            "  packet:   {source} -> {destination} {}, {}",
+            self.service,
+            words(&self.mode, self.service)
+        )?;
+        write!(f, "  expected: {}", expectation(self))?;
+        for line in &self.because {
+            write!(f, "\n            {line}")?;
+        }
+        write!(f, "\n  found:    {}", outcome(self))?;
+        if let Some(rule) = &self.rule {
+            write!(f, "\n            {rule}")?;
+        }
+        Ok(())
+    }
+}
+
+/// What a mode says beside what every new packet is.
+fn words(mode: &Mode, service: Service) -> String {
+    let state = match mode.state {
+        ConnState::New => "NEW",
+        ConnState::Established => "ESTABLISHED",
+        ConnState::Related => "RELATED",
+        ConnState::Invalid => "INVALID",
+        ConnState::Untracked => "UNTRACKED",
+    };
+    let mut words = vec![state.to_owned()];
+    if matches!(service, Service::Port(chainmail_snapshot::Transport::Tcp, _)) && mode.flags != TcpFlags::SYN
+    {
+        words.push("not a SYN".to_owned());
+    }
+    if let (Some(from), Some(to)) = (&mode.in_iface, &mode.out_iface)
+        && (from.as_str(), to.as_str()) != ("~", "~")
+    {
+        words.push(format!("from {from} to {to}"));
+    }
+    for order in &mode.cut {
+        let ends: Vec<&str> = order.iter().map(|end| if *end == End::Src { "src" } else { "dst" }).collect();
+        words.push(format!("in the CUT set as {}", ends.join(",")));
+    }
+    words.join(", ")
+}
+
+fn expectation(difference: &Difference) -> &'static str {
+    match (&difference.expected, difference.because.first()) {
+        (Expected::Policies { .. }, Some(because)) if because.starts_with("isolated") => "dropped",
+        (Expected::Policies { way, .. } | Expected::Allowed(way), _) => match way {
+            Way::Past => "let past to the destination's policies",
+            Way::Out(Exit::Return) => "let out to the host's other rules",
+            Way::Out(Exit::Accept) => "accepted",
+        },
+        (Expected::AllowedAnyWay, _) => "let through",
+        (Expected::Dropped, _) => "dropped",
+        (Expected::Reset, _) => "answered by a TCP reset",
+        (Expected::Anything, _) => "anything",
+    }
+}
+
+fn outcome(difference: &Difference) -> String {
+    let plain = |ending: &Ending| match ending {
+        Ending::Through => "goes on past this direction's rules",
+        Ending::Pass => "leaves our chains",
+        Ending::Accept => "is accepted",
+        Ending::Drop => "is dropped",
+        Ending::Reject(_) => "is rejected",
+        Ending::Chain { .. } => "is decided by a chain",
+    };
+    match &difference.ending {
+        Ending::Chain { name, summary, returned } => {
+            let (peer, service) = match difference.direction {
+                Direction::Egress => (difference.destination, difference.service),
+                Direction::Ingress => (difference.source, difference.service),
+            };
+            let ending = if summary.returned.contains(peer, service) {
+                returned
+            } else if summary.accepted.contains(peer, service) {
+                &Ending::Accept
+            } else {
+                &Ending::Drop
+            };
+            format!("{} in {name}", plain(ending))
+        }
+        ending => plain(ending).to_owned(),
+    }
+}

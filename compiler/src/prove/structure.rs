@@ -1,0 +1,71 @@
+//! What must hold of chains and sets whatever packets there are.
+
+use std::collections::BTreeSet;
+
+use chainmail_snapshot::{FORWARD_CHAIN, Family, cut_set_name, is_cut_set};
+use chainmail_verdict::{ChainId, Kernel, Rule, Target};
+
+use super::Flaw;
+use crate::netfilter::CHAINS_ON_A_PATH_MAX;
+
+/// Everything that is wrong with how chains and sets hang together. That each name that is used exists, and that no chain
+/// leads back into itself, was seen when the kernel was put together.
+pub(super) fn flaws(kernel: &Kernel) -> Vec<Flaw> {
+    let mut flaws = Vec::new();
+    let mut named = BTreeSet::new();
+    for family in Family::ALL {
+        let rules = kernel.rules(family);
+        for chain in
+            rules.foreign().iter().filter(|chain| chain.rules.iter().any(|rule| rule.reference.is_none()))
+        {
+            flaws.push(Flaw::Foreign { family, chain: chain.name.clone() });
+        }
+        let chains = kernel.longest_path(family).len();
+        if chains > CHAINS_ON_A_PATH_MAX {
+            flaws.push(Flaw::Deep { family, chains });
+        }
+        let reached = reached(kernel, family);
+        for (at, chain) in (0..).map(ChainId::at).zip(rules.chains()) {
+            if !reached.contains(&at) {
+                flaws.push(Flaw::Unreachable { family, chain: chain.name.clone() });
+            }
+            let twice = (1..).zip(&chain.rules).find(|(next, rule)| {
+                let same = |other: &&Rule| other.target == rule.target && other.matches == rule.matches;
+                chain.rules[*next..].iter().any(|other| same(&other))
+            });
+            flaws.extend(twice.map(|(_, rule)| Flaw::Twice { family, rule: rule.text.clone() }));
+        }
+        named.extend(rules.sets());
+        let cut = cut_set_name(family);
+        if !kernel.sets().iter().any(|set| *set.name() == cut) {
+            flaws.push(Flaw::NoCutSet(cut));
+        }
+    }
+    let unused =
+        kernel.sets().iter().map(|set| set.name()).filter(|name| !named.contains(name) && !is_cut_set(name));
+    flaws.extend(unused.map(|name| Flaw::UnusedSet(name.clone())));
+    flaws
+}
+
+/// The chains that packets can come to.
+fn reached(kernel: &Kernel, family: Family) -> BTreeSet<ChainId> {
+    let rules = kernel.rules(family);
+    let mut waiting: Vec<ChainId> = rules.find(FORWARD_CHAIN).into_iter().collect();
+    let mut reached = BTreeSet::new();
+    while let Some(chain) = waiting.pop() {
+        if reached.insert(chain) {
+            waiting.extend(rules.chain(chain).rules.iter().filter_map(|rule| match rule.target {
+                Target::Jump(to) | Target::Goto(to) => Some(to),
+                _ => None,
+            }));
+        }
+    }
+    reached
+}
+
+/// What a kernel must hold beside: every set of ours under the name of its content.
+pub(super) fn wrong_names(kernel: &Kernel) -> Vec<Flaw> {
+    let sets = kernel.sets().iter();
+    let wrong = sets.filter(|set| set.content_name().is_some_and(|name| name != *set.name()));
+    wrong.map(|set| Flaw::Content { set: set.name().clone() }).collect()
+}
