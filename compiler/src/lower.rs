@@ -26,7 +26,7 @@ use std::rc::Rc;
 use chainmail_snapshot::{ChainName, Family, NodeName, SetName};
 
 use crate::cluster::{Cluster, PodId};
-use crate::netfilter::{IpSet, Rule, Ruleset};
+use crate::netfilter::{IpSet, Ruleset};
 use crate::policy::{AllowedTraffic, Origin, PodSets};
 
 use class::ClassChain;
@@ -41,25 +41,20 @@ pub struct NodeProgram {
     pub rules: [Ruleset; 2],
     /// Every set that the rules ask, except those of cut flows.
     pub sets: BTreeMap<SetName, Rc<IpSet>>,
-    /// Which policy rules each class rule comes from, by family, chain and index.
-    pub provenance: Vec<RuleOrigins>,
+    /// Where the rules of each class's chain come from, in order of families and chains.
+    pub provenance: Vec<ChainOrigins>,
 }
 
-/// Where one rule comes from.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct RuleOrigins {
-    /// The rule's family.
+/// Where the rules of one chain come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChainOrigins {
+    /// The chain's family.
     pub family: Family,
-    /// Its chain.
+    /// The chain.
     pub chain: ChainName,
-    /// Its place in the chain, from 0.
-    pub index: usize,
-    /// The policy rules, at least one, in order.
-    pub origins: BTreeSet<Origin>,
+    /// The policy rules of each of its rules, in order; none for a final DROP.
+    pub origins: Rc<Vec<BTreeSet<Origin>>>,
 }
-
-/// The origins of each rule of a chain.
-type RuleListOrigins = Vec<BTreeSet<Origin>>;
 
 /// The lowered cluster. Classes and sets are made once for all nodes; a node's program is put together from them.
 pub struct Lowering<'a> {
@@ -69,8 +64,7 @@ pub struct Lowering<'a> {
     pod_sets: PodSets,
     peer_sets: PeerSets,
     chains: BTreeMap<class::Key, Rc<ClassChain>>,
-    /// Rule lists with comments, by class name and each rule's origins, which the comments name.
-    bodies: BTreeMap<(ChainName, RuleListOrigins), Rc<Vec<Rule>>>,
+    bodies: BTreeMap<Vec<class::Key>, class::Body>,
 }
 
 impl<'a> Lowering<'a> {

@@ -132,10 +132,8 @@ impl Member {
 impl fmt::Display for Member {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Member::Ip(ip) => write!(f, "{}", KernelAddress(*ip)),
-            Member::Net(net) if net.prefix_len() == net.max_prefix_len() => {
-                write!(f, "{}", KernelAddress(net.addr()))
-            }
+            Member::Ip(ip) => KernelAddress(*ip).fmt(f),
+            Member::Net(net) if net.prefix_len() == net.max_prefix_len() => KernelAddress(net.addr()).fmt(f),
             Member::Net(net) => write!(f, "{}/{}", KernelAddress(net.addr()), net.prefix_len()),
             Member::IpPort(ip, transport, port) => {
                 write!(f, "{},{}:{port}", KernelAddress(*ip), transport.as_str())
@@ -158,35 +156,79 @@ impl fmt::Display for KernelAddress {
                 let [.., a, b, c, d] = v6.octets();
                 write!(f, "::{a}.{b}.{c}.{d}")
             }
-            address => write!(f, "{address}"),
+            address => address.fmt(f),
         }
     }
 }
 
-/// The name of a set with exactly these members: the family's prefix and 20 hex digits of SHA-256 over family,
-/// type and sorted members. Tuning (hashsize, maxelem) is not part of what a set is, so not of its name.
+/// The members of a set, each once and in order, as lines of text: what its name and its text are both made of.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct MemberLines {
+    text: String,
+    count: usize,
+}
+
+impl FromIterator<Member> for MemberLines {
+    fn from_iter<I: IntoIterator<Item = Member>>(members: I) -> Self {
+        use fmt::Write as _;
+        let mut members: Vec<Member> = members.into_iter().collect();
+        members.sort_unstable();
+        members.dedup();
+        let mut text = String::new();
+        for member in &members {
+            writeln!(text, "{member}").expect("writing to a String cannot fail");
+        }
+        Self { text, count: members.len() }
+    }
+}
+
+impl MemberLines {
+    /// The members as text.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.text.lines()
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// The name of a set with exactly these members: the family's prefix and 20 hex digits of SHA-256 over family,
+    /// type and sorted members. Tuning (hashsize, maxelem) is not part of what a set is, so not of its name.
+    #[must_use]
+    pub fn content_name(&self, family: Family, kind: SetKind) -> SetName {
+        let digest = Sha256Hex::of(format!("{}\n{}\n{}", family.ipset_word(), kind.as_str(), self.text));
+        SetName::try_from(format!("{}{}", family.set_prefix(), digest.short(20)))
+            .expect("a prefix of 4 and 20 hex digits are within 31 bytes")
+    }
+}
+
+/// The name of a set with exactly these members, as [`MemberLines::content_name`].
 #[must_use]
 pub fn content_name(family: Family, kind: SetKind, members: &BTreeSet<Member>) -> SetName {
-    use fmt::Write as _;
-    let mut text = format!("{}\n{}\n", family.ipset_word(), kind.as_str());
-    for member in members {
-        writeln!(text, "{member}").expect("writing to a String cannot fail");
-    }
-    let digest = Sha256Hex::of(text);
-    SetName::try_from(format!("{}{}", family.set_prefix(), digest.short(20)))
-        .expect("a prefix of 4 and 20 hex digits are within 31 bytes")
+    members.iter().copied().collect::<MemberLines>().content_name(family, kind)
 }
+
+/// What follows the family's prefix in the name of a set of cut flows; no content name is as short.
+const CUT: &str = "CUT";
 
 /// The name of the one set whose members change: flows that were cut after a policy was tightened.
 #[must_use]
 pub fn cut_set_name(family: Family) -> SetName {
-    SetName::try_from(format!("{}CUT", family.set_prefix())).expect("7 bytes are within 31")
+    SetName::try_from(format!("{}{CUT}", family.set_prefix())).expect("7 bytes are within 31")
 }
 
 /// Whether a set is the mutable one, which digests, proof and orphan removal pass by.
 #[must_use]
 pub fn is_cut_set(name: &SetName) -> bool {
-    Family::ALL.iter().any(|&family| *name == cut_set_name(family))
+    Family::ALL.iter().any(|family| name.as_str().strip_prefix(family.set_prefix()) == Some(CUT))
 }
 
 #[cfg(test)]
@@ -227,6 +269,13 @@ mod tests {
         };
         let ip = SetKind::HashIp;
         assert_eq!(set(ip, &["10.0.0.1", "10.0.0.2"]), set(ip, &["10.0.0.2", "10.0.0.1"]));
+        // As `printf 'inet\nhash:ip\n10.0.0.1\n10.0.0.2\n' | sha256sum` says.
+        assert_eq!(set(ip, &["10.0.0.1", "10.0.0.2"]).as_str(), "cm4-b2ce9ffaea63959b88b8");
+        let repeated: MemberLines = ["10.0.0.9", "10.0.0.10", "10.0.0.9"]
+            .map(|t| Member::parse(ip, t).unwrap())
+            .into_iter()
+            .collect();
+        assert_eq!((repeated.len(), repeated.iter().collect::<Vec<_>>()), (2, vec!["10.0.0.9", "10.0.0.10"]));
         assert_ne!(set(ip, &["10.0.0.1"]), set(SetKind::HashNet, &["10.0.0.1"]));
         assert_ne!(set(ip, &["10.0.0.1"]), set(ip, &["10.0.0.1", "10.0.0.2"]));
         assert_ne!(

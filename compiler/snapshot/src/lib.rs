@@ -20,7 +20,8 @@ mod name;
 pub mod read;
 
 pub use content::{
-    KernelAddress, Member, MemberError, SetKind, Transport, content_name, cut_set_name, is_cut_set,
+    KernelAddress, Member, MemberError, MemberLines, SetKind, Transport, content_name, cut_set_name,
+    is_cut_set,
 };
 pub use digest::Sha256Hex;
 pub use family::Family;

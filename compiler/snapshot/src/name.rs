@@ -1,6 +1,7 @@
 //! Names that reach the kernel, and the limits it sets on them.
 
 use std::fmt;
+use std::sync::Arc;
 
 use thiserror::Error;
 
@@ -70,9 +71,9 @@ pub fn is_our_set(name: &str) -> bool {
     Family::ALL.iter().any(|family| name.starts_with(family.set_prefix()))
 }
 
-/// The name of a chain of ours: `CM-…`, at most [`CHAIN_NAME_MAX`] bytes.
+/// The name of a chain of ours: `CM-…`, at most [`CHAIN_NAME_MAX`] bytes. Rules are full of names: a clone is cheap.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ChainName(String);
+pub struct ChainName(Arc<str>);
 
 impl TryFrom<String> for ChainName {
     type Error = NameError;
@@ -82,13 +83,13 @@ impl TryFrom<String> for ChainName {
         if !is_our_chain(&name) {
             return Err(NameError::Form { kind: "chain", name, form: "CM-…" });
         }
-        Ok(Self(name))
+        Ok(Self(name.into()))
     }
 }
 
-/// The name of a set of ours: `cm4-…` or `cm6-…`, at most [`SET_NAME_MAX`] bytes.
+/// The name of a set of ours: `cm4-…` or `cm6-…`, at most [`SET_NAME_MAX`] bytes. A clone is cheap.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct SetName(String);
+pub struct SetName(Arc<str>);
 
 impl TryFrom<String> for SetName {
     type Error = NameError;
@@ -98,7 +99,7 @@ impl TryFrom<String> for SetName {
         if !is_our_set(&name) {
             return Err(NameError::Form { kind: "set", name, form: "cm4-… or cm6-…" });
         }
-        Ok(Self(name))
+        Ok(Self(name.into()))
     }
 }
 

@@ -24,10 +24,39 @@ pub(super) struct ClassChain {
     /// The rules in order, a final DROP among them.
     pub(super) rules: Vec<Rule>,
     /// Which policy rules each rule comes from; none for the final DROP.
-    pub(super) origins: Vec<BTreeSet<Origin>>,
+    pub(super) origins: Rc<Vec<BTreeSet<Origin>>>,
+}
+
+/// The one chain of all classes on a node that have the same rules: the comments name the policies of all of them, and
+/// of no other.
+#[derive(Debug, Clone)]
+pub(super) struct Body {
+    pub(super) rules: Rc<Vec<Rule>>,
+    /// Which policy rules each rule comes from.
+    pub(super) origins: Rc<Vec<BTreeSet<Origin>>>,
 }
 
 impl Lowering<'_> {
+    /// The chain of classes whose chains have one name, made at the first call.
+    pub(super) fn body(&mut self, alike: Vec<Key>) -> Body {
+        if let Some(body) = self.bodies.get(&alike) {
+            return body.clone();
+        }
+        let chains: Vec<&ClassChain> = alike.iter().map(|key| &*self.chains[key]).collect();
+        let origins = match chains[..] {
+            [only] => Rc::clone(&only.origins),
+            _ => {
+                let of =
+                    |index: usize| chains.iter().flat_map(|chain| &chain.origins[index]).copied().collect();
+                Rc::new((0..chains[0].rules.len()).map(of).collect())
+            }
+        };
+        let rules = with_comments(self.cluster, &chains[0].rules, &origins);
+        let body = Body { rules: Rc::new(rules), origins };
+        self.bodies.insert(alike, body.clone());
+        body
+    }
+
     /// The chain of a class, made at the first call.
     pub(super) fn class_chain(&mut self, key: Key) -> Rc<ClassChain> {
         if let Some(chain) = self.chains.get(&key) {
@@ -59,7 +88,7 @@ impl Lowering<'_> {
             rules.push((Rule::new([], Target::Drop), BTreeSet::new()));
         }
         let (rules, origins): (Vec<Rule>, Vec<BTreeSet<Origin>>) = rules.into_iter().unzip();
-        ClassChain { name: class_name(direction, family, &rules), rules, origins }
+        ClassChain { name: class_name(direction, family, &rules), rules, origins: Rc::new(origins) }
     }
 
     /// The matches of a term: each way to say its peers, with each part of its ports.
@@ -153,7 +182,7 @@ fn class_name(direction: Direction, family: Family, rules: &[Rule]) -> ChainName
 }
 
 /// The rules of a chain with comments: the first policy rule by name, and how many more there are.
-pub(super) fn with_comments(cluster: &Cluster, rules: &[Rule], origins: &[BTreeSet<Origin>]) -> Vec<Rule> {
+fn with_comments(cluster: &Cluster, rules: &[Rule], origins: &[BTreeSet<Origin>]) -> Vec<Rule> {
     let comment = |origins: &BTreeSet<Origin>| {
         let first = origins.first()?.rule_ref(cluster);
         let more = origins.len() - 1;

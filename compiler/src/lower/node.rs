@@ -7,12 +7,11 @@ use chainmail_snapshot::{ChainName, Family, Member, SetKind, is_cut_set};
 use ipnet::IpNet;
 
 use super::base::{self, Base};
-use super::class::{ClassChain, with_comments};
+use super::class::{self, Body};
 use super::dispatch::{self, Leaf};
-use super::{Lowering, NodeProgram, RuleOrigins};
+use super::{ChainOrigins, Lowering, NodeProgram};
 use crate::cluster::{Direction, Node};
 use crate::netfilter::{CHAINS_ON_A_PATH_MAX, IpSet, Rule, Ruleset, Side, longest_path};
-use crate::policy::Origin;
 
 impl Lowering<'_> {
     /// The program of a node.
@@ -22,45 +21,47 @@ impl Lowering<'_> {
         let rules = Family::ALL.map(|family| {
             let ruleset = self.ruleset(node, family, &mut provenance);
             for name in ruleset.chains.values().flat_map(|rules| rules.iter()).flat_map(Rule::sets) {
-                if !is_cut_set(name) && !sets.contains_key(name) {
+                if !sets.contains_key(name) && !is_cut_set(name) {
                     let set = self.peer_sets.get(name).expect("every set that a rule names was made for it");
                     sets.insert(name.clone(), Rc::clone(set));
                 }
             }
             ruleset
         });
-        provenance.sort();
         NodeProgram { node: node.name.clone(), rules, sets, provenance }
     }
 
-    fn ruleset(&mut self, node: &Node, family: Family, provenance: &mut Vec<RuleOrigins>) -> Ruleset {
+    fn ruleset(&mut self, node: &Node, family: Family, provenance: &mut Vec<ChainOrigins>) -> Ruleset {
         let local = self.pods_of.get(&node.name).cloned().unwrap_or_default();
-        let mut addresses = BTreeSet::new();
+        let mut addresses = Vec::new();
         let mut leaves: BTreeMap<Direction, Vec<Leaf>> = BTreeMap::new();
-        let mut used: BTreeMap<ChainName, Vec<Rc<ClassChain>>> = BTreeMap::new();
+        let mut classes = BTreeSet::new();
         for id in local {
             let Some(address) = self.cluster.pod(id).addresses.of(family) else { continue };
-            addresses.insert(Member::Ip(address));
+            addresses.push(Member::Ip(address));
             for direction in Direction::ALL {
                 let Some(class) = self.traffic.class_of(direction, id) else { continue };
-                let chain = self.class_chain((direction, class, family));
+                let key = (direction, class, family);
+                let chain = self.class_chain(key);
                 leaves.entry(direction).or_default().push(Leaf { address, class: chain.name.clone() });
-                let known = used.entry(chain.name.clone()).or_default();
-                if !known.iter().any(|known| Rc::ptr_eq(known, &chain)) {
-                    known.push(chain);
-                }
+                classes.insert(key);
             }
         }
+        let mut alike: BTreeMap<ChainName, Vec<class::Key>> = BTreeMap::new();
+        for key in classes {
+            alike.entry(self.class_chain(key).name.clone()).or_default().push(key);
+        }
         let mut chains = BTreeMap::new();
-        for (name, alike) in used {
-            let body = self.body(family, &name, &alike, provenance);
-            chains.insert(name, body);
+        for (chain, alike) in alike {
+            let Body { rules, origins } = self.body(alike);
+            provenance.push(ChainOrigins { family, chain: chain.clone(), origins });
+            chains.insert(chain, rules);
         }
         let local: Rc<IpSet> = self.peer_sets.intern(IpSet::new(family, SetKind::HashIp, addresses));
         let mut isolated = |direction, root: &ChainName, side| {
             let leaves: &Vec<Leaf> = leaves.get(&direction)?;
             chains.extend(dispatch::tree(root, side, leaves));
-            let members = leaves.iter().map(|leaf| Member::Ip(leaf.address)).collect();
+            let members = leaves.iter().map(|leaf| Member::Ip(leaf.address));
             Some(self.peer_sets.intern(IpSet::new(family, SetKind::HashIp, members)))
         };
         let egress = isolated(Direction::Egress, &base::egress(), Side::Src);
@@ -85,31 +86,5 @@ impl Lowering<'_> {
             "nft refuses deeper tables"
         );
         ruleset
-    }
-
-    /// A class's rules with comments. Pods of different policies may have the same rules: then the comments name the
-    /// policies of this node's pods, and no other's.
-    fn body(
-        &mut self,
-        family: Family,
-        name: &ChainName,
-        alike: &[Rc<ClassChain>],
-        provenance: &mut Vec<RuleOrigins>,
-    ) -> Rc<Vec<Rule>> {
-        let rules = &alike[0].rules;
-        let origins: Vec<BTreeSet<Origin>> = (0..rules.len())
-            .map(|index| alike.iter().flat_map(|chain| &chain.origins[index]).copied().collect())
-            .collect();
-        for (index, origins) in origins.iter().enumerate().filter(|(_, origins)| !origins.is_empty()) {
-            let (chain, origins) = (name.clone(), origins.clone());
-            provenance.push(RuleOrigins { family, chain, index, origins });
-        }
-        let key = (name.clone(), origins);
-        if let Some(body) = self.bodies.get(&key) {
-            return Rc::clone(body);
-        }
-        let body = Rc::new(with_comments(self.cluster, rules, &key.1));
-        self.bodies.insert(key, Rc::clone(&body));
-        body
     }
 }

@@ -35,7 +35,7 @@ impl PeerSets {
             return Rc::clone(set);
         }
         let addresses = sets.pods(pods).filter_map(|id| cluster.pod(id).addresses.of(family));
-        let set = self.intern(IpSet::new(family, SetKind::HashIp, addresses.map(Member::Ip).collect()));
+        let set = self.intern(IpSet::new(family, SetKind::HashIp, addresses.map(Member::Ip)));
         self.by_pods.insert((family, pods), Rc::clone(&set));
         set
     }
@@ -44,13 +44,13 @@ impl PeerSets {
     pub(super) fn of_networks(&mut self, family: Family, networks: Vec<IpNet>) -> Rc<IpSet> {
         // hash:net refuses /0; who has it has everything, and needs no set.
         debug_assert!(networks.iter().all(|net| net.prefix_len() > 0));
-        self.intern(IpSet::new(family, SetKind::HashNet, networks.into_iter().map(Member::Net).collect()))
+        self.intern(IpSet::new(family, SetKind::HashNet, networks.into_iter().map(Member::Net)))
     }
 
     /// The set of some services.
     pub(super) fn of_services(&mut self, family: Family, services: &BTreeSet<Service>) -> Rc<IpSet> {
         let member = |service: &Service| Member::IpPort(service.address, service.protocol, service.port);
-        self.intern(IpSet::new(family, SetKind::HashIpPort, services.iter().map(member).collect()))
+        self.intern(IpSet::new(family, SetKind::HashIpPort, services.iter().map(member)))
     }
 
     /// A set by its members.

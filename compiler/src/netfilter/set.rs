@@ -1,8 +1,6 @@
 //! Sets.
 
-use std::collections::BTreeSet;
-
-use chainmail_snapshot::{Family, Member, SetKind, SetName, content_name};
+use chainmail_snapshot::{Family, Member, MemberLines, SetKind, SetName};
 
 /// A set that is named by its content. Members are of its kind and family.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -10,15 +8,16 @@ pub struct IpSet {
     name: SetName,
     family: Family,
     kind: SetKind,
-    members: BTreeSet<Member>,
+    members: MemberLines,
 }
 
 impl IpSet {
     /// A set with these members.
     #[must_use]
-    pub fn new(family: Family, kind: SetKind, members: BTreeSet<Member>) -> Self {
-        debug_assert!(members.iter().all(|member| member.family() == family));
-        Self { name: content_name(family, kind, &members), family, kind, members }
+    pub fn new(family: Family, kind: SetKind, members: impl IntoIterator<Item = Member>) -> Self {
+        let of_family = |member: &Member| debug_assert_eq!(member.family(), family);
+        let members: MemberLines = members.into_iter().inspect(of_family).collect();
+        Self { name: members.content_name(family, kind), family, kind, members }
     }
 
     /// Its name.
@@ -41,7 +40,7 @@ impl IpSet {
 
     /// Its members.
     #[must_use]
-    pub fn members(&self) -> &BTreeSet<Member> {
+    pub fn members(&self) -> &MemberLines {
         &self.members
     }
 }

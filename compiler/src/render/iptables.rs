@@ -13,7 +13,7 @@ pub fn rules_text(rules: &Ruleset) -> String {
     }
     for (chain, body) in &rules.chains {
         for rule in body.iter() {
-            write!(text, "-A {chain}").expect("writing to a String cannot fail");
+            text.extend(["-A ", chain.as_str()]);
             rule.write_spec(&mut text, rules.family);
             text.push('\n');
         }

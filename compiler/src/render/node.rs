@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{cut_set_text, rules_text, set_text};
 use crate::cluster::Cluster;
-use crate::lower::NodeProgram;
+use crate::lower::{ChainOrigins, NodeProgram};
 use crate::manifest::FieldPath;
 use crate::netfilter::IpSet;
 use crate::policy::Origin;
@@ -85,19 +85,16 @@ fn render_set(set: &IpSet) -> (Rc<str>, Sha256Hex) {
 pub type Places = BTreeMap<Origin, OriginText>;
 
 fn provenance(program: &NodeProgram, cluster: &Cluster, sources: &Sources, places: &mut Places) -> String {
-    for origin in program.provenance.iter().flat_map(|rule| &rule.origins) {
+    for origin in program.provenance.iter().flat_map(|chain| chain.origins.iter()).flatten() {
         places.entry(*origin).or_insert_with(|| origin_text(*origin, cluster, sources));
     }
-    let entries: Vec<ProvenanceEntry<'_>> = program
-        .provenance
-        .iter()
-        .map(|rule| ProvenanceEntry {
-            family: rule.family.to_string(),
-            chain: rule.chain.as_str(),
-            index: rule.index,
-            from: rule.origins.iter().map(|origin| &places[origin]).collect(),
-        })
-        .collect();
+    let mut entries = Vec::new();
+    for ChainOrigins { family, chain, origins } in &program.provenance {
+        for (index, origins) in origins.iter().enumerate().filter(|(_, origins)| !origins.is_empty()) {
+            let from = origins.iter().map(|origin| &places[origin]).collect();
+            entries.push(ProvenanceEntry { family: family.to_string(), chain: chain.as_str(), index, from });
+        }
+    }
     serde_json::to_string_pretty(&entries).expect("entries have only string keys") + "\n"
 }
 
