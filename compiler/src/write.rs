@@ -91,14 +91,17 @@ impl Stage {
     pub fn add(&mut self, snapshot: &NodeSnapshot) -> Result<(), WriteError> {
         let node = self.folder.path().join("nodes").join(snapshot.manifest.node.as_str());
         std::fs::create_dir_all(&node).map_err(io(&node))?;
-        for (path, text) in files(snapshot) {
-            if let Some(set) = path.strip_prefix("sets/")
-                && !self.sets.insert(set.parse().expect("files are named by sets"))
-            {
-                continue;
-            }
+        let write = |path: String, text: &str| {
             let path = self.folder.path().join(path);
-            std::fs::write(&path, text.as_bytes()).map_err(io(&path))?;
+            std::fs::write(&path, text).map_err(io(&path))
+        };
+        for (path, text) in node_files(snapshot) {
+            write(path, &text)?;
+        }
+        for (name, text) in &snapshot.sets {
+            if self.sets.insert(name.clone()) {
+                write(set_path(name), text)?;
+            }
         }
         Ok(())
     }
@@ -196,20 +199,21 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>, WriteError> {
     Ok(paths)
 }
 
-/// A node's files and its sets' by their paths in a snapshot folder.
-fn files(snapshot: &NodeSnapshot) -> Vec<(String, Cow<'_, str>)> {
+/// The files of a node's folder, by their paths in a snapshot folder.
+fn node_files(snapshot: &NodeSnapshot) -> Vec<(String, Cow<'_, str>)> {
     let node = |file: &str| format!("nodes/{}/{file}", snapshot.manifest.node);
     let names: String = snapshot.sets.keys().map(|name| format!("{name}\n")).collect();
-    let mut files = vec![
+    vec![
         (node("rules.v4"), Cow::from(&snapshot.rules_v4)),
         (node("rules.v6"), Cow::from(&snapshot.rules_v6)),
         (node("sets"), Cow::from(names)),
         (node("manifest.json"), Cow::from(snapshot.manifest.to_json())),
         (node("provenance.json"), Cow::from(&snapshot.provenance)),
-    ];
-    // Borrowed: a set may be thousands of lines, and each node that has it comes by here.
-    files.extend(snapshot.sets.iter().map(|(name, text)| (format!("sets/{name}"), Cow::from(&**text))));
-    files
+    ]
+}
+
+fn set_path(name: &SetName) -> String {
+    format!("sets/{name}")
 }
 
 /// How a file of a snapshot folder is not as it should be.
@@ -233,7 +237,8 @@ pub struct Check {
 impl Check {
     /// Compares a node's files. What its rules come from may differ: it is outside the digest.
     pub fn node(&mut self, out: &Path, snapshot: &NodeSnapshot) {
-        for (path, text) in files(snapshot) {
+        let sets = snapshot.sets.iter().map(|(name, text)| (set_path(name), Cow::from(&**text)));
+        for (path, text) in node_files(snapshot).into_iter().chain(sets) {
             if self.expected.contains(&path) {
                 continue;
             }

@@ -49,7 +49,7 @@ impl Finder {
             (Shape::Strings, Node::Map(entries)) => {
                 self.keys(entries, path);
                 for (key, value) in entries {
-                    self.check(value, &Shape::String, &path.key(&key.text), Entries::NeverNull);
+                    self.check(value, &Shape::String, &path.key(key.text.clone()), Entries::NeverNull);
                 }
                 true
             }
@@ -80,7 +80,7 @@ impl Finder {
         self.keys(entries, path);
         for (key, value) in entries {
             if let Some((_, shape)) = fields.iter().find(|(name, _)| *name == key.text) {
-                self.check(value, shape, &path.key(&key.text), Entries::MayBeNull);
+                self.check(value, shape, &path.key(key.text.clone()), Entries::MayBeNull);
             } else if others == Others::Refused {
                 let known = || fields.iter().map(|(name, _)| *name);
                 let help = match nearest(&key.text, known()) {

@@ -1,12 +1,13 @@
 //! Paths of fields, as the API server writes them: `spec.ingress[0].ports[1].endPort`.
 
+use std::borrow::Cow;
 use std::fmt;
 
 /// One step of a path.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Segment {
     /// A field, or a map's key.
-    Key(String),
+    Key(Cow<'static, str>),
     /// A list's index, from 0.
     Index(usize),
 }
@@ -24,8 +25,8 @@ impl FieldPath {
 
     /// A field below this one.
     #[must_use]
-    pub fn key(&self, key: &str) -> Self {
-        self.with(Segment::Key(key.to_owned()))
+    pub fn key(&self, key: impl Into<Cow<'static, str>>) -> Self {
+        self.with(Segment::Key(key.into()))
     }
 
     /// An entry of this list.
@@ -35,9 +36,10 @@ impl FieldPath {
     }
 
     fn with(&self, segment: Segment) -> Self {
-        let mut path = self.clone();
-        path.0.push(segment);
-        path
+        let mut segments = Vec::with_capacity(self.0.len() + 1);
+        segments.extend_from_slice(&self.0);
+        segments.push(segment);
+        Self(segments)
     }
 
     /// The steps.

@@ -33,7 +33,7 @@ pub(super) enum Margin {
 
 /// The steps from a List to an item.
 pub(super) fn item_path(index: usize) -> [Segment; 2] {
-    [Segment::Key("items".to_owned()), Segment::Index(index)]
+    [Segment::Key("items".into()), Segment::Index(index)]
 }
 
 impl ObjectRef {

@@ -311,12 +311,19 @@ impl<'a> Reader<'a> {
         });
     }
 
-    fn report(&mut self, code: Code, at: ObjectRef, field: &str, message: String) {
+    fn report(&mut self, code: Code, at: ObjectRef, field: &'static str, message: String) {
         let place = at.place(self.sources, &FieldPath::root().key(field));
         self.findings.push(Diagnostic::new(code, Some(place), message));
     }
 
-    fn report_with_help(&mut self, code: Code, at: ObjectRef, field: &str, message: String, help: &str) {
+    fn report_with_help(
+        &mut self,
+        code: Code,
+        at: ObjectRef,
+        field: &'static str,
+        message: String,
+        help: &str,
+    ) {
         let place = at.place(self.sources, &FieldPath::root().key(field));
         self.findings.push(Diagnostic::new(code, Some(place), message).help(help));
     }

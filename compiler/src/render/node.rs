@@ -101,7 +101,7 @@ fn provenance(program: &NodeProgram, cluster: &Cluster, sources: &Sources, place
 fn origin_text(origin: Origin, cluster: &Cluster, sources: &Sources) -> OriginText {
     let rule = origin.rule_ref(cluster);
     let at = cluster.policies()[origin.policy_index()].at;
-    let path = FieldPath::root().key("spec").key(&rule.direction.to_string()).index(rule.index);
+    let path = FieldPath::root().key("spec").key(rule.direction.to_string()).index(rule.index);
     let place = at.place(sources, &path);
     OriginText {
         policy: rule.policy.to_string(),

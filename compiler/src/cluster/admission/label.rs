@@ -63,15 +63,16 @@ pub(super) fn map(
 ) -> BTreeMap<LabelKey, String> {
     let mut labels = BTreeMap::new();
     for (text, value) in map.iter().flat_map(|map| &map.0) {
-        written::check(scope, &path.key(text), text, Part::Key);
-        check_value(scope, &path.key(text), value);
+        let path = path.key(text.clone());
+        written::check(scope, &path, text, Part::Key);
+        check_value(scope, &path, value);
         match parse_key(text) {
             Some(key) => {
                 labels.insert(key, value.clone());
             }
             None => {
                 let message = format!("{text:?} cannot be a label's key");
-                scope.report_key(Code::BadLabelKey, &path.key(text), message, KEY_FORM);
+                scope.report_key(Code::BadLabelKey, &path, message, KEY_FORM);
             }
         }
     }

@@ -69,7 +69,7 @@ fn rules(
     direction: Direction,
     rules: Option<&[Option<manifest::NetworkPolicyRule>]>,
 ) -> Vec<Rule> {
-    let list = spec.key(&direction.to_string());
+    let list = spec.key(direction.to_string());
     let empty = manifest::NetworkPolicyRule::default();
     let each = rules.unwrap_or_default().iter().enumerate();
     each.map(|(index, written)| {
@@ -194,7 +194,7 @@ fn port(scope: &mut Scope<'_>, path: &FieldPath, port: &manifest::NetworkPolicyP
 }
 
 fn range(scope: &mut Scope<'_>, path: &FieldPath, first: i32, end: Option<i32>) -> Option<PortRange> {
-    let mut number = |field: &str, number: i32| {
+    let mut number = |field: &'static str, number: i32| {
         let fits = u16::try_from(number).ok().filter(|number| *number > 0);
         if fits.is_none() {
             let message = format!("{field} {number} is not a number from 1 to 65535");
