@@ -391,6 +391,49 @@ metadata: {name: a}
     assert!(stderr(&output).contains("1 CiliumNetworkPolicy not used"), "{}", stderr(&output));
 }
 
+/// Each of the three is needed: the inventory has all nodes, the file's setting changes rules, and the kind is refused
+/// without its word.
+#[test]
+fn a_diff_reads_what_compile_reads_beside_both_sides() {
+    let cilium = "apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {name: a}\n";
+    let old = folder(&[("db.yaml", POLICY), ("cilium.yaml", cilium)]);
+    let new = folder(&[("db.yaml", &POLICY.replace("5432", "5433")), ("cilium.yaml", cilium)]);
+    let beside = folder(&[("live.yaml", &yaml_list(&LIVE)), ("own.toml", "unknown_pods = \"drop\"\n")]);
+    let path = |name: &str| beside.path().join(name).to_str().unwrap().to_owned();
+    let (live, own, snapshots) = (path("live.yaml"), path("own.toml"), path("snapshots"));
+    let all = ["--inventory", &live, "--config", &own, "--allow-unsupported", "CiliumNetworkPolicy"];
+    let sides = [old.path().to_str().unwrap(), new.path().to_str().unwrap()];
+
+    let diff = |sides: &[&str], args: &[&str]| {
+        let output = chainmail(&[&["diff", "--exit-code"], sides, args].concat(), None);
+        let found = String::from_utf8(output.stdout.clone()).unwrap();
+        (output.status.code().unwrap(), found, stderr(&output))
+    };
+    let (exit, found, said) = diff(&sides, &all);
+    assert_eq!(exit, 1, "{said}");
+    assert!(found.contains("--dport 5432") && found.contains("--dport 5433"), "{found}");
+    let (exit, _, said) = diff(&sides, &all[2..]);
+    assert!(exit == 3 && said.contains("nothing to compare"), "without an inventory: {said}");
+    let (exit, _, said) = diff(&sides, &all[..4]);
+    assert!(exit == 3 && said.contains("CiliumNetworkPolicy"), "without the kind: {said}");
+
+    let output = chainmail(&[&["compile", sides[0], "--out", &snapshots], &all[..]].concat(), None);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let same = [snapshots.as_str(), sides[0]];
+    assert_eq!(diff(&same, &all).0, 0, "against what was compiled with the same");
+    let (exit, found, said) = diff(&same, &[&all[..2], &all[4..]].concat());
+    assert!(exit == 1 && found.contains("10.1.0.0/24"), "without the configuration: {said}{found}");
+
+    git(old.path(), &["init", "--quiet"]);
+    git(old.path(), &["add", "--all"]);
+    git(old.path(), &["commit", "--quiet", "--message=all"]);
+    write(old.path(), "db.yaml", &POLICY.replace("5432", "5433"));
+    git(old.path(), &["commit", "--quiet", "--all", "--message=port"]);
+    let (exit, found, said) = diff(&["HEAD~1..HEAD", "--repo", sides[0]], &all);
+    assert_eq!(exit, 1, "{said}");
+    assert!(found.contains("--dport 5432") && found.contains("--dport 5433"), "{found}");
+}
+
 #[test]
 fn check_prints_json_lines_and_strict_spares_notes() {
     let node = "apiVersion: v1\nkind: Node\nmetadata:\n  name: n1\nspec:\n  podCIDR: 10.0.0.1/24\n";

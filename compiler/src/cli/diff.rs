@@ -4,17 +4,18 @@ use std::path::{Path, PathBuf};
 
 use chainmail_compiler::Compiler;
 use chainmail_compiler::diff::{Diff, FleetText, diff, render};
-use chainmail_compiler::source::{self, Sources};
+use chainmail_compiler::source::Sources;
 use chainmail_snapshot::{Family, read};
 use clap::ValueEnum;
 
-use super::input::{FindingArgs, loaded};
+use super::input::{BesideArgs, FindingArgs, loaded};
 use super::{Exit, Failure, Screen, output};
 
 /// Show the rules and set members that change, node by node.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// `A..B`, two revisions of the repository; or two folders, of manifests or of snapshots.
+    /// `A..B`, two revisions of the repository; or two folders, of manifests or of snapshots. Manifests are compiled,
+    /// both sides with the same configuration and inventories where these are given; snapshots are compared as they are.
     #[arg(value_name = "A..B | A B", required = true, num_args = 1..=2)]
     sides: Vec<String>,
     /// The repository that the revisions are of [default: the current folder].
@@ -27,6 +28,8 @@ pub(super) struct Args {
     #[arg(short, long, value_enum, default_value_t = Format::Text)]
     output: Format,
     #[command(flatten)]
+    beside: BesideArgs,
+    #[command(flatten)]
     findings: FindingArgs,
 }
 
@@ -38,9 +41,7 @@ enum Format {
 
 pub(super) fn run(args: &Args, screen: Screen) -> Result<Exit, Failure> {
     let (old, new) = match &args.sides[..] {
-        [old, new] => {
-            (folder(Path::new(old), args.findings, screen)?, folder(Path::new(new), args.findings, screen)?)
-        }
+        [old, new] => (folder(Path::new(old), args, screen)?, folder(Path::new(new), args, screen)?),
         [range] => {
             let Some((old, new)) = range.split_once("..") else {
                 return Err(Failure::usage(format!(
@@ -50,8 +51,7 @@ pub(super) fn run(args: &Args, screen: Screen) -> Result<Exit, Failure> {
             let repo = args.repo.as_deref().unwrap_or(Path::new("."));
             let side = |rev: &str| {
                 let rev = if rev.is_empty() { "HEAD" } else { rev };
-                let sources = source::from_revision(repo, rev).map_err(|e| Failure::input(&e))?;
-                compiled(&sources, args.findings, screen)
+                compiled(&args.beside.with_revision(repo, rev)?, args.findings, screen)
             };
             (side(old)?, side(new)?)
         }
@@ -73,7 +73,7 @@ fn print(difference: &Diff, format: Format, screen: Screen) -> Result<Exit, Fail
 }
 
 /// A folder of snapshots as it is, any other one compiled.
-fn folder(path: &Path, findings: FindingArgs, screen: Screen) -> Result<FleetText, Failure> {
+fn folder(path: &Path, args: &Args, screen: Screen) -> Result<FleetText, Failure> {
     let mut fleet = FleetText::default();
     if let Some(snapshot) = read::joined_if_any(path).map_err(|e| Failure::input(&e))? {
         let rules = Family::ALL.map(|family| snapshot.rules(family).to_owned());
@@ -81,8 +81,7 @@ fn folder(path: &Path, findings: FindingArgs, screen: Screen) -> Result<FleetTex
         return Ok(fleet);
     }
     if !(path.join("nodes").is_dir() && path.join("sets").is_dir()) {
-        let sources = source::from_folder(path).map_err(|e| Failure::input(&e))?;
-        return compiled(&sources, findings, screen);
+        return compiled(&args.beside.with_path(path)?, args.findings, screen);
     }
     for node in read::nodes(path).map_err(|e| Failure::input(&e))? {
         let snapshot = read::node_of_tree(path, &node).map_err(|e| Failure::input(&e))?;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use chainmail_compiler::diagnostic::{Findings, Severity, render};
-use chainmail_compiler::source::{self, SourceError, Sources};
+use chainmail_compiler::source::{self, SourceError, SourceFile, Sources};
 use chainmail_compiler::{Loaded, load};
 
 use super::{Exit, Failure, Screen, output};
@@ -21,6 +21,13 @@ pub(super) struct InputArgs {
     /// The revision to read: a branch, a tag, a commit [default with --repo: HEAD].
     #[arg(long, value_name = "REV")]
     rev: Option<String>,
+    #[command(flatten)]
+    beside: BesideArgs,
+}
+
+/// What is read beside manifests, wherever those are.
+#[derive(Debug, clap::Args)]
+pub(super) struct BesideArgs {
     /// Read this configuration instead of the chainmail.toml at the root of the manifests.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -44,26 +51,46 @@ pub(super) struct FindingArgs {
 impl InputArgs {
     /// Reads the files.
     pub(super) fn sources(&self) -> Result<Sources, Failure> {
-        self.read().map_err(|error| Failure::input(&error))
+        let here = Path::new(".");
+        match (&self.path, &self.repo, &self.rev) {
+            (Some(path), _, _) => self.beside.with_path(path),
+            (None, None, None) => self.beside.with_path(here),
+            (None, repo, rev) => {
+                self.beside.with_revision(repo.as_deref().unwrap_or(here), rev.as_deref().unwrap_or("HEAD"))
+            }
+        }
+    }
+}
+
+impl BesideArgs {
+    /// Reads a folder, a file, a bare repository's HEAD, or standard input.
+    pub(super) fn with_path(&self, path: &Path) -> Result<Sources, Failure> {
+        self.with(|config| {
+            if path == Path::new("-") {
+                source::from_stdin(config)
+            } else if source::is_bare_repository(path) {
+                source::from_revision_with(path, "HEAD", config)
+            } else {
+                source::from_folder_with(path, config)
+            }
+        })
     }
 
-    fn read(&self) -> Result<Sources, SourceError> {
-        let config = self.config.as_deref().map(source::config_file).transpose()?;
-        let sources = match (self.path.as_deref(), &self.repo, &self.rev) {
-            (Some(path), _, _) if path == Path::new("-") => source::from_stdin(config)?,
-            (Some(path), _, _) if source::is_bare_repository(path) => {
-                source::from_revision_with(path, "HEAD", config)?
-            }
-            (Some(path), _, _) => source::from_folder_with(path, config)?,
-            (None, None, None) => source::from_folder_with(Path::new("."), config)?,
-            (None, repo, rev) => {
-                let repo = repo.as_deref().unwrap_or(Path::new("."));
-                source::from_revision_with(repo, rev.as_deref().unwrap_or("HEAD"), config)?
-            }
-        };
+    /// Reads a revision of a repository.
+    pub(super) fn with_revision(&self, repo: &Path, rev: &str) -> Result<Sources, Failure> {
+        self.with(|config| source::from_revision_with(repo, rev, config))
+    }
+
+    fn with(
+        &self,
+        read: impl FnOnce(Option<SourceFile>) -> Result<Sources, SourceError>,
+    ) -> Result<Sources, Failure> {
+        let fail = |error| Failure::input(&error);
+        let config = self.config.as_deref().map(source::config_file).transpose().map_err(fail)?;
+        let sources = read(config).map_err(fail)?;
         let mut inventories = Vec::new();
         for path in &self.inventory {
-            inventories.extend(source::inventories(path)?);
+            inventories.extend(source::inventories(path).map_err(fail)?);
         }
         Ok(sources.with_inventories(inventories).allowing_unsupported(self.allow_unsupported.iter().cloned()))
     }
