@@ -136,6 +136,11 @@ impl Findings {
         }
     }
 
+    /// Leaves only what must be acted on.
+    pub fn drop_notes(&mut self) {
+        self.0.retain(|diagnostic| diagnostic.severity != Severity::Note);
+    }
+
     /// The findings, sorted by place and each once.
     #[must_use]
     pub fn sorted(&self) -> Vec<&Diagnostic> {

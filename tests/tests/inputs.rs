@@ -378,7 +378,7 @@ metadata: {name: a}
     let output = chainmail(&["check", path], None);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let said = stderr(&output);
-    for part in ["2 Deployment not used", "1 Ingress not used", "1 documents are no Kubernetes objects"] {
+    for part in ["2 Deployment not used", "1 Ingress not used", "1 document is no Kubernetes object"] {
         assert!(said.contains(part), "{part:?} in {said}");
     }
 

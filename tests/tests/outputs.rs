@@ -110,6 +110,47 @@ fn snapshots_may_stand_beside_the_manifests() {
     assert_eq!(String::from_utf8_lossy(&output.stdout), "differs nodes/n1/rules.v4\n");
 }
 
+/// What each command that reads manifests says of them: notes where manifests are the matter, warnings everywhere, and of
+/// errors what comes of them.
+#[test]
+fn each_command_says_what_its_user_can_use() {
+    let temp = repository();
+    let warning = "apiVersion: v1\nkind: Node\nmetadata: {name: n2}\nspec: {podCIDR: 10.244.2.1/24}\n";
+    std::fs::write(temp.path().join("repo/node.yaml"), warning).unwrap();
+    let rows: [(&[&str], bool, &str); 4] = [
+        (&["compile", "repo", "--out", "out"], true, "1 error; nothing was compiled"),
+        (&["check", "repo"], true, "1 error; the manifests are not valid"),
+        (&["diff", "repo", "repo"], false, "1 error; nothing was compared"),
+        (&["query", "repo"], false, "1 error; nothing was asked"),
+    ];
+    for (args, notes, _) in rows {
+        let output = chainmail(temp.path(), args);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && said.contains("warning[loose-cidr]"), "{args:?}: {said}");
+        assert_eq!(said.contains("note["), notes, "{args:?}: {said}");
+    }
+    std::fs::write(temp.path().join("repo/bad.yaml"), "kind: [\n").unwrap();
+    for (args, _, comes_of_it) in rows {
+        let output = chainmail(temp.path(), args);
+        fails(&output, 3, "error[");
+        fails(&output, 3, comes_of_it);
+    }
+}
+
+#[test]
+fn one_is_counted_as_one() {
+    let temp = repository();
+    let said = |args: &[&str]| String::from_utf8(chainmail(temp.path(), args).stderr).unwrap();
+    assert!(said(&["check", "repo"]).ends_with("1 policy, 1 pod, 1 node are valid\n"));
+    let twice = MANIFESTS.replace("n1", "n2").replace("name: a,", "name: b,").replace("name: p,", "name: q,");
+    let twice = twice
+        .replace("10.244.1.", "10.244.2.")
+        .replace("244:1:", "244:2:")
+        .replace("::10.2.0.9", "::10.2.0.8");
+    std::fs::write(temp.path().join("repo/twice.yaml"), twice).unwrap();
+    assert!(said(&["check", "repo"]).ends_with("2 policies, 2 pods, 2 nodes are valid\n"));
+}
+
 #[test]
 fn exported_snapshots_can_be_compared() {
     let temp = repository();

@@ -11,8 +11,9 @@ use chainmail_compiler::write::{Check, Difference, Stage};
 use chainmail_snapshot::{NodeName, read};
 use clap::ValueEnum;
 
-use super::input::{FindingArgs, InputArgs, loaded, refuse_errors};
-use super::{Exit, Failure, Screen, output};
+use super::input::{FindingArgs, InputArgs, Purpose, loaded, refuse_errors};
+use super::output::{self, counted};
+use super::{Exit, Failure, Screen};
 
 /// Compile manifests to snapshots, one per node.
 #[derive(Debug, clap::Args)]
@@ -57,7 +58,7 @@ enum Format {
 
 pub(super) fn run(args: &Args, screen: Screen) -> Result<Exit, Failure> {
     let sources = args.input.sources()?;
-    let loaded = loaded(&sources, args.findings, screen)?;
+    let loaded = loaded(&sources, args.findings, Purpose::Compile, screen)?;
     let compiler = Compiler::new(&loaded.cluster, &sources);
     let nodes = selected(&loaded.cluster, &compiler, &args.node)?;
     if nodes.is_empty() {
@@ -136,8 +137,8 @@ fn write_out(args: &Args, proven: &mut Proven<'_>, nodes: &[&Node]) -> Result<Ex
         }
     }
     stage.commit().map_err(|e| fail(&e))?;
-    let plural = if nodes.len() == 1 { "node" } else { "nodes" };
-    output::error_line(&format!("compiled {} {plural} to {}", nodes.len(), args.out.display()));
+    let nodes = counted(nodes.len(), "node", "nodes");
+    output::error_line(&format!("compiled {nodes} to {}", args.out.display()));
     Ok(Exit::Done)
 }
 
@@ -165,23 +166,25 @@ fn check_out(args: &Args, proven: &mut Proven<'_>, nodes: &[&Node]) -> Result<Ex
 pub(super) fn check(args: &CheckArgs, screen: Screen) -> Result<Exit, Failure> {
     let sources = args.input.sources()?;
     let loaded = match args.output {
-        Format::Text => loaded(&sources, args.findings, screen)?,
+        Format::Text => loaded(&sources, args.findings, Purpose::Check, screen)?,
         Format::Json => {
             let loaded = args.findings.load(&sources);
             output::text(&json(&loaded.findings))?;
-            refuse_errors(&loaded.findings)?;
+            refuse_errors(&loaded.findings, Purpose::Check)?;
             loaded
         }
     };
     let cluster = &loaded.cluster;
-    let policies = cluster.policies().len();
-    let (pods, nodes) = (cluster.pods().count(), cluster.nodes().count());
-    let mut line = format!("{policies} policies, {pods} pods, {nodes} nodes are valid");
+    let policies = counted(cluster.policies().len(), "policy", "policies");
+    let pods = counted(cluster.pods().count(), "pod", "pods");
+    let nodes = counted(cluster.nodes().count(), "node", "nodes");
+    let mut line = format!("{policies}, {pods}, {nodes} are valid");
     for (kind, count) in &loaded.other_kinds {
         line.push_str(&format!("; {count} {kind} not used"));
     }
     if loaded.not_objects > 0 {
-        line.push_str(&format!("; {} documents are no Kubernetes objects", loaded.not_objects));
+        let (one, many) = ("document is no Kubernetes object", "documents are no Kubernetes objects");
+        line.push_str(&format!("; {}", counted(loaded.not_objects, one, many)));
     }
     output::error_line(&line);
     Ok(Exit::Done)

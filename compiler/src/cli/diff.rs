@@ -8,7 +8,7 @@ use chainmail_compiler::source::Sources;
 use chainmail_snapshot::{Family, read};
 use clap::ValueEnum;
 
-use super::input::{BesideArgs, FindingArgs, loaded};
+use super::input::{BesideArgs, FindingArgs, Purpose, loaded};
 use super::{Exit, Failure, Screen, output};
 
 /// Show the rules and set members that change, node by node.
@@ -92,7 +92,7 @@ fn folder(path: &Path, args: &Args, screen: Screen) -> Result<FleetText, Failure
 }
 
 fn compiled(sources: &Sources, findings: FindingArgs, screen: Screen) -> Result<FleetText, Failure> {
-    let loaded = loaded(sources, findings, screen)?;
+    let loaded = loaded(sources, findings, Purpose::Diff, screen)?;
     let mut compiler = Compiler::new(&loaded.cluster, sources);
     let mut fleet = FleetText::default();
     for node in compiler.nodes().collect::<Vec<_>>() {

@@ -6,7 +6,8 @@ use chainmail_compiler::diagnostic::{Findings, Severity, render};
 use chainmail_compiler::source::{self, SourceError, SourceFile, Sources};
 use chainmail_compiler::{Loaded, load};
 
-use super::{Exit, Failure, Screen, output};
+use super::output::{self, counted};
+use super::{Exit, Failure, Screen};
 
 /// The manifests: a folder, standard input, or a revision of a Git repository; and live objects beside them.
 #[derive(Debug, clap::Args)]
@@ -107,20 +108,58 @@ impl FindingArgs {
     }
 }
 
+/// What manifests are read for, which decides what is said of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    Compile,
+    Check,
+    Diff,
+    Query,
+}
+
+impl Purpose {
+    /// Notes are about the manifests: whoever asks what they come to has read them before.
+    fn wants_notes(self) -> bool {
+        match self {
+            Purpose::Compile | Purpose::Check => true,
+            Purpose::Diff | Purpose::Query => false,
+        }
+    }
+
+    /// What an error comes to.
+    fn refusal(self) -> &'static str {
+        match self {
+            Purpose::Compile => "nothing was compiled",
+            Purpose::Check => "the manifests are not valid",
+            Purpose::Diff => "nothing was compared",
+            Purpose::Query => "nothing was asked",
+        }
+    }
+}
+
 /// Loads the cluster and prints what was found. Errors end the command.
-pub(super) fn loaded(sources: &Sources, findings: FindingArgs, screen: Screen) -> Result<Loaded, Failure> {
-    let loaded = findings.load(sources);
+pub(super) fn loaded(
+    sources: &Sources,
+    findings: FindingArgs,
+    purpose: Purpose,
+    screen: Screen,
+) -> Result<Loaded, Failure> {
+    let mut loaded = findings.load(sources);
+    if !purpose.wants_notes() {
+        loaded.findings.drop_notes();
+    }
     output::error_text(&render(&loaded.findings, screen.stderr));
-    refuse_errors(&loaded.findings)?;
+    refuse_errors(&loaded.findings, purpose)?;
     Ok(loaded)
 }
 
 /// Ends the command where there is an error.
-pub(super) fn refuse_errors(findings: &Findings) -> Result<(), Failure> {
-    let count = findings.count(Severity::Error);
-    if count == 0 {
-        return Ok(());
+pub(super) fn refuse_errors(findings: &Findings, purpose: Purpose) -> Result<(), Failure> {
+    match findings.count(Severity::Error) {
+        0 => Ok(()),
+        count => {
+            let errors = counted(count, "error", "errors");
+            Err(Failure { exit: Exit::Input, message: format!("{errors}; {}", purpose.refusal()) })
+        }
     }
-    let plural = if count == 1 { "error" } else { "errors" };
-    Err(Failure { exit: Exit::Input, message: format!("{count} {plural}; nothing was compiled") })
 }

@@ -38,6 +38,11 @@ pub(super) fn bytes(bytes: &[u8]) -> Result<Exit, Failure> {
     }
 }
 
+/// So many of a thing.
+pub(super) fn counted(count: usize, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
 /// Says something beside the result. Where standard error is gone there is nobody to tell.
 pub(super) fn error_line(line: &str) {
     let _nobody_listens = writeln!(std::io::stderr().lock(), "{line}");

@@ -8,7 +8,7 @@ use chainmail_compiler::semantics::Verdict;
 use clap::ValueEnum;
 use serde::Serialize;
 
-use super::input::{FindingArgs, InputArgs, loaded};
+use super::input::{FindingArgs, InputArgs, Purpose, loaded};
 use super::{Exit, Failure, Screen, output};
 
 /// Ask who may talk to whom: probes as JSON lines on standard input, one verdict a line.
@@ -54,7 +54,7 @@ struct Answer<'a> {
 
 pub(super) fn run(args: &Args, screen: Screen) -> Result<Exit, Failure> {
     let sources = args.input.sources()?;
-    let loaded = loaded(&sources, args.findings, screen)?;
+    let loaded = loaded(&sources, args.findings, Purpose::Query, screen)?;
     let cluster = &loaded.cluster;
     let engine = match args.engine {
         EngineName::Policy => Engine::Policy(cluster),
