@@ -72,9 +72,7 @@ fn manifests(folder: &Path, pods: &[&str], config: &str) -> Origin {
 
 fn lab(origin: &Origin, backend: Backend, topology: Topology) -> Lab {
     let Origin::Folder(folder) = origin else { panic!("a folder") };
-    let loaded = chainmail_compiler::load(&from_folder(folder).unwrap());
-    assert!(!loaded.findings.has_errors(), "{:?}", loaded.findings.sorted());
-    let mut spec = LabSpec::new(loaded.cluster);
+    let mut spec = LabSpec::from_sources(&from_folder(folder).unwrap()).unwrap();
     spec.backend = backend;
     spec.topology = topology;
     Lab::up(&spec).unwrap()

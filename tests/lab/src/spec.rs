@@ -4,10 +4,10 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use chainmail_compiler::cluster::{self, Cluster};
+use chainmail_compiler::cluster::Cluster;
 use chainmail_compiler::diagnostic::{Style, render};
-use chainmail_compiler::manifest;
 use chainmail_compiler::source::Sources;
+use chainmail_compiler::{Loaded, load};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -134,12 +134,34 @@ impl LabSpec {
     /// # Errors
     /// When the manifests have errors; all of them are in the message.
     pub fn from_sources(sources: &Sources) -> Result<Self, SpecError> {
-        let (manifests, mut findings) = manifest::read(sources);
-        let (cluster, more) = cluster::admit(&manifests, sources);
-        findings.extend(more);
+        let Loaded { cluster, findings, .. } = load(sources);
         if findings.has_errors() {
             return Err(SpecError { findings: render(&findings, Style::Plain) });
         }
         Ok(Self::new(cluster))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chainmail_compiler::cluster::InterfaceName;
+    use chainmail_compiler::source::SourceFile;
+
+    use super::*;
+
+    #[test]
+    fn nodes_have_what_the_repository_says_of_them() {
+        let file =
+            |path: &str, text: &str| SourceFile { path: path.to_owned(), bytes: text.as_bytes().to_vec() };
+        let node = "apiVersion: v1\nkind: Node\nmetadata: {name: n1}\nspec: {podCIDR: 10.0.0.0/24}\n";
+        let with = |config: &str| {
+            let sources = Sources::new(vec![file("node.yaml", node)]);
+            LabSpec::from_sources(&sources.with_config(file("chainmail.toml", config)))
+        };
+        let spec = with("[[nodes]]\nmatch = \"n*\"\npod_bridge = \"cni0\"\n").unwrap();
+        let bridge = spec.cluster.nodes().next().and_then(|node| node.settings.pod_bridge.as_ref());
+        assert_eq!(bridge.map(InterfaceName::as_str), Some("cni0"));
+        let refused = with("pod_bridge = 7\n").unwrap_err().to_string();
+        assert!(refused.contains("chainmail.toml:1:14"), "{refused}");
     }
 }
