@@ -111,6 +111,18 @@ fn passing_unknown_pods_by_default_is_noted_and_by_choice_is_not() {
 }
 
 #[test]
+fn a_bridge_can_be_taken_back_for_some_nodes() {
+    let settings = settings(Some(
+        "pod_bridge = \"cni0\"\n[[nodes]]\nmatch = \"edge-*\"\npod_bridge = false\n\
+         [[nodes]]\nmatch = \"edge-2\"\npod_bridge = \"br0\"\n",
+    ));
+    let bridge = |node: &str| settings[node].pod_bridge.as_ref().map(ToString::to_string);
+    assert_eq!(bridge("core").as_deref(), Some("cni0"));
+    assert_eq!(bridge("edge-1"), None);
+    assert_eq!(bridge("edge-2").as_deref(), Some("br0"));
+}
+
+#[test]
 fn names_of_bridges_are_names_of_interfaces() {
     for good in ["cni0", "br-lan.100", "a", "abcdefghijklmno"] {
         assert!(!load(&sources(Some(&format!("pod_bridge = {good:?}")))).findings.has_errors(), "{good}");

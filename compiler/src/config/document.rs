@@ -153,12 +153,16 @@ impl Reader<'_> {
                 Some("accept") => overrides.allow = Some(AllowTarget::Accept),
                 _ => self.wrong(name, value, "\"return\" or \"accept\""),
             },
-            "pod_bridge" => match text.map(InterfaceName::try_from) {
-                Some(Ok(bridge)) => overrides.pod_bridge = Some(bridge),
-                Some(Err(error)) => {
-                    self.report(Code::BadConfig, value.span(), format!("pod_bridge: {error}"), None);
-                }
-                None => self.wrong(name, value, "an interface's name, like \"cni0\""),
+            "pod_bridge" => match value.get_ref() {
+                DeValue::Boolean(false) => overrides.pod_bridge = Some(None),
+                DeValue::String(text) => match InterfaceName::try_from(text.as_ref()) {
+                    Ok(bridge) => overrides.pod_bridge = Some(Some(bridge)),
+                    Err(error) => {
+                        let help = text.is_empty().then(|| "write false where there is no bridge".to_owned());
+                        self.report(Code::BadConfig, value.span(), format!("pod_bridge: {error}"), help);
+                    }
+                },
+                _ => self.wrong(name, value, "an interface's name, like \"cni0\", or false for none"),
             },
             _ => {
                 let known = || beside.iter().copied().chain(SETTINGS);

@@ -8,7 +8,8 @@ pub(super) struct Overrides {
     pub(super) unknown_pods: Option<UnknownPods>,
     pub(super) invalid: Option<InvalidPackets>,
     pub(super) allow: Option<AllowTarget>,
-    pub(super) pod_bridge: Option<InterfaceName>,
+    /// Said to be none by `false`: TOML has no null.
+    pub(super) pod_bridge: Option<Option<InterfaceName>>,
 }
 
 impl Overrides {
@@ -22,7 +23,7 @@ impl Overrides {
         settings.invalid = invalid.unwrap_or(settings.invalid);
         settings.allow = allow.unwrap_or(settings.allow);
         if let Some(bridge) = pod_bridge {
-            settings.pod_bridge = Some(bridge.clone());
+            settings.pod_bridge.clone_from(bridge);
         }
     }
 }
