@@ -7,11 +7,11 @@ mod probe;
 use std::collections::BTreeMap;
 
 use chainmail_snapshot::{Family, NodeName};
-use chainmail_verdict::{ConnState, Kernel, Packet as KernelPacket, Payload, Ruleset, Sets};
+use chainmail_verdict::{ConnState, Kernel, Packet as KernelPacket, Payload, Ruleset, Sets, Walk};
 use thiserror::Error;
 
 use crate::Compiler;
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Node};
 use crate::render::NodeSnapshot;
 use crate::semantics::{self, Packet, Service, Verdict};
 
@@ -86,21 +86,13 @@ impl<'a> RulesEngine<'a> {
         Ok(Self { cluster, kernels })
     }
 
-    /// Walks a connection's first packet through the FORWARD of every node on its way.
+    /// Judges a connection's first packet by the FORWARD of every node on its way.
     ///
     /// # Errors
     /// When a walk meets something that cannot be judged.
     pub fn judge(&self, packet: &Packet) -> Result<Verdict, EngineError> {
-        for node in forwarding_nodes(self.cluster, packet.source, packet.destination) {
-            let Some(kernel) = self.kernels.get(&node.name) else { continue };
-            let fail = |problem: String| EngineError::Walk { node: node.name.clone(), problem };
-            let mut opening = opening(packet).map_err(|e| fail(e.to_string()))?;
-            let interface = |address| path::interface(self.cluster, node, address);
-            if let (Some(from), Some(to)) = (interface(packet.source), interface(packet.destination)) {
-                opening = opening.between(from, to);
-            }
-            let walk = kernel.forward(&opening).map_err(|e| fail(e.to_string()))?;
-            match walk.verdict() {
+        for walk in self.walks(packet) {
+            match walk?.1.verdict() {
                 chainmail_verdict::Verdict::Pass | chainmail_verdict::Verdict::Accept => {}
                 chainmail_verdict::Verdict::Drop | chainmail_verdict::Verdict::Reject => {
                     return Ok(Verdict::Deny);
@@ -108,6 +100,24 @@ impl<'a> RulesEngine<'a> {
             }
         }
         Ok(Verdict::Allow)
+    }
+
+    /// The ways of a connection's first packet through the FORWARD of every node that it meets, whatever each says.
+    pub fn walks(&self, packet: &Packet) -> impl Iterator<Item = Result<(&'a Node, Walk<'_>), EngineError>> {
+        let packet = *packet;
+        let nodes = forwarding_nodes(self.cluster, packet.source, packet.destination).into_iter();
+        let ruled = nodes.filter_map(|node| Some((node, self.kernels.get(&node.name)?)));
+        ruled.map(move |(node, kernel)| Ok((node, self.walk(node, kernel, &packet)?)))
+    }
+
+    fn walk<'k>(&self, node: &Node, kernel: &'k Kernel, packet: &Packet) -> Result<Walk<'k>, EngineError> {
+        let fail = |problem: String| EngineError::Walk { node: node.name.clone(), problem };
+        let mut opening = opening(packet).map_err(|e| fail(e.to_string()))?;
+        let interface = |address| path::interface(self.cluster, node, address);
+        if let (Some(from), Some(to)) = (interface(packet.source), interface(packet.destination)) {
+            opening = opening.between(from, to);
+        }
+        kernel.forward(&opening).map_err(|e| fail(e.to_string()))
     }
 }
 

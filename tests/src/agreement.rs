@@ -3,15 +3,13 @@
 use std::fmt::Write as _;
 
 use chainmail_compiler::cluster::Cluster;
-use chainmail_compiler::query::{EngineError, RulesEngine, forwarding_nodes, kernel_of};
-use chainmail_compiler::semantics::{self, Packet, Service, Verdict};
-use chainmail_compiler::source::Sources;
+use chainmail_compiler::query::{EngineError, RulesEngine};
+use chainmail_compiler::semantics::{self, Packet, Verdict};
+use chainmail_compiler::source::{CONFIG_PATH, Sources};
 use chainmail_compiler::{Compiler, load};
-use chainmail_verdict::{ConnState, Packet as KernelPacket, Payload};
-use serde_json::Value;
 
 use crate::shrink::shrink;
-use crate::world::{Layout, documents};
+use crate::world::{Layout, World, documents};
 
 /// The verdict of the oracle on each packet, and that of the rendered rules.
 ///
@@ -27,52 +25,43 @@ pub fn verdicts(
     packets.iter().map(|packet| Ok((semantics::judge(cluster, packet), rules.judge(packet)?))).collect()
 }
 
-/// The smallest part of the objects on which the engines still disagree about a packet, told in full.
+/// The smallest part of the world on which the engines still disagree about a packet, told in full.
 #[must_use]
-pub fn report(objects: &[Value], packet: &Packet) -> String {
-    let smallest = shrink(objects.to_vec(), |objects| disagree(objects, packet));
-    let sources = Layout::Documents.sources(&smallest);
-    let loaded = load(&sources);
-    let right = semantics::judge(&loaded.cluster, packet);
-    let mut report = format!("{}\nprobe: {packet:?}\nby the policies: {right:?}\n", documents(&smallest));
-    let mut compiler = Compiler::new(&loaded.cluster, &sources);
-    for node in forwarding_nodes(&loaded.cluster, packet.source, packet.destination) {
-        let snapshot = compiler.snapshot(node);
+pub fn report(world: &World, packet: &Packet) -> String {
+    let smallest = shrink(world, |world| disagree(world, packet));
+    let sources = smallest.sources(Layout::Documents);
+    let cluster = load(&sources).cluster;
+    let mut report = documents(&smallest.objects);
+    if let Some(config) = smallest.config_text() {
+        let _ = writeln!(report, "--- {CONFIG_PATH}\n{config}");
+    }
+    let right = semantics::judge(&cluster, packet);
+    let _ = writeln!(report, "probe: {packet:?}\nby the policies: {right:?}");
+    let mut compiler = Compiler::new(&cluster, &sources);
+    let rules = match RulesEngine::compile(&cluster, &mut compiler) {
+        Ok(rules) => rules,
+        Err(error) => return format!("{report}{error}"),
+    };
+    for walk in rules.walks(packet) {
+        let (node, walk) = match walk {
+            Ok(walk) => walk,
+            Err(error) => return format!("{report}{error}"),
+        };
         let _ = writeln!(report, "by the rules of {}:", node.name);
-        match kernel_of(&snapshot) {
-            Ok(kernel) => match kernel.forward(&opening(packet)) {
-                Ok(walk) => {
-                    for step in walk.matched() {
-                        let _ = writeln!(report, "  {}", step.rule.text);
-                    }
-                    let _ = writeln!(report, "  {:?}", walk.verdict());
-                }
-                Err(error) => drop(writeln!(report, "  {error}")),
-            },
-            Err(error) => drop(writeln!(report, "  {error}")),
+        for step in walk.matched() {
+            let _ = writeln!(report, "  {}", step.rule.text);
         }
-        let rules = if packet.source.is_ipv4() { &snapshot.rules_v4 } else { &snapshot.rules_v6 };
-        report.push_str(rules);
+        let _ = writeln!(report, "  {:?}", walk.verdict());
+        let snapshot = compiler.snapshot(node);
+        report.push_str(if packet.source.is_ipv4() { &snapshot.rules_v4 } else { &snapshot.rules_v6 });
     }
     report
 }
 
-/// Whether the objects are valid and the engines disagree about the packet, or the rules cannot be asked.
-fn disagree(objects: &[Value], packet: &Packet) -> bool {
-    let sources = Layout::Documents.sources(objects);
+/// Whether the world is valid and the engines disagree about the packet.
+fn disagree(world: &World, packet: &Packet) -> bool {
+    let sources = world.sources(Layout::Documents);
     let loaded = load(&sources);
     !loaded.findings.has_errors()
         && verdicts(&loaded.cluster, &sources, &[*packet]).is_ok_and(|all| all[0].0 != all[0].1)
-}
-
-fn opening(packet: &Packet) -> KernelPacket {
-    let (source, destination) = (packet.source, packet.destination);
-    let packet = match packet.service {
-        Service::Port(transport, port) => KernelPacket::opening(source, destination, transport, port),
-        Service::Portless => {
-            let type_ = if source.is_ipv4() { 8 } else { 128 };
-            KernelPacket::new(source, destination, Payload::Icmp { type_, code: 0 }, ConnState::New)
-        }
-    };
-    packet.expect("probes have ends of one family")
 }

@@ -80,7 +80,8 @@ impl Misreading {
                 if objects == world.objects {
                     return nothing;
                 }
-                let loaded = chainmail_compiler::load(&World { objects }.sources(Layout::JsonList));
+                let loaded =
+                    chainmail_compiler::load(&World { objects, ..world.clone() }.sources(Layout::JsonList));
                 if loaded.findings.has_errors() {
                     return nothing;
                 }

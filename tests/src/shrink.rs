@@ -1,6 +1,8 @@
-//! Makes a failing set of objects smaller: whatever can go while it still fails, goes.
+//! Makes a failing world smaller: whatever can go while it still fails, goes.
 
-use serde_json::Value;
+use serde_json::{Value, json};
+
+use crate::world::World;
 
 /// A way into a value.
 type Way = Vec<Step>;
@@ -11,9 +13,10 @@ enum Step {
     Index(usize),
 }
 
-/// Removes objects, fields and entries as long as `fails` holds of what is left.
-pub(crate) fn shrink(objects: Vec<Value>, fails: impl Fn(&[Value]) -> bool) -> Vec<Value> {
-    let mut smallest = Value::Array(objects);
+/// Removes objects, settings, fields and entries as long as `fails` holds of what is left.
+pub(crate) fn shrink(world: &World, fails: impl Fn(&World) -> bool) -> World {
+    let world_of = |value| serde_json::from_value::<World>(value).expect("a cut leaves a world");
+    let mut smallest = json!(world);
     loop {
         let mut ways = Vec::new();
         collect(&smallest, &mut Vec::new(), &mut ways);
@@ -22,13 +25,13 @@ pub(crate) fn shrink(objects: Vec<Value>, fails: impl Fn(&[Value]) -> bool) -> V
         let mut smaller = false;
         for way in &ways {
             let mut candidate = smallest.clone();
-            if remove(&mut candidate, way) && fails(candidate.as_array().expect("a cut leaves a list")) {
+            if remove(&mut candidate, way) && fails(&world_of(candidate.clone())) {
                 smallest = candidate;
                 smaller = true;
             }
         }
         if !smaller {
-            return smallest.as_array().cloned().unwrap_or_default();
+            return world_of(smallest);
         }
     }
 }
@@ -67,4 +70,25 @@ fn remove(value: &mut Value, way: &[Step]) -> bool {
         _ => None,
     };
     child.is_some_and(|child| remove(child, rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_failure_needs_is_left() {
+        let needed = |world: &World| {
+            let node = world.objects.iter().any(|object| object["metadata"]["name"] == "node-1");
+            let block = world.config.as_ref().is_some_and(|config| config["nodes"][0]["allow"] == "accept");
+            node && block
+        };
+        let config = json!({"allow": "return", "nodes": [{"match": "*", "allow": "accept"}, {"match": "x"}]});
+        let world = World { config: Some(config), ..World::generate(1) };
+        let smallest = World {
+            objects: vec![json!({"metadata": {"name": "node-1"}})],
+            config: Some(json!({"nodes": [{"allow": "accept"}]})),
+        };
+        assert_eq!(shrink(&world, needed), smallest);
+    }
 }

@@ -8,10 +8,12 @@ mod nodes;
 mod pods;
 mod policies;
 mod selectors;
+mod settings;
 
 use std::net::IpAddr;
 
-use chainmail_compiler::source::Sources;
+use chainmail_compiler::source::{CONFIG_PATH, SourceFile, Sources};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::seeded::Seeded;
@@ -22,11 +24,14 @@ pub use pods::PORT_NAMES;
 /// The namespaces. Not all have a manifest of their own.
 const NAMESPACES: [&str; 4] = ["default", "shop", "shop-dev", "ops"];
 
-/// A cluster's objects, as the API spells them.
-#[derive(Debug, Clone, PartialEq)]
+/// A cluster's objects, as the API spells them, and its repository's configuration.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct World {
     /// Namespaces, Nodes, Pods and NetworkPolicies.
     pub objects: Vec<Value>,
+    /// `chainmail.toml`, where there is one.
+    pub config: Option<Value>,
 }
 
 impl World {
@@ -40,13 +45,44 @@ impl World {
         objects.extend(pods::pods(&mut rng, &sites));
         let count = rng.between(7, 12);
         objects.extend((0..count).map(|number| policies::policy(&mut rng, number)));
-        Self { objects }
+        let config = rng.percent(60).then(|| settings::config(&mut rng));
+        if rng.percent(25) {
+            objects.iter_mut().for_each(nodes::narrow);
+        }
+        Self { objects, config }
     }
 
     /// The objects as files.
     #[must_use]
     pub fn sources(&self, layout: Layout) -> Sources {
-        layout.sources(&self.objects)
+        self.with_config(layout.sources(&self.objects))
+    }
+
+    /// Files with the world's configuration.
+    #[must_use]
+    pub fn with_config(&self, files: Sources) -> Sources {
+        let Some(config) = self.config_text() else { return files };
+        files.with_config(SourceFile { path: CONFIG_PATH.to_owned(), bytes: config.into_bytes() })
+    }
+
+    /// The configuration as it is written.
+    #[must_use]
+    pub fn config_text(&self) -> Option<String> {
+        let config = self.config.as_ref()?;
+        Some(toml::to_string(config).expect("a configuration has nothing that TOML has not"))
+    }
+
+    /// The same world, in whose configuration nothing says this key.
+    #[must_use]
+    pub fn without_setting(&self, key: &str) -> Self {
+        let mut world = self.clone();
+        if let Some(Value::Object(config)) = &mut world.config {
+            config.remove(key);
+            for block in config.get_mut("nodes").and_then(Value::as_array_mut).into_iter().flatten() {
+                block.as_object_mut().and_then(|block| block.remove(key));
+            }
+        }
+        world
     }
 
     /// Every address that a Pod's status names, also those that no longer are a pod's.

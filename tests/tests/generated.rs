@@ -2,10 +2,11 @@
 
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "tests print what they counted, and may panic")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use chainmail_compiler::cluster::{AllowTarget, Cluster, InvalidPackets, NodeSettings, UnknownPods};
 use chainmail_compiler::load;
-use chainmail_compiler::semantics::{Packet, Verdict};
+use chainmail_compiler::semantics::{self, Packet, Verdict};
 use chainmail_tests::agreement::{report, verdicts};
 use chainmail_tests::misreadings;
 use chainmail_tests::probes::Prober;
@@ -15,6 +16,41 @@ use chainmail_tests::world::{Layout, World};
 const WORLDS: u64 = 420;
 const PROBES_A_WORLD: usize = 250;
 
+/// How often settings are unlike their defaults, and what that changes.
+#[derive(Debug, Default)]
+struct Settings {
+    /// Nodes by setting.
+    nodes: BTreeMap<&'static str, usize>,
+    /// Worlds whose nodes differ in some setting.
+    mixed: usize,
+    /// Probes by the setting that decides them. The other two decide nothing about the first packet of a connection.
+    decided: BTreeMap<&'static str, usize>,
+}
+
+impl Settings {
+    fn count(&mut self, world: &World, cluster: &Cluster, judged: &[(Packet, Verdict)]) {
+        for NodeSettings { unknown_pods, invalid, allow, pod_bridge } in cluster.nodes().map(|n| &n.settings)
+        {
+            let unlike_default = [
+                ("unknown_pods", *unknown_pods == UnknownPods::Drop),
+                ("drop_invalid", *invalid == InvalidPackets::Judge),
+                ("allow", *allow == AllowTarget::Accept),
+                ("pod_bridge", pod_bridge.is_some()),
+            ];
+            for (key, unlike) in unlike_default {
+                *self.nodes.entry(key).or_default() += usize::from(unlike);
+            }
+        }
+        let distinct: BTreeSet<&NodeSettings> = cluster.nodes().map(|node| &node.settings).collect();
+        self.mixed += usize::from(distinct.len() > 1);
+        for key in ["unknown_pods", "pod_bridge"] {
+            let without = load(&world.without_setting(key).sources(Layout::JsonList)).cluster;
+            let decides = |(packet, right): &&(Packet, Verdict)| semantics::judge(&without, packet) != *right;
+            *self.decided.entry(key).or_default() += judged.iter().filter(decides).count();
+        }
+    }
+}
+
 /// The clauses of the API that the first packet of a connection can tell. Of the others, 35 to 38 speak of replies, of
 /// what happens to connections that are open, of traffic inside a pod and of manifests that are refused.
 #[test]
@@ -22,6 +58,7 @@ fn rules_mean_what_policies_say() {
     let misreadings = misreadings::all();
     let mut denied = 0;
     let mut asked = 0;
+    let mut settings = Settings::default();
     let mut decided: BTreeMap<u8, usize> = misreadings.iter().map(|m| (m.clause, 0)).collect();
     for seed in 0..WORLDS {
         let world = World::generate(seed);
@@ -33,12 +70,13 @@ fn rules_mean_what_policies_say() {
         let packets = prober.probes(PROBES_A_WORLD);
         let both = verdicts(&loaded.cluster, &sources, &packets).unwrap();
         for (packet, (policies, rules)) in packets.iter().zip(&both) {
-            assert!(policies == rules, "world {seed}:\n{}", report(&world.objects, packet));
+            assert!(policies == rules, "world {seed}:\n{}", report(&world, packet));
         }
         asked += packets.len();
         denied += both.iter().filter(|(policies, _)| *policies == Verdict::Deny).count();
         let judged: Vec<(Packet, Verdict)> =
             packets.iter().zip(&both).map(|(packet, (right, _))| (*packet, *right)).collect();
+        settings.count(&world, &loaded.cluster, &judged);
         let mut by_clause: BTreeMap<u8, Vec<bool>> = BTreeMap::new();
         for misreading in &misreadings {
             let noticed = misreading.noticed(&world, &loaded.cluster, &judged);
@@ -50,10 +88,18 @@ fn rules_mean_what_policies_say() {
         }
     }
     println!("{asked} probes, {denied} denied; probes that each clause decides: {decided:?}");
+    println!("{settings:?}");
     assert!(asked >= 100_000, "{asked} probes are too few");
     let percent = 100 * denied / asked;
     assert!((30..=70).contains(&percent), "{percent} % of the probes are denied");
     for (clause, count) in decided {
         assert!(count >= 50, "clause {clause} decides {count} probes only");
+    }
+    assert!(settings.mixed >= 50, "nodes of {} worlds differ in their settings", settings.mixed);
+    for (key, count) in settings.nodes {
+        assert!(count >= 100, "{key} is unlike its default on {count} nodes only");
+    }
+    for (key, count) in settings.decided {
+        assert!(count >= 50, "{key} decides {count} probes only");
     }
 }

@@ -85,7 +85,7 @@ fn a_list_read_in_pieces_changes_nothing() {
                 bytes: file.bytes.clone(),
             }));
         }
-        assert_equal(&expected, &compiled(&Sources::new(files)), &format!("world {seed}"));
+        assert_equal(&expected, &compiled(&world.with_config(Sources::new(files))), &format!("world {seed}"));
     }
 }
 

@@ -30,6 +30,20 @@ pub(super) fn sites(rng: &mut Seeded) -> Vec<Site> {
     kinds.into_iter().enumerate().map(|(number, kind)| Site { number, kind }).collect()
 }
 
+/// Leaves a node less networks than its pods have addresses of. Pods beyond them are pods still.
+pub(super) fn narrow(object: &mut Value) {
+    let narrower = |net: &Value| {
+        let net = net.as_str().expect("networks are texts");
+        json!(net.replace(".0/24", ".0/29").replace("/64", "/125"))
+    };
+    if object["kind"] == "Node" {
+        let spec = &mut object["spec"];
+        spec["podCIDR"] = narrower(&spec["podCIDR"]);
+        let nets = spec["podCIDRs"].as_array().expect("nodes have networks");
+        spec["podCIDRs"] = nets.iter().map(narrower).collect();
+    }
+}
+
 impl Site {
     pub(super) fn name(&self) -> String {
         format!("node-{}", self.number)
