@@ -47,7 +47,9 @@ impl AddressSet {
     #[must_use]
     pub fn of(family: Family, addresses: impl IntoIterator<Item = IpAddr>) -> Self {
         let ours = addresses.into_iter().filter(|&address| Family::of(address) == family);
-        Self { family, numbers: ours.map(|address| (number(address), number(address))).collect() }
+        let mut numbers: Vec<u128> = ours.map(number).collect();
+        numbers.sort_unstable();
+        Self { family, numbers: numbers.into_iter().map(|number| (number, number)).collect() }
     }
 
     /// The addresses that a set of one dimension holds; `None` for sets of services and flows.

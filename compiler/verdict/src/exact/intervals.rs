@@ -157,15 +157,20 @@ impl<T: Point> Intervals<T> {
 impl<T: Point> FromIterator<(T, T)> for Intervals<T> {
     /// Intervals in any order, first and last point of each; those that are reversed hold nothing.
     fn from_iter<I: IntoIterator<Item = (T, T)>>(ranges: I) -> Self {
-        let mut ranges: Vec<(T, T)> = ranges.into_iter().filter(|(first, last)| first <= last).collect();
-        if !ranges.is_sorted() {
-            ranges.sort_unstable();
+        let mut builder = Builder(Vec::new());
+        let mut late = Vec::new();
+        for (first, last) in ranges.into_iter().filter(|(first, last)| first <= last) {
+            match builder.0.last() {
+                Some(open) if first < open.0 => late.push((first, last)),
+                _ => builder.push(first, last),
+            }
         }
-        let mut builder = Builder(Vec::with_capacity(ranges.len()));
-        for (first, last) in ranges {
-            builder.push(first, last);
+        if late.is_empty() {
+            return Self(builder.0);
         }
-        Self(builder.0)
+        late.extend(builder.0);
+        late.sort_unstable();
+        late.into_iter().collect()
     }
 }
 

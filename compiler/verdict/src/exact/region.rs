@@ -39,18 +39,23 @@ impl Part {
         (!traffic.is_empty()).then_some(Self { modes, traffic })
     }
 
-    /// What of this part is not in another, in parts that have nothing in common.
+    /// What of this part is not in another, in parts that have no traffic in common: rules ask for few services in few
+    /// modes, so that such parts stay few.
     fn without(&self, other: &Self) -> Vec<Self> {
-        let outside = self.modes.difference(&other.modes);
-        let inside = self.modes.intersection(&other.modes);
-        let mut rest = Vec::new();
-        if !inside.is_empty() && !self.traffic.is_subset(&other.traffic) {
-            rest.push(Self { modes: inside, traffic: Rc::new(self.traffic.difference(&other.traffic)) });
+        let modes = self.modes.difference(&other.modes);
+        let all_modes = self.modes == modes;
+        if all_modes || self.traffic.is_disjoint(&other.traffic) {
+            return vec![self.clone()];
         }
-        if !outside.is_empty() {
-            rest.push(Self { modes: outside, traffic: Rc::clone(&self.traffic) });
-        }
-        rest
+        let (inside, outside) = if self.traffic.is_subset(&other.traffic) {
+            (Rc::clone(&self.traffic), None)
+        } else {
+            let outside = self.traffic.difference(&other.traffic);
+            (Rc::new(self.traffic.intersection(&other.traffic)), Some(Rc::new(outside)))
+        };
+        let inside = (!modes.is_empty()).then_some(Self { modes, traffic: inside });
+        let outside = outside.map(|traffic| Self { modes: self.modes.clone(), traffic });
+        inside.into_iter().chain(outside).collect()
     }
 }
 

@@ -8,7 +8,7 @@ use chainmail_snapshot::{ChainName, Family, SetName};
 
 use super::region::{Asked, Holding};
 use super::{AddressSet, Traffic};
-use crate::{Chain, End, Set, SetType, Target, Test};
+use crate::{Chain, End, Match, Rule, Set, SetType, Target, Test};
 
 /// What a chain makes of all traffic of a subject, whichever subject it is. The parts have nothing in common, and
 /// together they are everything.
@@ -33,8 +33,8 @@ pub struct Summaries {
 /// A chain that was summed up.
 #[derive(Debug)]
 struct Known {
-    /// Its rules' texts, and the sets they name: a name alone says nothing of what a kernel holds.
-    texts: Vec<Box<str>>,
+    /// Its rules, and the sets they name: a name alone says nothing of what a kernel holds.
+    rules: Vec<(Vec<Match>, Target)>,
     sets: Vec<Arc<Set>>,
     /// `None` where the chain asks for more than the peer and the service.
     summary: Option<Rc<Summary>>,
@@ -52,18 +52,30 @@ impl Summaries {
             })
         };
         if let Some(known) = self.chains.get(&key)
-            && known.texts.iter().eq(chain.rules.iter().map(|rule| &rule.text))
+            && known.rules.len() == chain.rules.len()
+            && known.rules.iter().zip(&chain.rules).all(|(known, rule)| same_but_sets(known, rule))
             && known.sets.len() == sets().count()
             && known.sets.iter().zip(sets()).all(|(a, b)| Arc::ptr_eq(a, b))
         {
             return known.summary.clone();
         }
         let summary = sum_up(asked, chain, &mut self.contents).map(Rc::new);
-        let texts = chain.rules.iter().map(|rule| rule.text.clone()).collect();
-        let known = Known { texts, sets: sets().cloned().collect(), summary: summary.clone() };
+        let rules = chain.rules.iter().map(|rule| (rule.matches.clone(), rule.target.clone())).collect();
+        let known = Known { rules, sets: sets().cloned().collect(), summary: summary.clone() };
         self.chains.insert(key, known);
         summary
     }
+}
+
+/// Whether rules of two kernels say the same, but for which sets they name.
+fn same_but_sets((matches, target): &(Vec<Match>, Target), rule: &Rule) -> bool {
+    let same = |(a, b): (&Match, &Match)| match (&a.test, &b.test) {
+        (Test::Set { ends, .. }, Test::Set { ends: others, .. }) => a.sense == b.sense && ends == others,
+        _ => a == b,
+    };
+    *target == rule.target
+        && matches.len() == rule.matches.len()
+        && matches.iter().zip(&rule.matches).all(same)
 }
 
 fn sum_up(asked: &Asked<'_>, chain: &Chain, contents: &mut SetContents) -> Option<Summary> {
