@@ -4,6 +4,7 @@ mod compile;
 mod diff;
 mod export;
 mod input;
+mod matrix;
 mod output;
 mod query;
 

@@ -1,8 +1,13 @@
 //! Who may talk to whom, asked of either engine: the text that nodes load, or the policies themselves.
 
+mod allowed;
 mod endpoint;
+mod ends;
+mod matrix;
+mod outside;
 mod path;
 mod probe;
+mod service;
 
 use std::collections::BTreeMap;
 
@@ -15,9 +20,13 @@ use crate::cluster::{Cluster, Node};
 use crate::render::NodeSnapshot;
 use crate::semantics::{self, Packet, Service, Verdict};
 
+pub use allowed::Allowed;
 pub use endpoint::{Endpoint, EndpointError};
+pub use ends::{End, Who};
+pub use matrix::{Answer, Matrix, Question, TooMany, matrix};
 pub use path::forwarding_nodes;
 pub use probe::{Probe, ProbeError};
+pub use service::ServiceError;
 
 /// Why the text of a node could not be asked. A compiler's own text always can; one that was read from files may not.
 #[derive(Debug, Error)]
@@ -46,6 +55,33 @@ pub enum EngineError {
         /// Why.
         problem: String,
     },
+    /// The two engines answer differently: the rules are not what the policies say.
+    #[error(
+        "the rules {} {packet} and the policies {} it: this is a bug in chainmail, please report it",
+        says(.rules),
+        says(.policies)
+    )]
+    Disagree {
+        /// What was asked.
+        packet: Packet,
+        /// By the text that nodes load.
+        rules: Verdict,
+        /// By the API text.
+        policies: Verdict,
+    },
+    /// Decisions that were found do not come to the verdict.
+    #[error("the verdict on {packet} cannot be explained: this is a bug in chainmail, please report it")]
+    Unexplained {
+        /// What was asked.
+        packet: Packet,
+    },
+}
+
+fn says(verdict: &Verdict) -> &'static str {
+    match verdict {
+        Verdict::Allow => "allow",
+        Verdict::Deny => "deny",
+    }
 }
 
 /// Reads a snapshot's text back.
@@ -79,8 +115,21 @@ impl<'a> RulesEngine<'a> {
     /// # Errors
     /// When a text is not what a kernel would load.
     pub fn compile(cluster: &'a Cluster, compiler: &mut Compiler<'a>) -> Result<Self, EngineError> {
+        let nodes: Vec<&Node> = compiler.nodes().collect();
+        Self::compile_nodes(cluster, compiler, nodes)
+    }
+
+    /// Compiles some nodes: all that forward whatever will be asked.
+    ///
+    /// # Errors
+    /// When a text is not what a kernel would load.
+    pub fn compile_nodes<'n>(
+        cluster: &'a Cluster,
+        compiler: &mut Compiler<'a>,
+        nodes: impl IntoIterator<Item = &'n Node>,
+    ) -> Result<Self, EngineError> {
         let mut kernels = BTreeMap::new();
-        for node in compiler.nodes().collect::<Vec<_>>() {
+        for node in nodes {
             kernels.insert(node.name.clone(), kernel_of(&compiler.snapshot(node))?);
         }
         Ok(Self { cluster, kernels })
@@ -91,19 +140,30 @@ impl<'a> RulesEngine<'a> {
     /// # Errors
     /// When a walk meets something that cannot be judged.
     pub fn judge(&self, packet: &Packet) -> Result<Verdict, EngineError> {
-        for walk in self.walks(packet) {
-            match walk?.1.verdict() {
-                chainmail_verdict::Verdict::Pass | chainmail_verdict::Verdict::Accept => {}
-                chainmail_verdict::Verdict::Drop | chainmail_verdict::Verdict::Reject => {
-                    return Ok(Verdict::Deny);
-                }
+        let walks = self.walks(packet)?;
+        let refused = walks.last().is_some_and(|(_, walk)| is_refusal(walk.verdict()));
+        Ok(if refused { Verdict::Deny } else { Verdict::Allow })
+    }
+
+    /// The walks of a connection's first packet, node after node; the last one is where it is dropped, if it is.
+    ///
+    /// # Errors
+    /// When a walk meets something that cannot be judged.
+    pub fn walks(&self, packet: &Packet) -> Result<Vec<(&'a Node, Walk<'_>)>, EngineError> {
+        let mut walks = Vec::new();
+        for walk in self.every_walk(packet) {
+            let (node, walk) = walk?;
+            let refused = is_refusal(walk.verdict());
+            walks.push((node, walk));
+            if refused {
+                break;
             }
         }
-        Ok(Verdict::Allow)
+        Ok(walks)
     }
 
     /// The ways of a connection's first packet through the FORWARD of every node that it meets, whatever each says.
-    pub fn walks(&self, packet: &Packet) -> impl Iterator<Item = Result<(&'a Node, Walk<'_>), EngineError>> {
+    pub fn every_walk(&self, packet: &Packet) -> impl Iterator<Item = Result<(&'a Node, Walk<'_>), EngineError>> {
         let packet = *packet;
         let nodes = forwarding_nodes(self.cluster, packet.source, packet.destination).into_iter();
         let ruled = nodes.filter_map(|node| Some((node, self.kernels.get(&node.name)?)));
@@ -118,6 +178,13 @@ impl<'a> RulesEngine<'a> {
             opening = opening.between(from, to);
         }
         kernel.forward(&opening).map_err(|e| fail(e.to_string()))
+    }
+}
+
+fn is_refusal(verdict: chainmail_verdict::Verdict) -> bool {
+    match verdict {
+        chainmail_verdict::Verdict::Pass | chainmail_verdict::Verdict::Accept => false,
+        chainmail_verdict::Verdict::Drop | chainmail_verdict::Verdict::Reject => true,
     }
 }
 
@@ -144,17 +211,25 @@ pub enum Engine<'a> {
     Rules(RulesEngine<'a>),
     /// The API text, read naively.
     Policy(&'a Cluster),
+    /// Both, which must agree.
+    Both(RulesEngine<'a>),
 }
 
 impl Engine<'_> {
     /// The verdict on a packet.
     ///
     /// # Errors
-    /// As [`RulesEngine::judge`].
+    /// As [`RulesEngine::judge`], and where both engines are asked and disagree.
     pub fn judge(&self, packet: &Packet) -> Result<Verdict, EngineError> {
         match self {
             Engine::Rules(rules) => rules.judge(packet),
             Engine::Policy(cluster) => Ok(semantics::judge(cluster, packet)),
+            Engine::Both(engine) => {
+                let rules = engine.judge(packet)?;
+                let policies = semantics::judge(engine.cluster, packet);
+                let disagree = EngineError::Disagree { packet: *packet, rules, policies };
+                if rules == policies { Ok(rules) } else { Err(disagree) }
+            }
         }
     }
 }

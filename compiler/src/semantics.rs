@@ -48,7 +48,8 @@ pub fn judge(cluster: &Cluster, packet: &Packet) -> Verdict {
     let ingress = end_allows(cluster, Direction::Ingress, packet);
     // Both ends have their say: "for a connection from a source pod to a destination pod to be allowed, both the egress
     // policy on the source pod and the ingress policy on the destination pod need to allow the connection" (page).
-    let refused = touches_unknown_pod(cluster, packet) || refused_on_bridge(cluster, packet);
+    let refused =
+        refuses_unknown_pod(cluster, packet).is_some() || refuses_on_bridge(cluster, packet).is_some();
     if egress && ingress && !refused { Verdict::Allow } else { Verdict::Deny }
 }
 
@@ -72,7 +73,7 @@ fn end_allows(cluster: &Cluster, direction: Direction, packet: &Packet) -> bool 
 }
 
 /// The pod's node, where it enforces: policies of pods that run nowhere, or on Windows, are nobody's to enforce here.
-fn enforcing_node<'a>(cluster: &'a Cluster, pod: &Pod) -> Option<&'a Node> {
+pub(crate) fn enforcing_node<'a>(cluster: &'a Cluster, pod: &Pod) -> Option<&'a Node> {
     cluster.node(pod.node.as_ref()?).filter(|node| node.os == Os::Linux)
 }
 
@@ -111,12 +112,18 @@ pub fn rule_allows_packet(
 }
 
 /// "Traffic must match both the ports and the peers" (API, NetworkPolicyIngressRule).
-fn rule_allows(cluster: &Cluster, policy: &Policy, rule: &Rule, packet: &Packet, peer: IpAddr) -> bool {
+pub(crate) fn rule_allows(
+    cluster: &Cluster,
+    policy: &Policy,
+    rule: &Rule,
+    packet: &Packet,
+    peer: IpAddr,
+) -> bool {
     peers_allow(cluster, policy, &rule.peers, peer) && ports_allow(cluster, &rule.ports, packet)
 }
 
 /// "If this field is empty or missing, this rule matches all sources" (API, from; to alike). Items are OR-ed.
-fn peers_allow(cluster: &Cluster, policy: &Policy, peers: &Peers, address: IpAddr) -> bool {
+pub(crate) fn peers_allow(cluster: &Cluster, policy: &Policy, peers: &Peers, address: IpAddr) -> bool {
     let Peers::OneOf(peers) = peers else { return true };
     peers.iter().any(|peer| match peer {
         Peer::Pods { namespaces, pods } => {
@@ -150,7 +157,7 @@ pub(crate) fn selects(selector: &LabelSelector, labels: &Labels) -> bool {
 }
 
 /// "If this field is empty or missing, this rule matches all ports" (API, ports), and then also what has no ports.
-fn ports_allow(cluster: &Cluster, ports: &Ports, packet: &Packet) -> bool {
+pub(crate) fn ports_allow(cluster: &Cluster, ports: &Ports, packet: &Packet) -> bool {
     let Ports::OneOf(ports) = ports else { return true };
     let Service::Port(protocol, number) = packet.service else { return false };
     ports.iter().any(|port| {
@@ -167,12 +174,12 @@ fn ports_allow(cluster: &Cluster, ports: &Ports, packet: &Packet) -> bool {
     })
 }
 
-/// Whether an end is an address that a node keeps for its pods and no manifest explains, where that node drops those.
-fn touches_unknown_pod(cluster: &Cluster, packet: &Packet) -> bool {
+/// The node that drops a packet because an end is an address that it keeps for its pods and no manifest explains.
+pub(crate) fn refuses_unknown_pod<'a>(cluster: &'a Cluster, packet: &Packet) -> Option<&'a Node> {
     cluster
         .nodes()
         .filter(|node| node.os == Os::Linux && node.settings.unknown_pods == UnknownPods::Drop)
-        .any(|node| {
+        .find(|node| {
             [packet.source, packet.destination].into_iter().any(|address| {
                 let mine = |pod: &Pod| pod.node.as_ref() == Some(&node.name);
                 node.pod_cidrs.iter().any(|net| net.contains(&address))
@@ -182,9 +189,9 @@ fn touches_unknown_pod(cluster: &Cluster, packet: &Packet) -> bool {
         })
 }
 
-/// Whether a packet between two pods on one node's bridge is not from one of that node's pod addresses to one host.
-fn refused_on_bridge(cluster: &Cluster, packet: &Packet) -> bool {
-    cluster.nodes().filter(|node| node.os == Os::Linux && node.settings.pod_bridge.is_some()).any(|node| {
+/// The node on whose bridge a packet between two pods is not from one of that node's pod addresses to one host.
+pub(crate) fn refuses_on_bridge<'a>(cluster: &'a Cluster, packet: &Packet) -> Option<&'a Node> {
+    cluster.nodes().filter(|node| node.os == Os::Linux && node.settings.pod_bridge.is_some()).find(|node| {
         let (source, destination) = (packet.source, packet.destination);
         let mut nets =
             node.pod_cidrs.iter().filter(|net| Family::of_net(net) == Family::of(source)).peekable();

@@ -42,7 +42,7 @@ pub fn report(world: &World, packet: &Packet) -> String {
         Ok(rules) => rules,
         Err(error) => return format!("{report}{error}"),
     };
-    for walk in rules.walks(packet) {
+    for walk in rules.every_walk(packet) {
         let (node, walk) = match walk {
             Ok(walk) => walk,
             Err(error) => return format!("{report}{error}"),

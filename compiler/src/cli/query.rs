@@ -2,31 +2,47 @@
 
 use std::io::BufRead as _;
 
-use chainmail_compiler::Compiler;
-use chainmail_compiler::query::{Engine, Probe, RulesEngine};
-use chainmail_compiler::semantics::Verdict;
+use chainmail_compiler::cluster::Cluster;
+use chainmail_compiler::query::{Endpoint, Engine, Probe, RulesEngine};
+use chainmail_compiler::semantics::{Service, Verdict};
+use chainmail_compiler::source::Sources;
+use chainmail_compiler::{Compiler, Loaded};
 use clap::ValueEnum;
 use serde::Serialize;
 
 use super::input::{FindingArgs, InputArgs, Purpose, loaded};
-use super::{Exit, Failure, Screen, output};
+use super::{Exit, Failure, Screen, matrix, output};
 
-/// Ask who may talk to whom: probes as JSON lines on standard input, one verdict a line.
+/// Ask who may talk to whom: all pairs of --from and --to, or probes on standard input, one verdict a line.
 ///
-/// A probe is {"src":"shop/web","dst":"10.0.0.9","protocol":"TCP","port":80,"family":4}; ends are NAMESPACE/POD or
-/// addresses, protocol is TCP if absent, family is 4 or 6 and optional.
+/// SEL is NAMESPACE/POD, NAMESPACE/KEY=VALUE,…, NAMESPACE/*, * (every pod), an address, a network, or `outside`: every
+/// address that is nobody's. A probe is a JSON line {"src":"shop/web","dst":"10.0.0.9","protocol":"TCP","port":80,
+/// "family":4}; its ends are NAMESPACE/POD, addresses or `outside`, protocol is TCP if absent, family is 4 or 6 and
+/// optional.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
     input: InputArgs,
     #[command(flatten)]
     findings: FindingArgs,
-    /// What answers.
-    #[arg(long, value_enum, default_value_t = EngineName::Rules)]
-    engine: EngineName,
-    /// How to answer.
-    #[arg(short, long, value_enum, default_value_t = Format::Plain)]
-    output: Format,
+    /// Who sends; may be given again.
+    #[arg(long, value_name = "SEL", requires = "to")]
+    pub(super) from: Vec<Endpoint>,
+    /// Who receives; may be given again.
+    #[arg(long, value_name = "SEL", requires = "from")]
+    pub(super) to: Vec<Endpoint>,
+    /// Ask about this service only: PORT, PORT/udp, PORT/sctp or icmp [default: which services are allowed].
+    #[arg(long, value_name = "PORT[/PROTO]", requires = "from")]
+    pub(super) port: Option<Service>,
+    /// Refuse more pairs than this.
+    #[arg(long, value_name = "PAIRS", default_value_t = 40_000, requires = "from")]
+    pub(super) limit: usize,
+    /// What answers [default: both for --from and --to, rules for probes].
+    #[arg(long, value_enum)]
+    engine: Option<EngineName>,
+    /// How to answer [default: list for --from and --to, plain for probes].
+    #[arg(short, long, value_enum)]
+    pub(super) output: Option<Format>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -35,14 +51,22 @@ enum EngineName {
     Rules,
     /// The policies, as the API text reads.
     Policy,
+    /// Both; that they disagree is an error.
+    Both,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// `allow` or `deny`.
+pub(super) enum Format {
+    /// Of a probe, `allow` or `deny`.
     Plain,
-    /// The probe with its verdict.
+    /// Of a probe, it with its verdict, one JSON line; of pairs, one document.
     Json,
+    /// A line a pair.
+    List,
+    /// A row a sender, a column a receiver.
+    Matrix,
+    /// A record a pair.
+    Csv,
 }
 
 #[derive(Serialize)]
@@ -55,14 +79,35 @@ struct Answer<'a> {
 pub(super) fn run(args: &Args, screen: Screen) -> Result<Exit, Failure> {
     let sources = args.input.sources()?;
     let loaded = loaded(&sources, args.findings, Purpose::Query, screen)?;
+    if args.from.is_empty() {
+        let engine = engine(args.engine.unwrap_or(EngineName::Rules), &loaded, &sources)?;
+        probes(&loaded.cluster, &engine, args.output.unwrap_or(Format::Plain))
+    } else {
+        let ends = matrix::ends(args, &loaded.cluster)?;
+        let engine = engine(args.engine.unwrap_or(EngineName::Both), &loaded, &sources)?;
+        matrix::run(args, &loaded.cluster, &engine, ends)
+    }
+}
+
+fn engine<'a>(name: EngineName, loaded: &'a Loaded, sources: &'a Sources) -> Result<Engine<'a>, Failure> {
     let cluster = &loaded.cluster;
-    let engine = match args.engine {
-        EngineName::Policy => Engine::Policy(cluster),
-        EngineName::Rules => {
-            let mut compiler = Compiler::new(cluster, &sources);
-            Engine::Rules(RulesEngine::compile(cluster, &mut compiler).map_err(|e| Failure::input(&e))?)
-        }
+    let rules = || {
+        let mut compiler = Compiler::new(cluster, sources);
+        RulesEngine::compile(cluster, &mut compiler).map_err(|e| Failure::input(&e))
     };
+    Ok(match name {
+        EngineName::Policy => Engine::Policy(cluster),
+        EngineName::Rules => Engine::Rules(rules()?),
+        EngineName::Both => Engine::Both(rules()?),
+    })
+}
+
+fn probes(cluster: &Cluster, engine: &Engine<'_>, format: Format) -> Result<Exit, Failure> {
+    if !matches!(format, Format::Plain | Format::Json) {
+        return Err(Failure::usage(
+            "probes are answered as plain or json; the others are for --from and --to",
+        ));
+    }
     let mut answers = String::new();
     for (number, line) in (1..).zip(std::io::stdin().lock().lines()) {
         let fail =
@@ -77,12 +122,11 @@ pub(super) fn run(args: &Args, screen: Screen) -> Result<Exit, Failure> {
             Verdict::Allow => "allow",
             Verdict::Deny => "deny",
         };
-        match args.output {
-            Format::Plain => answers.push_str(verdict),
-            Format::Json => {
-                let answer = Answer { probe: &probe, verdict };
-                answers.push_str(&serde_json::to_string(&answer).expect("an answer has only string keys"));
-            }
+        if format == Format::Json {
+            let answer = Answer { probe: &probe, verdict };
+            answers.push_str(&serde_json::to_string(&answer).expect("an answer has only string keys"));
+        } else {
+            answers.push_str(verdict);
         }
         answers.push('\n');
         // Line by line, so that a wrong probe does not take the answers before it with it.

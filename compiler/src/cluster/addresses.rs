@@ -80,6 +80,23 @@ impl AddressRanges {
         Self { family: Family::of_net(net), ranges: RangeSetBlaze::from_iter([range]) }
     }
 
+    /// Those of some addresses that are of a family.
+    #[must_use]
+    pub fn of_addresses(family: Family, addresses: impl IntoIterator<Item = IpAddr>) -> Self {
+        let of_family = addresses.into_iter().filter(|address| Family::of(*address) == family);
+        Self { family, ranges: of_family.map(number).collect() }
+    }
+
+    /// The lowest address.
+    #[must_use]
+    pub fn first(&self) -> Option<IpAddr> {
+        let first = self.ranges.first()?;
+        Some(match self.family {
+            Family::V4 => IpAddr::V4(v4(first)),
+            Family::V6 => IpAddr::V6(Ipv6Addr::from(first)),
+        })
+    }
+
     /// The family.
     #[must_use]
     pub fn family(&self) -> Family {

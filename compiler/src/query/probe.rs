@@ -1,7 +1,5 @@
 //! One question: from where, to where, for what.
 
-use std::net::IpAddr;
-
 use chainmail_snapshot::{Family, Transport};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -14,9 +12,9 @@ use crate::semantics::{Packet, Service};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Probe {
-    /// `namespace/pod` or an address.
+    /// `namespace/pod`, an address, or `outside`.
     pub src: String,
-    /// `namespace/pod` or an address.
+    /// `namespace/pod`, an address, or `outside`.
     pub dst: String,
     /// `TCP`, `UDP`, `SCTP` or `ICMP`.
     #[serde(default = "tcp")]
@@ -74,21 +72,18 @@ impl Probe {
             Some(6) => Some(Family::V6),
             Some(other) => return Err(ProbeError::Family(other)),
         };
-        let sources = self.src.parse::<Endpoint>()?.addresses(cluster)?;
-        let destinations = self.dst.parse::<Endpoint>()?.addresses(cluster)?;
-        let of = |all: &[IpAddr], family| all.iter().copied().find(|address| Family::of(*address) == family);
+        let source = self.src.parse::<Endpoint>()?.end(cluster)?;
+        let destination = self.dst.parse::<Endpoint>()?.end(cluster)?;
         if let Some(family) = wanted {
             let missing = |end: &str| EndpointError::NoFamily { end: end.to_owned(), family };
-            let source = of(&sources, family).ok_or_else(|| missing(&self.src))?;
-            let destination = of(&destinations, family).ok_or_else(|| missing(&self.dst))?;
+            let source = source.addresses.of(family).ok_or_else(|| missing(&self.src))?;
+            let destination = destination.addresses.of(family).ok_or_else(|| missing(&self.dst))?;
             return Ok(Packet { source, destination, service });
         }
-        let both = Family::ALL
-            .into_iter()
-            .find_map(|family| Some((of(&sources, family)?, of(&destinations, family)?)));
-        let (source, destination) =
-            both.ok_or_else(|| ProbeError::NoCommonFamily { src: self.src.clone(), dst: self.dst.clone() })?;
-        Ok(Packet { source, destination, service })
+        match source.pairs(&destination).first() {
+            Some(&(_, source, destination)) => Ok(Packet { source, destination, service }),
+            None => Err(ProbeError::NoCommonFamily { src: self.src.clone(), dst: self.dst.clone() }),
+        }
     }
 
     fn service(&self) -> Result<Service, ProbeError> {

@@ -1,0 +1,232 @@
+//! All services that one address may ask another for, exactly.
+//!
+//! Policies compare a port with the ends of ranges and with container ports only, so between two neighbouring such
+//! numbers one answer holds: the first and the last port between them are asked for all.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::net::IpAddr;
+
+use chainmail_snapshot::Transport;
+use range_set_blaze::RangeSetBlaze;
+use serde::ser::{Serialize, SerializeMap as _, Serializer};
+
+use super::{Engine, EngineError};
+use crate::cluster::{Cluster, Direction, PodId, PortMatch, PortName, Ports, Whose};
+use crate::semantics::{self, Packet, Service, Verdict};
+
+/// Services. Prints as `all`, `none`, or like `tcp/80,443 udp icmp`, where `icmp` is whatever has no ports.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Allowed {
+    ports: BTreeMap<Transport, RangeSetBlaze<u16>>,
+    portless: bool,
+}
+
+/// The ports that a packet can have; 0 is reserved.
+const ALL_PORTS: std::ops::RangeInclusive<u16> = 1..=u16::MAX;
+
+impl Allowed {
+    /// Whether it is no service at all.
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        !self.portless && self.ports.values().all(RangeSetBlaze::is_empty)
+    }
+
+    /// Whether it is every service.
+    #[must_use]
+    pub fn is_all(&self) -> bool {
+        self.portless && Transport::ALL.into_iter().all(|transport| self.is_whole(transport))
+    }
+
+    /// Whether a service is among them.
+    #[must_use]
+    pub fn contains(&self, service: Service) -> bool {
+        match service {
+            Service::Portless => self.portless,
+            Service::Port(transport, port) => {
+                self.ports.get(&transport).is_some_and(|ports| ports.contains(port))
+            }
+        }
+    }
+
+    fn is_whole(&self, transport: Transport) -> bool {
+        self.ports.get(&transport).is_some_and(|ports| ports.ranges().eq([ALL_PORTS]))
+    }
+
+    fn add(&mut self, service: Service, last: u16) {
+        match service {
+            Service::Portless => self.portless = true,
+            Service::Port(transport, first) => {
+                self.ports.entry(transport).or_default().ranges_insert(first..=last);
+            }
+        }
+    }
+
+    fn ranges(&self, transport: Transport) -> Vec<String> {
+        let ranges = self.ports.get(&transport).into_iter().flat_map(|ports| ports.ranges());
+        ranges
+            .map(|range| {
+                let (first, last) = range.into_inner();
+                if first == last { first.to_string() } else { format!("{first}-{last}") }
+            })
+            .collect()
+    }
+}
+
+impl fmt::Display for Allowed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_all() || self.is_none() {
+            return f.write_str(if self.is_all() { "all" } else { "none" });
+        }
+        let mut words = Vec::new();
+        for transport in Transport::ALL {
+            let ranges = self.ranges(transport);
+            if self.is_whole(transport) {
+                words.push(transport.as_str().to_owned());
+            } else if !ranges.is_empty() {
+                words.push(format!("{}/{}", transport.as_str(), ranges.join(",")));
+            }
+        }
+        if self.portless {
+            words.push("icmp".to_owned());
+        }
+        f.write_str(&words.join(" "))
+    }
+}
+
+impl Serialize for Allowed {
+    /// `{"tcp":["80","8000-8080"],"udp":["1-65535"],"icmp":true}`; what is not allowed is not there.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        for transport in Transport::ALL {
+            let ranges = self.ranges(transport);
+            if !ranges.is_empty() {
+                map.serialize_entry(transport.as_str(), &ranges)?;
+            }
+        }
+        if self.portless {
+            map.serialize_entry("icmp", &true)?;
+        }
+        map.end()
+    }
+}
+
+/// Where the answer about a pod may change: the first port of a stretch with one answer, and names of ports, whose
+/// numbers are the destination's.
+#[derive(Debug, Clone, Default)]
+struct Edges {
+    firsts: BTreeSet<(Transport, u16)>,
+    names: BTreeSet<(Transport, PortName)>,
+}
+
+impl Edges {
+    fn add(&mut self, transport: Transport, first: u16, last: u16) {
+        self.firsts.insert((transport, first));
+        self.firsts.extend(last.checked_add(1).map(|next| (transport, next)));
+    }
+}
+
+/// Finds the services that pairs of addresses may use, remembering what is asked of each pod again and again.
+pub(super) struct Finder<'a> {
+    cluster: &'a Cluster,
+    engine: &'a Engine<'a>,
+    edges: BTreeMap<(PodId, Direction), Edges>,
+}
+
+impl<'a> Finder<'a> {
+    pub(super) fn new(cluster: &'a Cluster, engine: &'a Engine<'a>) -> Self {
+        Self { cluster, engine, edges: BTreeMap::new() }
+    }
+
+    /// What of a service is allowed: it, or nothing.
+    pub(super) fn one(
+        &self,
+        source: IpAddr,
+        destination: IpAddr,
+        service: Service,
+    ) -> Result<Allowed, EngineError> {
+        let mut allowed = Allowed::default();
+        if self.engine.judge(&Packet { source, destination, service })? == Verdict::Allow {
+            let last = if let Service::Port(_, port) = service { port } else { 0 };
+            allowed.add(service, last);
+        }
+        Ok(allowed)
+    }
+
+    /// All services that are allowed.
+    pub(super) fn all(&mut self, source: IpAddr, destination: IpAddr) -> Result<Allowed, EngineError> {
+        let mut firsts: BTreeSet<(Transport, u16)> =
+            Transport::ALL.into_iter().map(|transport| (transport, *ALL_PORTS.start())).collect();
+        for (end, direction) in [(source, Direction::Egress), (destination, Direction::Ingress)] {
+            if let Some(edges) = self.edges_of(end, direction) {
+                firsts.extend(&edges.firsts);
+                let names = edges.names.clone();
+                firsts.extend(self.named(destination, &names).firsts);
+            }
+        }
+        let mut allowed = self.one(source, destination, Service::Portless)?;
+        let mut stretches = firsts.iter().peekable();
+        while let Some(&(transport, first)) = stretches.next() {
+            let last = match stretches.peek() {
+                Some(&&(next, port)) if next == transport => port - 1,
+                _ => u16::MAX,
+            };
+            // The policies answer both alike; the rules are asked both, since their ranges might end elsewhere.
+            let [at_first, at_last] = [first, last].map(|port| {
+                let packet = Packet { source, destination, service: Service::Port(transport, port) };
+                self.engine.judge(&packet).map(|verdict| (packet, verdict))
+            });
+            let (at_first, at_last) = (at_first?, at_last?);
+            if at_first.1 != at_last.1 {
+                return Err(self.disagreement(at_first, at_last));
+            }
+            if at_first.1 == Verdict::Allow {
+                allowed.add(Service::Port(transport, first), last);
+            }
+        }
+        Ok(allowed)
+    }
+
+    /// Of two answers to what is one question to the policies, the one that theirs is not.
+    fn disagreement(&self, one: (Packet, Verdict), other: (Packet, Verdict)) -> EngineError {
+        let policies = semantics::judge(self.cluster, &one.0);
+        let (packet, rules) = if one.1 == policies { other } else { one };
+        EngineError::Disagree { packet, rules, policies }
+    }
+
+    /// The edges of the policies that isolate the pod with an address.
+    fn edges_of(&mut self, address: IpAddr, direction: Direction) -> Option<&Edges> {
+        let Whose::Pod(id, pod) = self.cluster.whose(address) else { return None };
+        let cluster = self.cluster;
+        Some(self.edges.entry((id, direction)).or_insert_with(|| {
+            let mut edges = Edges::default();
+            let isolating = cluster.policies().iter().filter(|policy| {
+                policy.namespace == pod.namespace && semantics::selects(&policy.subject, &pod.labels)
+            });
+            for rule in isolating.filter_map(|policy| policy.rules(direction)).flatten() {
+                let Ports::OneOf(ports) = &rule.ports else { continue };
+                for port in ports {
+                    match &port.which {
+                        PortMatch::All => {}
+                        PortMatch::Range(range) => edges.add(port.protocol, range.first(), range.last()),
+                        PortMatch::Named(name) => drop(edges.names.insert((port.protocol, name.clone()))),
+                    }
+                }
+            }
+            edges
+        }))
+    }
+
+    /// The numbers that the pod with an address gives to names.
+    fn named(&self, address: IpAddr, names: &BTreeSet<(Transport, PortName)>) -> Edges {
+        let mut edges = Edges::default();
+        if let Whose::Pod(_, pod) = self.cluster.whose(address) {
+            for (transport, name) in names {
+                for number in pod.named_ports(*transport, name) {
+                    edges.add(*transport, number, number);
+                }
+            }
+        }
+        edges
+    }
+}
