@@ -2,6 +2,7 @@
 
 mod compile;
 mod diff;
+mod explain;
 mod export;
 mod input;
 mod matrix;
@@ -60,6 +61,7 @@ enum Command {
     Compile(compile::Args),
     Check(compile::CheckArgs),
     Diff(diff::Args),
+    Explain(explain::Args),
     Export(export::Args),
     Query(query::Args),
     /// Print a shell's completion script.
@@ -108,6 +110,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Compile(args) => compile::run(&args, screen),
         Command::Check(args) => compile::check(&args, screen),
         Command::Diff(args) => diff::run(&args, screen),
+        Command::Explain(args) => explain::run(&args, screen),
         Command::Export(args) => export::run(&args),
         Command::Query(args) => query::run(&args, screen),
         Command::Completions { shell } => {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! source → manifest → cluster → policy → lower → netfilter → render → snapshot
-//!                        └──► semantics (the API text, read naively) ──► query
+//!                        └──► semantics (the API text, read naively) ──► query, explain
 //! ```
 //!
 //! Each step takes the type of the one before and returns the next; nothing flows back. Kubernetes words stand above
@@ -14,6 +14,7 @@ mod compile;
 pub mod config;
 pub mod diagnostic;
 pub mod diff;
+pub mod explain;
 pub mod lower;
 pub mod manifest;
 pub mod netfilter;

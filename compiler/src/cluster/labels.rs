@@ -1,6 +1,7 @@
 //! Labels and selectors.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use super::LabelKey;
 
@@ -40,6 +41,17 @@ pub enum Requirement {
 }
 
 impl Requirement {
+    /// The label that it is about.
+    #[must_use]
+    pub fn key(&self) -> &LabelKey {
+        match self {
+            Requirement::In(key, _)
+            | Requirement::NotIn(key, _)
+            | Requirement::Exists(key)
+            | Requirement::DoesNotExist(key) => key,
+        }
+    }
+
     /// Whether labels meet it, as `Requirement.Matches` of apimachinery decides.
     #[must_use]
     pub fn matches(&self, labels: &Labels) -> bool {
@@ -48,6 +60,21 @@ impl Requirement {
             Requirement::NotIn(key, values) => !labels.get(key).is_some_and(|value| values.contains(value)),
             Requirement::Exists(key) => labels.get(key).is_some(),
             Requirement::DoesNotExist(key) => labels.get(key).is_none(),
+        }
+    }
+}
+
+impl fmt::Display for Requirement {
+    /// As kubectl writes selectors: `k=v`, `k in (v,w)`, `k notin (v)`, `k`, `!k`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list =
+            |values: &BTreeSet<String>| values.iter().map(String::as_str).collect::<Vec<_>>().join(",");
+        match self {
+            Requirement::In(key, values) if values.len() == 1 => write!(f, "{key}={}", list(values)),
+            Requirement::In(key, values) => write!(f, "{key} in ({})", list(values)),
+            Requirement::NotIn(key, values) => write!(f, "{key} notin ({})", list(values)),
+            Requirement::Exists(key) => write!(f, "{key}"),
+            Requirement::DoesNotExist(key) => write!(f, "!{key}"),
         }
     }
 }
@@ -71,5 +98,13 @@ impl LabelSelector {
     #[must_use]
     pub fn matches(&self, labels: &Labels) -> bool {
         self.0.iter().all(|requirement| requirement.matches(labels))
+    }
+}
+
+impl fmt::Display for LabelSelector {
+    /// The requirements with commas between them.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let requirements: Vec<String> = self.0.iter().map(ToString::to_string).collect();
+        f.write_str(&requirements.join(","))
     }
 }

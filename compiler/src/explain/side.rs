@@ -1,0 +1,187 @@
+//! What the policies of one end say.
+
+use std::net::IpAddr;
+
+use serde::Serialize;
+
+use super::as_text;
+use super::miss::{Miss, Misses};
+use crate::cluster::{Cluster, Direction, Policy, PolicyRef, RuleRef, Whose};
+use crate::manifest::FieldPath;
+use crate::semantics::{self, Packet};
+use crate::source::Sources;
+
+/// What one end says: the source by egress, the destination by ingress.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "decision", rename_all = "snake_case")]
+pub enum Side {
+    /// Policies are not asked.
+    Exempt {
+        /// Why not.
+        #[serde(flatten)]
+        why: Exemption,
+    },
+    /// No policy isolates the pod in this direction, so that it may everything.
+    NotIsolated,
+    /// Rules allow it.
+    Allowed {
+        /// The policies that isolate the pod.
+        isolated_by: Vec<PolicyAt>,
+        /// The rules that allow it; the first one alone would do, and so would each other.
+        allowed_by: Vec<RuleAt>,
+    },
+    /// No rule allows it.
+    Refused {
+        /// The policies that isolate the pod.
+        isolated_by: Vec<PolicyAt>,
+        /// The rule that fails by the fewest conditions, unless the policies have no rule.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        nearest: Option<NearMiss>,
+        /// How many other rules fail too.
+        other_rules: usize,
+    },
+}
+
+/// Why the policies of an end are not asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "why", rename_all = "snake_case")]
+pub enum Exemption {
+    /// The end is no pod of its own: policies select pods only.
+    NoPod,
+    /// The pod runs on no node that the manifests know.
+    NoNode,
+    /// The pod's node runs Windows.
+    Windows {
+        /// The node.
+        node: String,
+    },
+    /// Both ends are the same pod.
+    Itself,
+    /// The other end is the pod's own node.
+    OwnNode {
+        /// The node.
+        node: String,
+    },
+}
+
+/// A policy and where it stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PolicyAt {
+    /// The policy.
+    #[serde(serialize_with = "as_text")]
+    pub policy: PolicyRef,
+    /// `file:line`.
+    pub place: String,
+}
+
+/// A policy's rule and where it stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RuleAt {
+    /// The rule.
+    #[serde(serialize_with = "as_text")]
+    pub rule: RuleRef,
+    /// `file:line`.
+    pub place: String,
+}
+
+/// A rule that nearly allows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NearMiss {
+    /// The rule.
+    #[serde(flatten)]
+    pub rule: RuleAt,
+    /// By which conditions it fails, never none.
+    pub misses: Vec<Miss>,
+}
+
+impl Side {
+    pub(super) fn egress(cluster: &Cluster, sources: &Sources, packet: &Packet) -> Self {
+        Self::of(cluster, sources, Direction::Egress, packet, packet.source, packet.destination)
+    }
+
+    pub(super) fn ingress(cluster: &Cluster, sources: &Sources, packet: &Packet) -> Self {
+        Self::of(cluster, sources, Direction::Ingress, packet, packet.destination, packet.source)
+    }
+
+    /// Whether the end lets the packet through.
+    #[must_use]
+    pub fn allows(&self) -> bool {
+        match self {
+            Side::Exempt { .. } | Side::NotIsolated | Side::Allowed { .. } => true,
+            Side::Refused { .. } => false,
+        }
+    }
+
+    fn of(
+        cluster: &Cluster,
+        sources: &Sources,
+        direction: Direction,
+        packet: &Packet,
+        end: IpAddr,
+        peer: IpAddr,
+    ) -> Self {
+        let Whose::Pod(id, pod) = cluster.whose(end) else { return Side::Exempt { why: Exemption::NoPod } };
+        let Some(node) = semantics::enforcing_node(cluster, pod) else {
+            let known = pod.node.as_ref().and_then(|node| cluster.node(node));
+            let why =
+                known.map_or(Exemption::NoNode, |node| Exemption::Windows { node: node.name.to_string() });
+            return Side::Exempt { why };
+        };
+        match cluster.whose(peer) {
+            Whose::Pod(other, _) if other == id => return Side::Exempt { why: Exemption::Itself },
+            Whose::Node(other) if other.name == node.name => {
+                return Side::Exempt { why: Exemption::OwnNode { node: node.name.to_string() } };
+            }
+            Whose::Pod(..) | Whose::Node(_) | Whose::Unknown => {}
+        }
+        let isolating: Vec<&Policy> = cluster
+            .policies()
+            .iter()
+            .filter(|policy| policy.rules(direction).is_some() && policy.namespace == pod.namespace)
+            .filter(|policy| semantics::selects(&policy.subject, &pod.labels))
+            .collect();
+        if isolating.is_empty() {
+            return Side::NotIsolated;
+        }
+        let isolated_by = isolating.iter().map(|policy| PolicyAt::new(sources, policy)).collect();
+        let mut allowed_by = Vec::new();
+        let mut failing: Vec<(Misses, RuleAt)> = Vec::new();
+        for policy in isolating {
+            for (index, rule) in policy.rules(direction).into_iter().flatten().enumerate() {
+                let at = RuleAt::new(sources, policy, direction, index);
+                if semantics::rule_allows(cluster, policy, rule, packet, peer) {
+                    allowed_by.push(at);
+                } else {
+                    failing.push((Misses::of(cluster, policy, (direction, rule), packet, peer), at));
+                }
+            }
+        }
+        if !allowed_by.is_empty() {
+            return Side::Allowed { isolated_by, allowed_by };
+        }
+        let other_rules = failing.len().saturating_sub(1);
+        // Of rules that are equally near, the first in order of policies and rules.
+        let nearest = failing.into_iter().min_by_key(|(misses, _)| misses.distance());
+        let nearest = nearest.map(|(misses, rule)| NearMiss { rule, misses: misses.into_vec() });
+        Side::Refused { isolated_by, nearest, other_rules }
+    }
+}
+
+impl PolicyAt {
+    pub(crate) fn new(sources: &Sources, policy: &Policy) -> Self {
+        Self { policy: policy.policy_ref(), place: place(sources, policy, &FieldPath::root()) }
+    }
+}
+
+impl RuleAt {
+    pub(crate) fn new(sources: &Sources, policy: &Policy, direction: Direction, index: usize) -> Self {
+        let path = FieldPath::root().key("spec").key(&direction.to_string()).index(index);
+        let rule = RuleRef { policy: policy.policy_ref(), direction, index };
+        Self { rule, place: place(sources, policy, &path) }
+    }
+}
+
+fn place(sources: &Sources, policy: &Policy, path: &FieldPath) -> String {
+    let place = policy.at.place(sources, path);
+    format!("{}:{}", place.file, place.line)
+}
