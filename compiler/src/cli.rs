@@ -1,6 +1,7 @@
 //! The command line.
 
 mod compile;
+mod describe;
 mod diff;
 mod explain;
 mod export;
@@ -60,6 +61,7 @@ enum Colour {
 enum Command {
     Compile(compile::Args),
     Check(compile::CheckArgs),
+    Describe(describe::Args),
     Diff(diff::Args),
     Explain(explain::Args),
     Export(export::Args),
@@ -109,6 +111,7 @@ pub(crate) fn run() -> ExitCode {
     let result = match cli.command {
         Command::Compile(args) => compile::run(&args, screen),
         Command::Check(args) => compile::check(&args, screen),
+        Command::Describe(args) => describe::run(&args, screen),
         Command::Diff(args) => diff::run(&args, screen),
         Command::Explain(args) => explain::run(&args, screen),
         Command::Export(args) => export::run(&args),

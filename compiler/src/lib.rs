@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! source → manifest → cluster → policy → lower → netfilter → render → snapshot
-//!                        └──► semantics (the API text, read naively) ──► query, explain
+//!                        └──► semantics (the API text, read naively) ──► query, explain, describe
 //! ```
 //!
 //! Each step takes the type of the one before and returns the next; nothing flows back. Kubernetes words stand above
@@ -12,6 +12,7 @@
 pub mod cluster;
 mod compile;
 pub mod config;
+pub mod describe;
 pub mod diagnostic;
 pub mod diff;
 pub mod explain;

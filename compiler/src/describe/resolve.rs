@@ -1,0 +1,133 @@
+//! Whom the lines of a policy mean now.
+
+use std::collections::BTreeMap;
+
+use chainmail_snapshot::Transport;
+use serde::Serialize;
+
+use crate::cluster::{Cluster, NamespaceScope, Peer, Peers, Pod, PodState, Policy, PortName};
+use crate::semantics;
+
+/// Pods that a line means.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Pods {
+    /// Those that policies see.
+    pub pods: Vec<String>,
+    /// Those that have the labels and yet are not meant.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub not_meant: Vec<NotMeant>,
+}
+
+/// A pod with the labels that are asked for, which no policy sees.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NotMeant {
+    /// The pod.
+    pub pod: String,
+    /// Why.
+    pub why: &'static str,
+}
+
+/// What a named port is on some pods.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PortOn {
+    /// Its number; none on pods that have no port of that name and protocol, where the rule matches nothing.
+    pub number: Option<u16>,
+    /// The pods.
+    pub pods: Vec<String>,
+}
+
+pub(super) struct Resolver<'a> {
+    pub(super) cluster: &'a Cluster,
+    pub(super) policy: &'a Policy,
+}
+
+impl<'a> Resolver<'a> {
+    fn endpoints(&self) -> impl Iterator<Item = &'a Pod> {
+        self.cluster.pods().map(|(_, pod)| pod).filter(|pod| pod.is_endpoint())
+    }
+
+    fn is_subject(&self, pod: &Pod) -> bool {
+        pod.namespace == self.policy.namespace && semantics::selects(&self.policy.subject, &pod.labels)
+    }
+
+    /// The pods that the policy isolates.
+    pub(super) fn subjects(&self) -> Vec<&'a Pod> {
+        self.endpoints().filter(|pod| self.is_subject(pod)).collect()
+    }
+
+    pub(super) fn selected(&self) -> Pods {
+        Pods { pods: names(self.subjects()), not_meant: self.not_meant(|pod| self.is_subject(pod)) }
+    }
+
+    /// The pods that some peers mean, by one of their addresses at least.
+    pub(super) fn peers(&self, peers: &Peers) -> Vec<&'a Pod> {
+        let allows = |address| semantics::peers_allow(self.cluster, self.policy, peers, address);
+        self.endpoints().filter(|pod| pod.addresses.iter().any(allows)).collect()
+    }
+
+    /// The pods that one entry means.
+    pub(super) fn peer(&self, item: &Peer) -> Pods {
+        let pods = names(self.peers(&Peers::OneOf(vec![item.clone()])));
+        let not_meant = match item {
+            Peer::Block(_) => Vec::new(),
+            Peer::Pods { namespaces, pods } => self.not_meant(|pod| {
+                let in_namespace = match namespaces {
+                    NamespaceScope::Own => pod.namespace == self.policy.namespace,
+                    NamespaceScope::Matching(selector) => self
+                        .cluster
+                        .namespace(&pod.namespace)
+                        .is_some_and(|namespace| semantics::selects(selector, &namespace.labels)),
+                };
+                in_namespace && semantics::selects(pods, &pod.labels)
+            }),
+        };
+        Pods { pods, not_meant }
+    }
+
+    /// The nodes that one entry means.
+    pub(super) fn nodes(&self, item: &Peer) -> Vec<String> {
+        let peers = Peers::OneOf(vec![item.clone()]);
+        let allows = |address| semantics::peers_allow(self.cluster, self.policy, &peers, address);
+        let nodes = self.cluster.nodes().filter(|node| node.addresses.iter().copied().any(allows));
+        nodes.map(|node| node.name.to_string()).collect()
+    }
+
+    fn not_meant(&self, has_labels: impl Fn(&Pod) -> bool) -> Vec<NotMeant> {
+        let pods = self.cluster.pods().map(|(_, pod)| pod).filter(|pod| has_labels(pod));
+        pods.filter_map(|pod| {
+            let why = match pod.state {
+                PodState::Endpoint => return None,
+                PodState::HostNetwork => "on its node's network",
+                PodState::Finished => "finished",
+                PodState::NoAddress => "without an address",
+            };
+            Some(NotMeant { pod: pod.pod_ref().to_string(), why })
+        })
+        .collect()
+    }
+}
+
+fn names(pods: Vec<&Pod>) -> Vec<String> {
+    pods.iter().map(|pod| pod.pod_ref().to_string()).collect()
+}
+
+/// What a name is on each of some pods, by number; those that do not have it come last.
+pub(super) fn named(pods: &[&Pod], protocol: Transport, name: &PortName) -> Vec<PortOn> {
+    let mut by_number: BTreeMap<u16, Vec<String>> = BTreeMap::new();
+    let mut without = Vec::new();
+    for pod in pods {
+        let mut numbers = pod.named_ports(protocol, name).peekable();
+        if numbers.peek().is_none() {
+            without.push(pod.pod_ref().to_string());
+        }
+        for number in numbers {
+            by_number.entry(number).or_default().push(pod.pod_ref().to_string());
+        }
+    }
+    let on = |(number, pods)| PortOn { number: Some(number), pods };
+    let mut ports: Vec<PortOn> = by_number.into_iter().map(on).collect();
+    if !without.is_empty() {
+        ports.push(PortOn { number: None, pods: without });
+    }
+    ports
+}
