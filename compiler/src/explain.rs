@@ -107,7 +107,7 @@ pub fn explain(
                 egress: Side::egress(cluster, sources, &packet),
                 ingress: Side::ingress(cluster, sources, &packet),
                 guards: guards(cluster, &packet),
-                nodes: walks.iter().map(|(node, walk)| node_decision(node.as_str(), walk)).collect(),
+                nodes: walks.iter().map(|(node, walk)| node_decision(node.name.as_str(), walk)).collect(),
             };
             explanation.checked(packet)
         })

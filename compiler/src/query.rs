@@ -163,7 +163,10 @@ impl<'a> RulesEngine<'a> {
     }
 
     /// The ways of a connection's first packet through the FORWARD of every node that it meets, whatever each says.
-    pub fn every_walk(&self, packet: &Packet) -> impl Iterator<Item = Result<(&'a Node, Walk<'_>), EngineError>> {
+    pub fn every_walk(
+        &self,
+        packet: &Packet,
+    ) -> impl Iterator<Item = Result<(&'a Node, Walk<'_>), EngineError>> {
         let packet = *packet;
         let nodes = forwarding_nodes(self.cluster, packet.source, packet.destination).into_iter();
         let ruled = nodes.filter_map(|node| Some((node, self.kernels.get(&node.name)?)));

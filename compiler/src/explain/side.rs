@@ -175,7 +175,7 @@ impl PolicyAt {
 
 impl RuleAt {
     pub(crate) fn new(sources: &Sources, policy: &Policy, direction: Direction, index: usize) -> Self {
-        let path = FieldPath::root().key("spec").key(&direction.to_string()).index(index);
+        let path = FieldPath::root().key("spec").key(direction.to_string()).index(index);
         let rule = RuleRef { policy: policy.policy_ref(), direction, index };
         Self { rule, place: place(sources, policy, &path) }
     }
