@@ -8,7 +8,9 @@ mod export;
 mod input;
 mod matrix;
 mod output;
+mod prove;
 mod query;
+mod save;
 
 use std::process::ExitCode;
 
@@ -65,6 +67,7 @@ enum Command {
     Diff(diff::Args),
     Explain(explain::Args),
     Export(export::Args),
+    Prove(prove::Args),
     Query(query::Args),
     /// Print a shell's completion script.
     Completions {
@@ -115,6 +118,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Diff(args) => diff::run(&args, screen),
         Command::Explain(args) => explain::run(&args, screen),
         Command::Export(args) => export::run(&args),
+        Command::Prove(args) => prove::run(&args, screen),
         Command::Query(args) => query::run(&args, screen),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -13,6 +13,7 @@
 mod compare;
 mod contract;
 mod flaw;
+pub mod live;
 mod meaning;
 mod structure;
 
@@ -61,10 +62,33 @@ impl<'a> Prover<'a> {
     /// All that is wrong with it.
     pub fn snapshot(&mut self, node: &Node, snapshot: &NodeSnapshot) -> Result<(), Vec<Flaw>> {
         let texts = snapshot.sets.iter().map(|(name, text)| (name, &**text));
-        let kernel = self
-            .read(node, [&snapshot.rules_v4, &snapshot.rules_v6], texts)
-            .map_err(|error| vec![Flaw::Unreadable(error)])?;
-        self.kernel(node, &kernel)
+        let rules = [&*snapshot.rules_v4, &*snapshot.rules_v6];
+        let kernel = self.read(node, rules, texts).map_err(|error| vec![Flaw::Unreadable(error)])?;
+        self.ours(node, &kernel, structure::others(&kernel))
+    }
+
+    /// Proves a node's text as it was found in files: also that each set holds what its name says.
+    ///
+    /// # Errors
+    /// All that is wrong with it.
+    pub fn text<'t>(
+        &mut self,
+        node: &Node,
+        rules: [&str; 2],
+        sets: impl Iterator<Item = (&'t SetName, &'t str)>,
+    ) -> Result<(), Vec<Flaw>> {
+        let kernel = self.read(node, rules, sets).map_err(|error| vec![Flaw::Unreadable(error)])?;
+        let flaws = structure::others(&kernel).into_iter().chain(structure::wrong_names(&kernel));
+        self.ours(node, &kernel, flaws.collect())
+    }
+
+    /// Proves what a node's kernel holds: also that packets come to our chains at all. Chains of others are theirs.
+    ///
+    /// # Errors
+    /// All that is wrong with it.
+    pub fn live(&mut self, node: &Node, kernel: &Kernel) -> Result<(), Vec<Flaw>> {
+        let flaws = structure::wrong_jumps(kernel).into_iter().chain(structure::wrong_names(kernel));
+        self.ours(node, kernel, flaws.collect())
     }
 
     /// Reads a node's text back; a set that another node has too is read once.
@@ -88,12 +112,9 @@ impl<'a> Prover<'a> {
             .map_err(|problems| EngineError::Link { node: node.name.clone(), problems })
     }
 
-    /// Proves what a kernel holds, or would hold, for a node: chains and sets of ours, and what packets they let through.
-    ///
-    /// # Errors
-    /// All that is wrong with it.
-    pub fn kernel(&mut self, node: &Node, kernel: &Kernel) -> Result<(), Vec<Flaw>> {
-        let mut flaws = structure::flaws(kernel);
+    /// Proves our chains and sets, and what packets they let through, beside what was found already.
+    fn ours(&mut self, node: &Node, kernel: &Kernel, mut flaws: Vec<Flaw>) -> Result<(), Vec<Flaw>> {
+        flaws.extend(structure::flaws(kernel));
         for family in Family::ALL {
             self.family(node, kernel, family, &mut flaws);
         }

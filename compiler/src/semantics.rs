@@ -95,22 +95,6 @@ fn allowed(cluster: &Cluster, direction: Direction, pod: &Pod, packet: &Packet, 
     !isolated
 }
 
-/// Whether a rule of a policy, by itself, allows a packet.
-#[must_use]
-pub fn rule_allows_packet(
-    cluster: &Cluster,
-    policy: &Policy,
-    rule: &Rule,
-    direction: Direction,
-    packet: &Packet,
-) -> bool {
-    let peer = match direction {
-        Direction::Ingress => packet.source,
-        Direction::Egress => packet.destination,
-    };
-    rule_allows(cluster, policy, rule, packet, peer)
-}
-
 /// "Traffic must match both the ports and the peers" (API, NetworkPolicyIngressRule).
 pub(crate) fn rule_allows(
     cluster: &Cluster,

@@ -3,7 +3,7 @@
 use chainmail_compiler::describe::{Fold, describe, find_policy, json, text};
 use clap::ValueEnum;
 
-use super::input::{FindingArgs, InputArgs, loaded};
+use super::input::{FindingArgs, InputArgs, Purpose, loaded};
 use super::{Exit, Failure, Screen, output};
 
 /// Say what a policy means, in the words of `kubectl describe networkpolicy`, and whom each line means now.
@@ -34,7 +34,7 @@ enum Format {
 
 pub(super) fn run(args: &Args, screen: Screen) -> Result<Exit, Failure> {
     let sources = args.input.sources()?;
-    let loaded = loaded(&sources, args.findings, screen)?;
+    let loaded = loaded(&sources, args.findings, Purpose::Query, screen)?;
     let policy = find_policy(&loaded.cluster, &args.policy).map_err(|e| Failure::input(&e))?;
     let description = describe(&loaded.cluster, &sources, policy);
     let fold = if args.all { Fold::Nothing } else { Fold::Long };

@@ -7,7 +7,7 @@ use chainmail_compiler::query::{Endpoint, RulesEngine, forwarding_nodes};
 use chainmail_compiler::semantics::Service;
 use clap::ValueEnum;
 
-use super::input::{FindingArgs, InputArgs, loaded};
+use super::input::{FindingArgs, InputArgs, Purpose, loaded};
 use super::{Exit, Failure, Screen, output};
 
 /// Say why a connection is allowed or denied: policies and rules with their places, and each node's deciding rule.
@@ -41,7 +41,7 @@ enum Format {
 
 pub(super) fn run(args: &Args, screen: Screen) -> Result<Exit, Failure> {
     let sources = args.input.sources()?;
-    let loaded = loaded(&sources, args.findings, screen)?;
+    let loaded = loaded(&sources, args.findings, Purpose::Query, screen)?;
     let cluster = &loaded.cluster;
     let source = args.source.end(cluster).map_err(|e| Failure::input(&e))?;
     let destination = args.destination.end(cluster).map_err(|e| Failure::input(&e))?;

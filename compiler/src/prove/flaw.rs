@@ -24,6 +24,9 @@ pub enum Flaw {
     /// The way into our chains is missing.
     #[error("rules of family {0} have no chain {FORWARD}", FORWARD = chainmail_snapshot::FORWARD_CHAIN)]
     NoForwardChain(Family),
+    /// FORWARD does not send every packet to our chains, once.
+    #[error("rules of family {0}: FORWARD does not jump to {FORWARD} once and always", FORWARD = chainmail_snapshot::FORWARD_CHAIN)]
+    Jump(Family),
     /// Packets become something else than policies say.
     #[error("{0}")]
     Difference(Box<Difference>),
@@ -173,14 +176,14 @@ impl Context<'_, '_> {
             Service::Icmp(..) | Service::Other(_) => semantics::Service::Portless,
         };
         let packet = semantics::Packet { source, destination, service };
+        let peer = if direction == Direction::Ingress { source } else { destination };
         let policies: Vec<&Policy> = self.meaning.isolating(direction, *pod).collect();
         let allowing: Vec<String> = policies
             .iter()
             .flat_map(|policy| {
                 let rules = policy.rules(direction).unwrap_or_default().iter().enumerate();
-                let allowing = rules.filter(|(_, rule)| {
-                    semantics::rule_allows_packet(self.cluster, policy, rule, direction, &packet)
-                });
+                let allowing = rules
+                    .filter(|(_, rule)| semantics::rule_allows(self.cluster, policy, rule, &packet, peer));
                 allowing.map(|(index, _)| format!("allowed by {} {direction}[{index}]", policy.policy_ref()))
             })
             .collect();

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use chainmail_snapshot::{FORWARD_CHAIN, Family, cut_set_name, is_cut_set};
-use chainmail_verdict::{ChainId, Kernel, Rule, Target};
+use chainmail_verdict::{ChainId, Condition, ForwardJump, Kernel, Rule, Target};
 
 use super::Flaw;
 use crate::netfilter::CHAINS_ON_A_PATH_MAX;
@@ -15,11 +15,6 @@ pub(super) fn flaws(kernel: &Kernel) -> Vec<Flaw> {
     let mut named = BTreeSet::new();
     for family in Family::ALL {
         let rules = kernel.rules(family);
-        for chain in
-            rules.foreign().iter().filter(|chain| chain.rules.iter().any(|rule| rule.reference.is_none()))
-        {
-            flaws.push(Flaw::Foreign { family, chain: chain.name.clone() });
-        }
         let chains = kernel.longest_path(family).len();
         if chains > CHAINS_ON_A_PATH_MAX {
             flaws.push(Flaw::Deep { family, chains });
@@ -63,9 +58,27 @@ fn reached(kernel: &Kernel, family: Family) -> BTreeSet<ChainId> {
     reached
 }
 
-/// What a kernel must hold beside: every set of ours under the name of its content.
+/// Rules of others, where there should be none.
+pub(super) fn others(kernel: &Kernel) -> Vec<Flaw> {
+    let of = |family| {
+        let foreign = kernel.rules(family).foreign().iter().filter(|chain| !chain.rules.is_empty());
+        foreign.map(move |chain| Flaw::Foreign { family, chain: chain.name.clone() })
+    };
+    Family::ALL.into_iter().flat_map(of).collect()
+}
+
+/// Sets of ours that do not hold what their names say.
 pub(super) fn wrong_names(kernel: &Kernel) -> Vec<Flaw> {
     let sets = kernel.sets().iter();
     let wrong = sets.filter(|set| set.content_name().is_some_and(|name| name != *set.name()));
     wrong.map(|set| Flaw::Content { set: set.name().clone() }).collect()
+}
+
+/// Families where FORWARD does not send every packet to our chains once.
+pub(super) fn wrong_jumps(kernel: &Kernel) -> Vec<Flaw> {
+    let wrong = |family: &Family| {
+        let jumps = kernel.rules(*family).forward_jumps();
+        !matches!(jumps[..], [ForwardJump { condition: Condition::Always, .. }])
+    };
+    Family::ALL.into_iter().filter(wrong).map(Flaw::Jump).collect()
 }

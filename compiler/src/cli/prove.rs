@@ -1,0 +1,102 @@
+//! `chainmail prove`.
+
+use std::path::PathBuf;
+
+use chainmail_compiler::cluster::{Cluster, Node, Os};
+use chainmail_compiler::prove::{Flaw, Prover, live};
+use chainmail_snapshot::{Family, NodeName, read};
+
+use super::input::{FindingArgs, InputArgs, Purpose, loaded};
+use super::{Exit, Failure, Screen, output, save};
+
+/// Prove that rules do what the policies say, for every packet; exit 1 and show one that is treated otherwise.
+///
+/// Without --snapshots or --live the manifests are compiled and what comes out is proven.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    input: InputArgs,
+    #[command(flatten)]
+    findings: FindingArgs,
+    /// Prove the snapshots in this folder, as `compile --out` wrote them.
+    #[arg(long, value_name = "DIR", conflicts_with = "live")]
+    snapshots: Option<PathBuf>,
+    /// Prove this node only; may be given again.
+    #[arg(long, value_name = "NODE")]
+    node: Vec<NodeName>,
+    /// Prove what a kernel holds for the node: what iptables-save, ip6tables-save and ipset save printed, one file each,
+    /// told apart by content; without files these programs are run here.
+    #[arg(long, value_name = "FILE", num_args = 0.., requires = "node")]
+    live: Option<Vec<PathBuf>>,
+}
+
+pub(super) fn run(args: &Args, screen: Screen) -> Result<Exit, Failure> {
+    let sources = args.input.sources()?;
+    let loaded = loaded(&sources, args.findings, Purpose::Query, screen)?;
+    let cluster = &loaded.cluster;
+    let mut prover = Prover::new(cluster);
+    if let Some(files) = &args.live {
+        let [node] = &args.node[..] else {
+            return Err(Failure::usage("--live proves the kernel of one node; give one --node"));
+        };
+        let texts = if files.is_empty() { save::tools() } else { save::files(files) };
+        let texts = texts.map_err(|error| Failure::input(&error))?;
+        let kernel = live::read(&texts).map_err(|error| Failure::input(&error))?;
+        let flaws = prover.live(find(cluster, node)?, &kernel).err().unwrap_or_default();
+        return report(&[(node.clone(), flaws)], "the kernel's rules");
+    }
+    let mut compiler = chainmail_compiler::Compiler::new(cluster, &sources);
+    let nodes: Vec<&Node> = compiler.nodes().collect();
+    let nodes = match &args.node[..] {
+        [] => nodes,
+        names => names.iter().map(|name| find(cluster, name)).collect::<Result<_, _>>()?,
+    };
+    let mut found = Vec::new();
+    for node in &nodes {
+        let flaws = match &args.snapshots {
+            None => prover.snapshot(node, &compiler.snapshot(node)).err().unwrap_or_default(),
+            Some(folder) => {
+                let snapshot = read::snapshot(folder, &node.name).map_err(|error| Failure::input(&error))?;
+                let sets = snapshot.sets().iter().map(|(name, text)| (name, &**text));
+                prover
+                    .text(node, Family::ALL.map(|family| snapshot.rules(family)), sets)
+                    .err()
+                    .unwrap_or_default()
+            }
+        };
+        found.push((node.name.clone(), flaws));
+    }
+    report(&found, "the rules")
+}
+
+fn find<'c>(cluster: &'c Cluster, name: &NodeName) -> Result<&'c Node, Failure> {
+    match cluster.node(name) {
+        None => Err(Failure::usage(format!("node {name} is not in the manifests"))),
+        Some(node) if node.os == Os::Windows => {
+            Err(Failure::usage(format!("node {name} runs Windows and has no rules")))
+        }
+        Some(node) => Ok(node),
+    }
+}
+
+fn report(found: &[(NodeName, Vec<Flaw>)], what: &str) -> Result<Exit, Failure> {
+    let mut text = String::new();
+    for (node, flaws) in found {
+        for flaw in flaws {
+            text.push_str(&format!("node {node}: {flaw}\n"));
+        }
+    }
+    output::text(&text)?;
+    let wrong = found.iter().filter(|(_, flaws)| !flaws.is_empty()).count();
+    let plural = |count: usize| if count == 1 { "node" } else { "nodes" };
+    if wrong == 0 {
+        let count = found.len();
+        output::error_line(&format!("proven: {what} of {count} {} do what the policies say", plural(count)));
+        return Ok(Exit::Done);
+    }
+    output::error_line(&format!(
+        "{what} of {wrong} {} do something else than the policies say",
+        plural(wrong)
+    ));
+    Ok(Exit::Differences)
+}
