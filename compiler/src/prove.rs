@@ -27,6 +27,7 @@ use chainmail_verdict::{End, Kernel, Rule, Ruleset, Sets, Target};
 use crate::cluster::{Cluster, Direction, Node};
 use crate::query::EngineError;
 use crate::render::NodeSnapshot;
+use crate::source::Sources;
 
 pub use contract::{Exit, Expected, Way};
 pub use flaw::{Difference, Flaw};
@@ -38,6 +39,7 @@ use contract::{Contract, Ends};
 /// Proves nodes one after the other; what they share is proven once.
 pub struct Prover<'a> {
     cluster: &'a Cluster,
+    sources: &'a Sources,
     meaning: Meaning<'a>,
     summaries: Summaries,
     /// Every set that was read so far.
@@ -51,9 +53,16 @@ type Agreements = BTreeMap<(*const Summary, *const Traffic), (Rc<Summary>, Rc<Tr
 impl<'a> Prover<'a> {
     /// Works out what the policies say.
     #[must_use]
-    pub fn new(cluster: &'a Cluster) -> Self {
+    pub fn new(cluster: &'a Cluster, sources: &'a Sources) -> Self {
         let (summaries, agreements) = (Summaries::default(), Agreements::new());
-        Self { cluster, meaning: Meaning::new(cluster), summaries, sets: Sets::default(), agreements }
+        Self {
+            cluster,
+            sources,
+            meaning: Meaning::new(cluster),
+            summaries,
+            sets: Sets::default(),
+            agreements,
+        }
     }
 
     /// Proves a node's text as it was rendered.
@@ -152,6 +161,7 @@ impl<'a> Prover<'a> {
             flaws.extend(found.map(|found| {
                 let context = flaw::Context {
                     cluster: self.cluster,
+                    sources: self.sources,
                     meaning: &self.meaning,
                     node,
                     kernel,

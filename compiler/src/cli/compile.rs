@@ -1,5 +1,6 @@
 //! `chainmail compile` and `chainmail check`.
 
+use std::mem::ManuallyDrop;
 use std::path::PathBuf;
 
 use chainmail_compiler::Compiler;
@@ -58,7 +59,8 @@ enum Format {
 
 pub(super) fn run(args: &Args, screen: Screen) -> Result<Exit, Failure> {
     let sources = args.input.sources()?;
-    let loaded = loaded(&sources, args.findings, Purpose::Compile, screen)?;
+    // Never dropped: the process ends soon, and to give a large cluster back piece by piece takes time.
+    let loaded = ManuallyDrop::new(loaded(&sources, args.findings, Purpose::Compile, screen)?);
     let compiler = Compiler::new(&loaded.cluster, &sources);
     let nodes = selected(&loaded.cluster, &compiler, &args.node)?;
     if nodes.is_empty() {
@@ -69,8 +71,8 @@ pub(super) fn run(args: &Args, screen: Screen) -> Result<Exit, Failure> {
     if args.no_prove {
         output::error_line("not proven: --no-prove leaves out that the rules do what the policies say");
     }
-    let prover = (!args.no_prove).then(|| Prover::new(&loaded.cluster));
-    let mut proven = Proven { compiler, prover };
+    let prover = (!args.no_prove).then(|| Prover::new(&loaded.cluster, &sources));
+    let mut proven = ManuallyDrop::new(Proven { compiler, prover });
     if args.check { check_out(args, &mut proven, &nodes) } else { write_out(args, &mut proven, &nodes) }
 }
 

@@ -34,7 +34,7 @@ pub(super) fn run(args: &Args, screen: Screen) -> Result<Exit, Failure> {
     let sources = args.input.sources()?;
     let loaded = loaded(&sources, args.findings, Purpose::Query, screen)?;
     let cluster = &loaded.cluster;
-    let mut prover = Prover::new(cluster);
+    let mut prover = Prover::new(cluster, &sources);
     if let Some(files) = &args.live {
         let [node] = &args.node[..] else {
             return Err(Failure::usage("--live proves the kernel of one node; give one --node"));

@@ -3,10 +3,11 @@
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use chainmail_verdict::RejectWith;
+use chainmail_snapshot::Transport;
 use chainmail_verdict::exact::{
     AddressSet, Ending, ModeSet, Part, Piece, Service, ServiceSet, Summary, Traffic, split,
 };
+use chainmail_verdict::{PortRange, RejectWith};
 
 use super::Agreements;
 use super::contract::{Clause, Contract, Exit, Expected, Way};
@@ -128,7 +129,7 @@ impl<'c> Compare<'c> {
             }
             _ => wrong_where(&part.traffic, ending, &|ending| is(expected, ending)),
         };
-        let (peer, service) = wrong?.witness()?;
+        let (peer, service) = plainest(&wrong?)?;
         Some(Found {
             subject: subjects.first()?,
             peer,
@@ -177,6 +178,16 @@ impl<'c> Compare<'c> {
         // Both stay in memory with the answer, so that no other takes their place in it.
         self.agreements.entry(key).or_insert_with(|| (Rc::clone(summary), Rc::clone(allowed), held())).2
     }
+}
+
+/// A pair of traffic that is easy to imagine: to a port, where there is such.
+fn plainest(traffic: &Traffic) -> Option<(IpAddr, Service)> {
+    let everyone = Rc::new(AddressSet::all(traffic.family()));
+    let to_ports = Transport::ALL.into_iter().find_map(|transport| {
+        let ports = ServiceSet::ports(transport, PortRange::new(1, u16::MAX));
+        traffic.intersection(&Traffic::of(Rc::clone(&everyone), &ports)).witness()
+    });
+    to_ports.or_else(|| traffic.witness())
 }
 
 /// The part of traffic that ends where it must not.

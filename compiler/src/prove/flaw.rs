@@ -12,8 +12,10 @@ use super::Meaning;
 use super::compare::Found;
 use super::contract::{Exit, Expected, Way};
 use crate::cluster::{Cluster, Direction, Node, Policy, Whose};
+use crate::explain::{PolicyAt, RuleAt};
 use crate::query::EngineError;
 use crate::semantics;
+use crate::source::Sources;
 
 /// One thing that is wrong with a node's rules or sets.
 #[derive(Debug, Error)]
@@ -114,6 +116,7 @@ pub struct Difference {
 /// What a difference is told with.
 pub(super) struct Context<'c, 'a> {
     pub(super) cluster: &'a Cluster,
+    pub(super) sources: &'a Sources,
     pub(super) meaning: &'c Meaning<'a>,
     pub(super) node: &'c Node,
     pub(super) kernel: &'c Kernel,
@@ -157,7 +160,8 @@ impl Context<'_, '_> {
     /// A new connection's first packet is easier to imagine than others.
     fn plainest(&self, modes: &chainmail_verdict::exact::ModeSet) -> Mode {
         let all: Vec<&Mode> = self.modes.of_set(modes).collect();
-        let plain = all.iter().find(|mode| mode.state == ConnState::New && mode.cut.is_empty());
+        let new = |mode: &&&Mode| mode.state == ConnState::New && mode.cut.is_empty();
+        let plain = all.iter().filter(new).min_by_key(|mode| mode.flags != TcpFlags::SYN);
         (*plain.or(all.first()).expect("a part has modes")).clone()
     }
 
@@ -184,16 +188,17 @@ impl Context<'_, '_> {
                 let rules = policy.rules(direction).unwrap_or_default().iter().enumerate();
                 let allowing = rules
                     .filter(|(_, rule)| semantics::rule_allows(self.cluster, policy, rule, &packet, peer));
-                allowing.map(|(index, _)| format!("allowed by {} {direction}[{index}]", policy.policy_ref()))
+                allowing.map(|(index, _)| {
+                    let at = RuleAt::new(self.sources, policy, direction, index);
+                    format!("allowed by {} at {}", at.rule, at.place)
+                })
             })
             .collect();
         if !allowing.is_empty() {
             return allowing;
         }
-        policies
-            .iter()
-            .map(|policy| format!("isolated by {}, allowed by no rule", policy.policy_ref()))
-            .collect()
+        let isolating = policies.into_iter().map(|policy| PolicyAt::new(self.sources, policy));
+        isolating.map(|at| format!("isolated by {} at {}, allowed by no rule", at.policy, at.place)).collect()
     }
 }
 
@@ -204,8 +209,8 @@ impl fmt::Display for Difference {
             None => address.to_string(),
         };
         let [source, destination] = [end(&self.names[0], self.source), end(&self.names[1], self.destination)];
-        let (node, direction) = (&self.node, self.direction);
-        writeln!(f, "node {node}: {direction} rules and policies differ")?;
+        let direction = self.direction;
+        writeln!(f, "{direction} rules and policies differ")?;
         writeln!(
             f,
             "  packet:   {source} -> {destination} {}, {}",
