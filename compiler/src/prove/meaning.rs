@@ -30,12 +30,16 @@ pub struct Meaning<'a> {
     isolated: BTreeMap<(PodId, Direction), usize>,
     /// Policies that isolate one pod together, by their places in the cluster.
     selections: Vec<Vec<usize>>,
+    /// For each of those whether an ingress rule names a port, which is then the pod's own.
+    asks_own_ports: Vec<bool>,
     memory: RefCell<Memory<'a>>,
 }
 
 /// What was worked out before.
 #[derive(Default)]
 struct Memory<'a> {
+    /// Of both families, by the place of a policy, a direction and the place of a rule.
+    peers: BTreeMap<(usize, Direction, usize), [Rc<AddressSet>; 2]>,
     traffic: BTreeMap<TrafficKey<'a>, Rc<Traffic>>,
     /// Of both families.
     pods: BTreeMap<(PodsOf<'a>, &'a LabelSelector), [Rc<AddressSet>; 2]>,
@@ -45,9 +49,9 @@ struct Memory<'a> {
 /// Everything that a pod's allowed traffic hangs on.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct TrafficKey<'a> {
+    selection: usize,
     direction: Direction,
     family: Family,
-    selection: usize,
     /// The pod's own ports, where a rule names one.
     ports: Option<&'a [ContainerPort]>,
 }
@@ -90,7 +94,12 @@ impl<'a> Meaning<'a> {
         for (policies, place) in known {
             selections[place] = policies;
         }
-        Self { cluster, of: pods_of, on, isolated, selections, memory: RefCell::default() }
+        let names_a_port = |&place: &usize| {
+            let policy = &cluster.policies()[place];
+            policy.rules(Direction::Ingress).is_some_and(|rules| rules.iter().any(names_a_port))
+        };
+        let asks_own_ports = selections.iter().map(|policies| policies.iter().any(names_a_port)).collect();
+        Self { cluster, of: pods_of, on, isolated, selections, asks_own_ports, memory: RefCell::default() }
     }
 
     /// The endpoints on a node.
@@ -116,44 +125,56 @@ impl<'a> Meaning<'a> {
     pub fn allowed(&self, direction: Direction, family: Family, id: PodId) -> Option<Rc<Traffic>> {
         let selection = *self.isolated.get(&(id, direction))?;
         let pod = self.cluster.pod(id);
-        let rules = || {
-            self.isolating(direction, id).flat_map(move |policy| {
-                policy.rules(direction).unwrap_or_default().iter().map(move |rule| (policy, rule))
-            })
-        };
-        let asks_own_ports = direction == Direction::Ingress && rules().any(|(_, rule)| names_a_port(rule));
-        let ports = asks_own_ports.then_some(&pod.ports[..]);
-        let key = TrafficKey { direction, family, selection, ports };
+        let own_ports = direction == Direction::Ingress && self.asks_own_ports[selection];
+        let key = TrafficKey { selection, direction, family, ports: own_ports.then_some(&pod.ports[..]) };
         if let Some(known) = self.memory.borrow().traffic.get(&key) {
             return Some(Rc::clone(known));
         }
-        let all = rules().fold(Traffic::none(family), |all, (policy, rule)| {
-            all.union(&self.rule(direction, family, policy, rule, pod))
-        });
+        let mut all = Traffic::none(family);
+        for &place in &self.selections[selection] {
+            let policy = &self.cluster.policies()[place];
+            for (index, rule) in policy.rules(direction).unwrap_or_default().iter().enumerate() {
+                let peers = self.peers((place, direction, index), family, policy, rule);
+                all = all.union(&self.rule(direction, peers, rule, pod));
+            }
+        }
         let all = Rc::new(all);
         self.memory.borrow_mut().traffic.insert(key, Rc::clone(&all));
         Some(all)
     }
 
     /// "Traffic must match both the ports and the peers" (API, NetworkPolicyIngressRule).
-    fn rule(
+    fn rule(&self, direction: Direction, peers: Rc<AddressSet>, rule: &'a Rule, pod: &Pod) -> Traffic {
+        let Ports::OneOf(ports) = &rule.ports else { return Traffic::of(peers, &ServiceSet::all()) };
+        let none = Traffic::none(peers.family());
+        ports.iter().fold(none, |all, port| all.union(&self.port(direction, &peers, port, pod)))
+    }
+
+    /// "If this field is empty or missing, this rule matches all sources" (API, from; to alike). Items are OR-ed.
+    fn peers(
         &self,
-        direction: Direction,
+        place: (usize, Direction, usize),
         family: Family,
         policy: &'a Policy,
         rule: &'a Rule,
-        pod: &Pod,
-    ) -> Traffic {
-        let peers = Rc::new(match &rule.peers {
-            Peers::Any => AddressSet::all(family),
-            Peers::OneOf(peers) => peers
-                .iter()
-                .fold(AddressSet::none(family), |all, peer| all.union(&self.peer(family, policy, peer))),
+    ) -> Rc<AddressSet> {
+        let known = self.memory.borrow().peers.get(&place).cloned();
+        let [v4, v6] = known.unwrap_or_else(|| {
+            let peers = Family::ALL.map(|family| match &rule.peers {
+                Peers::Any => Rc::new(AddressSet::all(family)),
+                Peers::OneOf(peers) => {
+                    let mut peers = peers.iter().map(|peer| self.peer(family, policy, peer));
+                    let first = peers.next().expect("a list of peers is never empty");
+                    peers.fold(first, |all, some| Rc::new(all.union(&some)))
+                }
+            });
+            self.memory.borrow_mut().peers.insert(place, peers.clone());
+            peers
         });
-        let Ports::OneOf(ports) = &rule.ports else { return Traffic::of(peers, &ServiceSet::all()) };
-        ports.iter().fold(Traffic::none(family), |all, port| {
-            all.union(&self.port(direction, family, &peers, port, pod))
-        })
+        match family {
+            Family::V4 => v4,
+            Family::V6 => v6,
+        }
     }
 
     fn peer(&self, family: Family, policy: &'a Policy, peer: &'a Peer) -> Rc<AddressSet> {
@@ -197,14 +218,7 @@ impl<'a> Meaning<'a> {
         }
     }
 
-    fn port(
-        &self,
-        direction: Direction,
-        family: Family,
-        peers: &Rc<AddressSet>,
-        port: &'a Port,
-        pod: &Pod,
-    ) -> Traffic {
+    fn port(&self, direction: Direction, peers: &Rc<AddressSet>, port: &'a Port, pod: &Pod) -> Traffic {
         let number = |number| ServiceSet::ports(port.protocol, PortRange::new(number, number));
         let services = match (&port.which, direction) {
             (PortMatch::All, _) => ServiceSet::protocol(Protocol::from(port.protocol)),
@@ -217,8 +231,8 @@ impl<'a> Meaning<'a> {
                 .fold(ServiceSet::none(), |all, named| all.union(&number(named))),
             // For egress it is each peer's own.
             (PortMatch::Named(name), Direction::Egress) => {
-                let having = self.named(family, port.protocol, name);
-                return having.iter().fold(Traffic::none(family), |all, (named, pods)| {
+                let having = self.named(peers.family(), port.protocol, name);
+                return having.iter().fold(Traffic::none(peers.family()), |all, (named, pods)| {
                     let these = Rc::new(peers.intersection(pods));
                     all.union(&Traffic::of(these, &number(*named)))
                 });

@@ -16,7 +16,7 @@ use crate::{End, Match, Protocol, Sense, SetId, Test};
 pub(crate) struct RuleNames<'t> {
     family: Family,
     chains: Vec<&'t str>,
-    sets: BTreeMap<SetName, SetId>,
+    sets: BTreeMap<Box<str>, (SetId, SetName)>,
 }
 
 impl<'t> RuleNames<'t> {
@@ -35,14 +35,18 @@ impl<'t> RuleNames<'t> {
     }
 
     pub(crate) fn set(&mut self, place: Place, name: &str) -> Result<SetId, ParseError> {
-        let name: SetName = name.parse().map_err(|error| place.error(name, Reason::from(error)))?;
-        let next = SetId(u32::try_from(self.sets.len()).expect("a text of 4 GB is no rule text"));
-        Ok(*self.sets.entry(name).or_insert(next))
+        if let Some((known, _)) = self.sets.get(name) {
+            return Ok(*known);
+        }
+        let id = SetId(u32::try_from(self.sets.len()).expect("a text of 4 GB is no rule text"));
+        let set = name.parse().map_err(|error| place.error(name, Reason::from(error)))?;
+        self.sets.insert(name.into(), (id, set));
+        Ok(id)
     }
 
     /// The names of the sets in the order of their ids.
     pub(crate) fn into_sets(self) -> Vec<SetName> {
-        let mut sets: Vec<(SetId, SetName)> = self.sets.into_iter().map(|(name, id)| (id, name)).collect();
+        let mut sets: Vec<(SetId, SetName)> = self.sets.into_values().collect();
         sets.sort_unstable();
         sets.into_iter().map(|(_, name)| name).collect()
     }
