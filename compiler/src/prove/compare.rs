@@ -151,7 +151,11 @@ impl<'c> Compare<'c> {
     ) -> Option<Traffic> {
         let allows = Expected::Allowed(way);
         let right = |ending: &Ending| is(&allows, ending);
-        let has_itself = traffic.runs().any(|(_, peers)| peers.contains(pod));
+        let has_itself = traffic.peer_sets().any(|peers| peers.contains(pod));
+        let is_itself = |peers: &AddressSet| peers.is_empty() || peers.single() == Some(pod);
+        if has_itself && right(ending) && traffic.peer_sets().all(is_itself) {
+            return None;
+        }
         if let Ending::Chain { summary, returned, .. } = ending
             && right(returned)
             && !has_itself

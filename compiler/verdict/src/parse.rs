@@ -7,5 +7,5 @@ mod tokens;
 mod values;
 
 pub(crate) use rule::{RuleNames, parse_rule};
-pub(crate) use tokens::Tokens;
+pub(crate) use tokens::{Tokens, skip_blanks};
 pub(crate) use values::{address, network, number, port, transport};

@@ -74,6 +74,11 @@ impl Traffic {
         self.family
     }
 
+    /// The peers of each run of services; the empty set where a run has none.
+    pub fn peer_sets(&self) -> impl Iterator<Item = &AddressSet> {
+        self.runs.iter().map(|(_, peers)| &**peers)
+    }
+
     /// Runs of services with the peers of each, sorted; runs without peers too.
     pub fn runs(&self) -> impl Iterator<Item = (ServiceSet, &AddressSet)> {
         let ends = self.runs.iter().skip(1).map(|(start, _)| start - 1).chain([PLACES - 1]);

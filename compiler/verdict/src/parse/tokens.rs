@@ -25,7 +25,7 @@ impl<'t> Tokens<'t> {
 
     /// The next word, or nothing at the end of the line.
     pub(crate) fn next(&mut self) -> Result<Option<Cow<'t, str>>, ParseError> {
-        let line = self.rest.trim_start_matches([' ', '\t']);
+        let line = skip_blanks(self.rest);
         if line.is_empty() {
             self.rest = line;
             return Ok(None);
@@ -69,6 +69,12 @@ impl<'t> Tokens<'t> {
         }
         Err(self.place.error(line, Reason::OpenQuote))
     }
+}
+
+/// What follows the spaces and tabs that a text begins with.
+pub(crate) fn skip_blanks(text: &str) -> &str {
+    let blanks = text.bytes().take_while(|b| matches!(b, b' ' | b'\t')).count();
+    &text[blanks..]
 }
 
 #[cfg(test)]

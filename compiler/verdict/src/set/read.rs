@@ -8,7 +8,7 @@ use chainmail_snapshot::{SetName, is_our_set};
 use super::draft::Draft;
 use super::{Set, Sets};
 use crate::error::{FileKind, ParseError, Place, Reason};
-use crate::parse::Tokens;
+use crate::parse::{Tokens, skip_blanks};
 
 impl Sets {
     /// Reads `ipset restore` or `ipset save` text of both families.
@@ -82,6 +82,6 @@ impl<'t> Reader<'t> {
 }
 
 fn first_word(text: &str) -> (&str, &str) {
-    let text = text.trim_start_matches([' ', '\t']);
-    text.split_at(text.find([' ', '\t']).unwrap_or(text.len()))
+    let text = skip_blanks(text);
+    text.split_at(text.bytes().position(|b| matches!(b, b' ' | b'\t')).unwrap_or(text.len()))
 }
