@@ -31,9 +31,11 @@ const TICKS_A_SECOND: f64 = 100.0;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Committed {
-    /// Seconds of compiling for one of decoding.
+    /// Seconds of compiling without the proof for one of decoding.
     ratio: f64,
-    /// The most memory that compiling takes.
+    /// How much of a whole compile is the proof, from 0 to 1.
+    proof: f64,
+    /// The most memory that a whole compile takes.
     peak_mib: f64,
     sets: usize,
     rules: usize,
@@ -84,28 +86,38 @@ fn bench() -> Result<(), Box<dyn Error>> {
     write(&input, SIZE)?;
     let own = std::env::current_exe()?;
     let chainmail = own.with_file_name("chainmail");
-    let (mut compiles, mut decodes) = (Vec::new(), Vec::new());
-    // In turns, so that both meet the same machine.
+    let (mut compiles, mut proven, mut decodes) = (Vec::new(), Vec::new(), Vec::new());
+    // In turns, so that all meet the same machine.
     let out = |run: usize| temporary.path().join(format!("out-{run}"));
     for run in 0..RUNS {
-        compiles.push(cost(Command::new(&chainmail).arg("compile").arg(&input).arg("--out").arg(out(run)))?);
+        let compile = |out: &Path| {
+            let mut command = Command::new(&chainmail);
+            command.arg("compile").arg(&input).arg("--out").arg(out);
+            command
+        };
+        compiles.push(cost(compile(&out(run)).arg("--no-prove"))?);
         decodes.push(cost(Command::new(&own).arg("decode").arg(&input))?);
+        proven.push(cost(&mut compile(&out(run)))?);
     }
     // Of neighbours in time: a machine that others use changes its speed from run to run.
     let ratio =
         median(compiles.iter().zip(&decodes).map(|(compile, decode)| compile.seconds / decode.seconds));
+    let proof = median(compiles.iter().zip(&proven).map(|(bare, all)| 1.0 - bare.seconds / all.seconds));
     let seconds = |costs: &[Cost]| median(costs.iter().map(|cost| cost.seconds));
-    let peak_mib = median(compiles.iter().map(|cost| cost.peak_mib));
+    let peak_mib = median(proven.iter().map(|cost| cost.peak_mib));
     let output = Output::of(&out(0))?;
     println!("input    {:>12} bytes", size_of(&files(&input)?)?);
     println!("compile  {:>12.2} s   decode {:.2} s", seconds(&compiles), seconds(&decodes));
+    println!("proven   {:>12.2} s", seconds(&proven));
     println!("ratio    {ratio:>12.2}     committed {:.2}", committed.ratio);
+    println!("proof    {proof:>12.2} of it  committed {:.2}", committed.proof);
     println!("peak     {:>12.0} MiB committed {:.0}", peak_mib, committed.peak_mib);
     println!("sets     {:>12}     committed {}", output.sets, committed.sets);
     println!("rules    {:>12}     committed {}", output.rules, committed.rules);
     println!("bytes    {:>12}     committed {}", output.bytes, committed.bytes);
     let measured = [
         ("compiling against decoding", ratio, committed.ratio),
+        ("the proof's share", proof, committed.proof),
         ("peak memory", peak_mib, committed.peak_mib),
         ("rules", output.rules as f64, committed.rules as f64),
         ("bytes", output.bytes as f64, committed.bytes as f64),
