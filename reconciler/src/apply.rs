@@ -5,21 +5,46 @@ use std::time::Duration;
 use chainmail_snapshot::{Family, SetName};
 use thiserror::Error;
 
-use crate::desired::{Desired, DesiredTable};
+use crate::desired::Desired;
 use crate::exit::Exit;
 use crate::flip::Flip;
+use crate::journal::Old;
 use crate::kernel::{Kernel, KernelError};
 use crate::live::Live;
-use crate::plan::{Plan, PlanError, plan};
+use crate::place::Place;
+use crate::plan::{Plan, plan};
 use crate::report;
-use crate::step::Step;
+use crate::step::{Stage, Step};
 
-/// How often a change is planned anew when another program changed the same table meanwhile.
-const ROUNDS: usize = 3;
+/// How often a change is planned anew when another program changed the same table meanwhile. A set of a wrong type
+/// takes two rounds by itself.
+const ROUNDS: usize = 5;
 /// How often a set that is still in use is tried to be destroyed.
 const DESTROY_TRIES: usize = 5;
 /// The wait between such tries. The kernel lets go of a set once the last packet has left the old rules.
 const DESTROY_PAUSE: Duration = Duration::from_millis(100);
+
+/// What the kernel is to be brought to, and what to do if it cannot be.
+#[derive(Debug, Clone, Copy)]
+pub struct Change<'a> {
+    /// What it is to hold.
+    pub desired: &'a Desired,
+    /// Where the jump is to stand.
+    pub place: &'a Place,
+    /// What to go back to. `None` where what others did is undone: the state from before is then no state to keep.
+    pub old: Option<&'a Old>,
+}
+
+/// Is told what a change is at.
+pub trait Progress {
+    /// A stage begins.
+    fn begins(&mut self, stage: Stage);
+}
+
+/// Nobody is told.
+impl Progress for () {
+    fn begins(&mut self, _stage: Stage) {}
+}
 
 /// What was done.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -30,18 +55,32 @@ pub struct Outcome {
     pub stuck: Vec<SetName>,
 }
 
+/// A change that is verified to be in force, but for sets that nobody needs any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InForce {
+    /// What was done.
+    pub outcome: Outcome,
+    /// The sets that nobody needs any more.
+    pub orphans: Vec<SetName>,
+}
+
 /// A change that did not come about.
 #[derive(Debug, Error)]
 pub enum ApplyError {
     /// The kernel's state cannot be read, so nothing was changed.
     #[error("nothing was changed: {0}")]
     Read(#[source] KernelError),
-    /// There is no way from what the kernel holds, so nothing was changed.
-    #[error("nothing was changed: {0}")]
-    Plan(#[from] PlanError),
     /// A step failed, and the state from before is in force.
     #[error("{step} failed, and the state from before was verified to be in force: {source}")]
     Undone {
+        /// The step.
+        step: String,
+        /// Why it failed.
+        source: KernelError,
+    },
+    /// A step failed where there is no other state to go back to.
+    #[error("{step} failed, and what others changed is only in part undone: {source}")]
+    Unfinished {
         /// The step.
         step: String,
         /// Why it failed.
@@ -75,56 +114,88 @@ impl ApplyError {
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {
-            ApplyError::Read(_) | ApplyError::Plan(_) | ApplyError::Undone { .. } => Exit::OldStateInForce,
-            ApplyError::NotUndone { .. } | ApplyError::Unverified(_) | ApplyError::Unsettled { .. } => {
-                Exit::UnexpectedState
-            }
+            ApplyError::Read(_) | ApplyError::Undone { .. } => Exit::OldStateInForce,
+            ApplyError::Unfinished { .. }
+            | ApplyError::NotUndone { .. }
+            | ApplyError::Unverified(_)
+            | ApplyError::Unsettled { .. } => Exit::UnexpectedState,
         }
     }
 }
 
-/// Brings the kernel from `before`, which was read from it, to `desired`.
+/// Brings the kernel from `before`, which was read from it, to what is desired.
 ///
 /// After the changes the state is read and planned from again. An empty plan proves the change; another one means
 /// that somebody changed the same table meanwhile, and is run in turn.
 ///
 /// # Errors
-/// When a step fails (then the state from before is restored), or the kernel does not come to hold `desired`.
-pub fn apply(kernel: &mut dyn Kernel, desired: &Desired, before: &Live) -> Result<Outcome, ApplyError> {
+/// When a step fails (then the old state is restored), or the kernel does not come to hold what is desired.
+pub fn bring(
+    kernel: &mut dyn Kernel,
+    change: Change<'_>,
+    before: &Live,
+    progress: &mut dyn Progress,
+) -> Result<InForce, ApplyError> {
     let mut outcome = Outcome::default();
     let mut now = before.clone();
-    for round in 1.. {
-        let plan = plan(desired, &now)?;
-        if round > ROUNDS && !plan.is_settled() {
+    let mut round = 0;
+    loop {
+        round += 1;
+        let plan = plan(change.desired, &now, change.place);
+        let settled = plan.is_settled();
+        if round > ROUNDS && !settled {
             return Err(ApplyError::Unsettled { difference: report::difference(&plan.steps) });
         }
-        match run(kernel, &plan, &mut outcome) {
-            Ok(()) if plan.is_settled() => break,
+        match run(kernel, &plan, &mut outcome, progress) {
+            Ok(()) if settled => return Ok(InForce { outcome, orphans: plan.orphans().to_vec() }),
             Ok(()) => now = kernel.live().map_err(ApplyError::Unverified)?,
-            Err((step, source)) => match kernel.live() {
-                Ok(seen) if round < ROUNDS && overtaken(step, &now, &seen) => {
+            Err((step, source)) => match (kernel.live(), change.old) {
+                (Ok(seen), _) if round < ROUNDS && overtaken(step, &now, &seen) => {
                     tracing::warn!(error = %source, "another program changed the table meanwhile; planning anew");
                     now = seen;
                 }
-                Ok(seen) => return Err(go_back(kernel, before, &seen, step, source)),
-                Err(undo) => return Err(not_undone(step, source, undo.to_string())),
+                (_, None) => return Err(ApplyError::Unfinished { step: report::name(step), source }),
+                (Ok(seen), Some(old)) => {
+                    return Err(match go_back(kernel, old, change.place, &seen) {
+                        Ok(()) => ApplyError::Undone { step: report::name(step), source },
+                        Err(undo) => not_undone(step, source, undo),
+                    });
+                }
+                (Err(undo), Some(_)) => return Err(not_undone(step, source, undo.to_string())),
             },
         }
     }
+}
+
+/// Brings the kernel to what is desired, and takes away what nobody needs any more.
+///
+/// # Errors
+/// As [`bring`].
+pub fn apply(kernel: &mut dyn Kernel, change: Change<'_>, before: &Live) -> Result<Outcome, ApplyError> {
+    let InForce { mut outcome, orphans } = bring(kernel, change, before, &mut ())?;
+    destroy_orphans(kernel, orphans, &mut outcome);
     Ok(outcome)
 }
 
-/// Runs the steps up to the read-back.
+/// Destroys the sets that nobody needs any more.
+pub fn destroy_orphans(kernel: &mut dyn Kernel, orphans: Vec<SetName>, outcome: &mut Outcome) {
+    if !orphans.is_empty() {
+        outcome.stuck.extend(destroy(kernel, &orphans));
+        outcome.steps.push(Step::DestroyOrphans { names: orphans });
+    }
+}
+
+/// Runs the steps up to the read-back, which is the caller's.
 fn run<'a>(
     kernel: &mut dyn Kernel,
     plan: &'a Plan,
     outcome: &mut Outcome,
+    progress: &mut dyn Progress,
 ) -> Result<(), (&'a Step, KernelError)> {
-    for step in &plan.steps {
+    for step in plan.steps.iter().filter(|step| !matches!(step, Step::DestroyOrphans { .. })) {
+        progress.begins(Stage::of(step));
         match step {
-            Step::ClearLeftovers { names } | Step::DestroyOrphans { names } => {
-                outcome.stuck.extend(destroy(kernel, names));
-            }
+            Step::ClearLeftovers { names } => outcome.stuck.extend(destroy(kernel, names)),
             Step::CreateSets { text, .. } | Step::HealSets { text, .. } => {
                 kernel.restore_sets(text).map_err(|error| (step, error))?;
             }
@@ -138,12 +209,9 @@ fn run<'a>(
                     tracing::debug!(%family, "+ {rule}");
                 }
             }
-            Step::ReadBack => {}
+            Step::ReadBack | Step::DestroyOrphans { .. } => {}
         }
         outcome.steps.push(step.clone());
-        if *step == Step::ReadBack {
-            break;
-        }
     }
     Ok(())
 }
@@ -160,40 +228,29 @@ fn overtaken(step: &Step, planned_on: &Live, seen: &Live) -> bool {
     }
 }
 
-/// Puts the families that were already changed back, then takes away the sets that came, and verifies.
-fn go_back(
-    kernel: &mut dyn Kernel,
-    before: &Live,
-    now: &Live,
-    step: &Step,
-    source: KernelError,
-) -> ApplyError {
-    for (family, flip) in way_back(before, now) {
-        if let Err(undo) = kernel.restore_rules(family, &flip.text) {
-            return not_undone(step, source, undo.to_string());
-        }
+/// Puts the families that were changed back, then takes away the sets that came, and verifies.
+///
+/// # Errors
+/// When the old state is not in force: why.
+pub fn go_back(kernel: &mut dyn Kernel, old: &Old, place: &Place, now: &Live) -> Result<(), String> {
+    for (family, flip) in way_back(old, place, now) {
+        kernel.restore_rules(family, &flip.text).map_err(|error| error.to_string())?;
     }
-    let new_sets: Vec<_> = now.sets.keys().filter(|name| !before.sets.contains_key(name)).cloned().collect();
+    let new_sets: Vec<_> = now.sets.keys().filter(|name| !old.sets.contains(name)).cloned().collect();
     for name in destroy(kernel, &new_sets) {
         tracing::warn!(set = %name, "a set of the failed change stays for now");
     }
-    match kernel.live() {
-        Err(undo) => not_undone(step, source, undo.to_string()),
-        Ok(after) if !way_back(before, &after).is_empty() => {
-            not_undone(step, source, "the rules are not the ones from before".to_owned())
-        }
-        Ok(_) => ApplyError::Undone { step: report::name(step), source },
+    let after = kernel.live().map_err(|error| error.to_string())?;
+    if way_back(old, place, &after).is_empty() {
+        Ok(())
+    } else {
+        Err("the rules are not the ones from before".to_owned())
     }
 }
 
-fn way_back(before: &Live, now: &Live) -> Vec<(Family, Flip)> {
-    let differ = before.tables.iter().filter(|&(family, table)| now.tables.get(family) != Some(table));
-    differ
-        .filter_map(|(&family, table)| {
-            let now = now.tables.get(&family)?;
-            Some((family, Flip::between(now, &DesiredTable::of_live(table))?))
-        })
-        .collect()
+fn way_back(old: &Old, place: &Place, now: &Live) -> Vec<(Family, Flip)> {
+    let flip = |(&family, table)| Some((family, Flip::between(now.tables.get(&family)?, table, place)?));
+    old.tables.iter().filter_map(flip).collect()
 }
 
 fn not_undone(step: &Step, source: KernelError, undo: String) -> ApplyError {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chainmail_snapshot::{
     ChainName, FORWARD_CHAIN, Family, Joined, Member, NameError, SetName, content_name, is_cut_set,
 };
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::grammar::{GrammarError, check_rule};
@@ -31,13 +32,14 @@ pub struct DesiredTable {
 }
 
 /// The jump from FORWARD into our chains.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Jump {
     /// None.
     #[default]
     Absent,
-    /// One, before all other rules.
-    First,
+    /// One, in its place.
+    Present,
 }
 
 /// A snapshot that must not reach the kernel, although its digests hold.
@@ -116,7 +118,7 @@ impl DesiredTable {
     /// The state that a table was in, as something to go back to.
     #[must_use]
     pub fn of_live(live: &LiveTable) -> Self {
-        let jump = if live.jumps.is_empty() { Jump::Absent } else { Jump::First };
+        let jump = if live.jumps.is_empty() { Jump::Absent } else { Jump::Present };
         Self { chains: live.chains.clone(), jump }
     }
 }
@@ -168,7 +170,7 @@ fn table(file: &'static str, text: &str, sets: &BTreeSet<SetName>) -> Result<Des
     let entry = chains.keys().any(|chain| chain.as_str() == FORWARD_CHAIN);
     match (chains.is_empty(), entry) {
         (true, _) => Ok(DesiredTable::default()),
-        (false, true) => Ok(DesiredTable { chains, jump: Jump::First }),
+        (false, true) => Ok(DesiredTable { chains, jump: Jump::Present }),
         (false, false) => Err(DesiredError::NoEntry { file }),
     }
 }

@@ -7,6 +7,7 @@ use chainmail_snapshot::{ChainName, FORWARD_CHAIN};
 
 use crate::desired::{DesiredTable, Jump};
 use crate::live::LiveTable;
+use crate::place::Place;
 
 /// A change of one family's rules.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,12 +25,12 @@ pub struct Flip {
 /// What becomes of the jump in FORWARD.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Edge {
-    /// It stands alone at the first place, or there is none and none is wanted.
+    /// There is one and it is in its place, or there is none and none is wanted.
     Unchanged,
     /// There was none.
     Inserted,
-    /// It was pushed down, or there was more than one.
-    MovedFirst,
+    /// It was not in its place, or there was more than one.
+    Moved,
     /// It goes.
     Removed,
 }
@@ -42,8 +43,8 @@ impl Flip {
     /// each other no more and can be deleted in any order, whether or not they still exist. The jump is deleted
     /// exactly as often as it was seen: one deletion too many fails the whole commit.
     #[must_use]
-    pub fn between(live: &LiveTable, desired: &DesiredTable) -> Option<Self> {
-        let edge = edge(&live.jumps, desired.jump);
+    pub fn between(live: &LiveTable, desired: &DesiredTable, place: &Place) -> Option<Self> {
+        let edge = edge(live, desired.jump, place);
         let stale: Vec<_> = live.chains.keys().filter(|chain| !desired.chains.contains_key(chain)).collect();
         let refilled: BTreeMap<_, _> =
             desired.chains.iter().filter(|&(chain, rules)| live.chains.get(chain) != Some(rules)).collect();
@@ -66,8 +67,9 @@ impl Flip {
             for _ in &live.jumps {
                 writeln!(text, "-D FORWARD -j {FORWARD_CHAIN}").expect("a String takes all");
             }
-            if desired.jump == Jump::First {
-                writeln!(text, "-I FORWARD 1 -j {FORWARD_CHAIN}").expect("a String takes all");
+            if desired.jump == Jump::Present {
+                let number = place.number(live);
+                writeln!(text, "-I FORWARD {number} -j {FORWARD_CHAIN}").expect("a String takes all");
             }
         }
         for chain in &stale {
@@ -78,12 +80,13 @@ impl Flip {
     }
 }
 
-fn edge(jumps: &[usize], desired: Jump) -> Edge {
-    match (jumps, desired) {
-        ([1], Jump::First) | ([], Jump::Absent) => Edge::Unchanged,
-        ([], Jump::First) => Edge::Inserted,
-        (_, Jump::First) => Edge::MovedFirst,
-        (_, Jump::Absent) => Edge::Removed,
+fn edge(live: &LiveTable, desired: Jump, place: &Place) -> Edge {
+    match (live.jumps.is_empty(), desired) {
+        (true, Jump::Absent) => Edge::Unchanged,
+        (false, Jump::Absent) => Edge::Removed,
+        (true, Jump::Present) => Edge::Inserted,
+        (false, Jump::Present) if place.is_kept(live) => Edge::Unchanged,
+        (false, Jump::Present) => Edge::Moved,
     }
 }
 

@@ -11,22 +11,42 @@
 //! - [`plan`] compares both and says which [`step`]s lead from one to the other. It is pure.
 //! - [`apply`] runs the steps on a [`kernel`], reads back, and undoes what it cannot finish.
 //!
-//! Files, processes and locks are met in [`kernel::command`], [`kernel::process`], [`preflight`] and [`lock`] only.
+//! Around them: [`service`] watches the [`spool`] and keeps the kernel at it, with a [`journal`] for crashes and a
+//! [`state`] folder for what was good.
+//!
+//! Files, processes, sockets and the clock are met in few modules only; each says so at its head.
 
 pub mod apply;
+pub mod audit;
+pub mod changes;
 pub mod cli;
+pub mod clock;
+pub mod config;
 pub mod desired;
 pub mod exit;
+pub mod fight;
+pub mod files;
 pub mod flip;
 pub mod grammar;
+pub mod journal;
 pub mod kernel;
 pub mod live;
 pub mod lock;
+pub mod log;
+pub mod monitor;
+pub mod paths;
+pub mod place;
 pub mod plan;
 pub mod preflight;
+pub mod provenance;
 pub mod report;
+pub mod run;
 pub mod save;
+pub mod service;
 pub mod set;
+pub mod spool;
+pub mod state;
+pub mod status;
 pub mod step;
 #[cfg(test)]
 mod testing;

@@ -25,6 +25,8 @@ pub struct LiveTable {
     pub chains: BTreeMap<ChainName, Vec<String>>,
     /// Where in FORWARD the plain jumps to [`FORWARD_CHAIN`] stand, counted from 1.
     pub jumps: Vec<usize>,
+    /// The other rules of FORWARD, in order, as `iptables-save` prints what follows `-A FORWARD `.
+    pub forward: Vec<String>,
     /// Rules of others that lead into our chains, as printed. They keep a chain from being deleted.
     pub strangers: Vec<String>,
 }
@@ -52,6 +54,16 @@ pub enum LiveError {
     Set(String),
 }
 
+impl Live {
+    /// Whether a rule of ours matches on a set.
+    #[must_use]
+    pub fn refers_to(&self, set: &SetName) -> bool {
+        let words = format!("--match-set {set} ");
+        let mut rules = self.tables.values().flat_map(|table| table.chains.values().flatten());
+        rules.any(|rule| rule.contains(&words))
+    }
+}
+
 impl LiveTable {
     /// Reads what `iptables-save -t filter` printed; nothing at all is an empty table.
     ///
@@ -77,7 +89,12 @@ impl LiveTable {
                     position += usize::from(chain == "FORWARD");
                     if chain == "FORWARD" && body.strip_prefix("-j ") == Some(FORWARD_CHAIN) {
                         table.jumps.push(position);
-                    } else if our_target(body).is_some() {
+                        continue;
+                    }
+                    if chain == "FORWARD" {
+                        table.forward.push(body.to_owned());
+                    }
+                    if our_target(body).is_some() {
                         table.strangers.push(row.to_owned());
                     }
                 }

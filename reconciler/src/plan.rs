@@ -1,14 +1,16 @@
 //! Compares what the kernel holds with what it is to hold. Pure: the same two states give the same plan.
 
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use chainmail_snapshot::{Family, SetName, is_cut_set};
-use thiserror::Error;
 
 use crate::desired::{Desired, DesiredTable};
 use crate::flip::Flip;
 use crate::live::{Live, LiveSet};
-use crate::set::{DesiredSet, Members, Shape, family_of, is_temporary, temporary_name};
+use crate::place::Place;
+use crate::set::{DesiredSet, Members, family_of, is_temporary, salted_name, temporary_name};
 use crate::step::Step;
 
 /// What is to be done, in order; empty when the kernel already holds what it should.
@@ -16,24 +18,6 @@ use crate::step::Step;
 pub struct Plan {
     /// The steps, in the order that [`Step`] gives.
     pub steps: Vec<Step>,
-}
-
-/// A state from which no plan leads to the wanted one.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum PlanError {
-    /// A set cannot be swapped with one of another type, and one that rules refer to cannot be destroyed.
-    #[error(
-        "set {name} exists as {found}, but must be {wanted}; destroy it by hand, or with `chainmaild uninstall` \
-         when rules of ours refer to it"
-    )]
-    Shape {
-        /// The set.
-        name: SetName,
-        /// What it is.
-        found: Box<Shape>,
-        /// What its name stands for.
-        wanted: Box<Shape>,
-    },
 }
 
 impl Plan {
@@ -66,25 +50,32 @@ impl Plan {
 
 /// Plans the way from `live` to `desired`. A family that the kernel does not have is passed by, with its sets.
 ///
-/// # Errors
-/// When a set has a type that its name does not stand for.
-pub fn plan(desired: &Desired, live: &Live) -> Result<Plan, PlanError> {
+/// A set that exists with another type can be neither swapped nor, while rules refer to it, destroyed. The plan then
+/// leads to the same rules with that set under another name; the plan after it, made from what the kernel then holds,
+/// destroys the wrong set and leads back to its own name.
+#[must_use]
+pub fn plan(desired: &Desired, live: &Live, place: &Place) -> Plan {
+    let mistyped: BTreeSet<&SetName> = desired
+        .sets
+        .iter()
+        .filter(|(name, set)| live.sets.get(*name).is_some_and(|found| found.shape != set.shape))
+        .map(|(name, _)| name)
+        .collect();
+    let (in_use, free): (Vec<_>, Vec<_>) = mistyped.into_iter().partition(|name| live.refers_to(name));
+    let desired =
+        if in_use.is_empty() { Cow::Borrowed(desired) } else { Cow::Owned(detour(desired, live, &in_use)) };
     let mut steps = Vec::new();
     let wanted = || desired.sets.iter().filter(|(name, _)| live.tables.contains_key(&family_of(name)));
     let mut temporary = Temporary { live, next: 0 };
     let (mut missing, mut create) = (Vec::new(), String::new());
     let (mut wrong, mut heal) = (Vec::new(), String::new());
     for (name, set) in wanted() {
-        match live.sets.get(name) {
+        match live.sets.get(name).filter(|_| !free.contains(&name)) {
             None => {
                 let filling = temporary.free_name(name);
                 set.write_create(&filling, &mut create);
                 writeln!(create, "rename {filling} {name}").expect("a String takes all");
                 missing.push(name.clone());
-            }
-            Some(found) if found.shape != set.shape => {
-                let (found, wanted) = (Box::new(found.shape.clone()), Box::new(set.shape.clone()));
-                return Err(PlanError::Shape { name: name.clone(), found, wanted });
             }
             Some(found) if !holds(found, set) => {
                 let filling = temporary.free_name(name);
@@ -95,7 +86,8 @@ pub fn plan(desired: &Desired, live: &Live) -> Result<Plan, PlanError> {
             Some(_) => {}
         }
     }
-    let leftovers: Vec<_> = live.sets.keys().filter(|name| is_temporary(name)).cloned().collect();
+    let leftovers: Vec<_> =
+        live.sets.keys().filter(|name| is_temporary(name) || free.contains(name)).cloned().collect();
     let orphans: Vec<_> = live
         .sets
         .keys()
@@ -117,7 +109,7 @@ pub fn plan(desired: &Desired, live: &Live) -> Result<Plan, PlanError> {
     for family in Family::ALL {
         let Some(table) = live.tables.get(&family) else { continue };
         let wanted = desired.tables.get(&family).unwrap_or(&none);
-        steps.extend(Flip::between(table, wanted).map(|flip| Step::Flip { family, flip }));
+        steps.extend(Flip::between(table, wanted, place).map(|flip| Step::Flip { family, flip }));
     }
     if steps.len() > before {
         steps.push(Step::ReadBack);
@@ -125,14 +117,39 @@ pub fn plan(desired: &Desired, live: &Live) -> Result<Plan, PlanError> {
     if !orphans.is_empty() {
         steps.push(Step::DestroyOrphans { names: orphans });
     }
-    Ok(Plan { steps })
+    Plan { steps }
+}
+
+/// The same rules with some of their sets under names that are free, or hold the same already.
+fn detour(desired: &Desired, live: &Live, in_use: &[&SetName]) -> Desired {
+    let mut detour = desired.clone();
+    let mut names = BTreeMap::new();
+    for &name in in_use {
+        let Some(set) = detour.sets.remove(name) else { continue };
+        let fits = |salted: &SetName| live.sets.get(salted).is_none_or(|found| holds(found, &set));
+        let salted = (0..=u16::MAX)
+            .map(|salt| salted_name(name, salt))
+            .find(fits)
+            .expect("a kernel holds 65,472 sets");
+        names.insert(format!("--match-set {name} "), format!("--match-set {salted} "));
+        detour.sets.insert(salted, set);
+    }
+    for rule in detour.tables.values_mut().flat_map(|table| table.chains.values_mut().flatten()) {
+        for (old, new) in &names {
+            if rule.contains(old) {
+                *rule = rule.replace(old, new);
+            }
+        }
+    }
+    detour
 }
 
 fn holds(live: &LiveSet, desired: &DesiredSet) -> bool {
-    match &desired.members {
-        Members::Exactly(members) => live.members == *members && live.others.is_empty(),
-        Members::Kept => true,
-    }
+    live.shape == desired.shape
+        && match &desired.members {
+            Members::Exactly(members) => live.members == *members && live.others.is_empty(),
+            Members::Kept => true,
+        }
 }
 
 /// Hands out names for sets that are being filled: a leftover that something keeps busy is in nobody's way.

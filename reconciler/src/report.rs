@@ -150,7 +150,7 @@ fn edge_words(edge: Edge) -> Option<&'static str> {
     match edge {
         Edge::Unchanged => None,
         Edge::Inserted => Some("jump from FORWARD inserted"),
-        Edge::MovedFirst => Some("jump from FORWARD made the first rule again"),
+        Edge::Moved => Some("jump from FORWARD put back in its place"),
         Edge::Removed => Some("jump from FORWARD removed"),
     }
 }
@@ -194,7 +194,7 @@ impl<'a> StepJson<'a> {
                 jump: match flip.edge {
                     Edge::Unchanged => "unchanged",
                     Edge::Inserted => "inserted",
-                    Edge::MovedFirst => "moved-first",
+                    Edge::Moved => "moved",
                     Edge::Removed => "removed",
                 },
             },

@@ -144,6 +144,12 @@ pub fn temporary_name(family: Family, number: usize) -> SetName {
         .expect("a prefix, tmp- and a number are within 31 bytes")
 }
 
+/// Another name for a set, under which it stands in while a set of a wrong type has its own.
+#[must_use]
+pub fn salted_name(name: &SetName, salt: u16) -> SetName {
+    format!("{name}-{salt}").parse().expect("24 bytes, a dash and 5 digits are within 31")
+}
+
 /// Whether a set is one that a crash left half-made.
 #[must_use]
 pub fn is_temporary(name: &SetName) -> bool {

@@ -6,7 +6,13 @@ use chainmail_snapshot::{
     Family, Joined, Manifest, Member, Parts, SetKind, SetName, Sha256Hex, content_name, cut_set_name,
 };
 
+use crate::apply::{Change, apply};
 use crate::desired::Desired;
+use crate::files;
+use crate::kernel::Kernel as _;
+use crate::kernel::fake::FakeKernel;
+use crate::paths::Paths;
+use crate::place::Place;
 
 /// A set of addresses, by its content name, and its text.
 pub(crate) fn set_of(family: Family, members: &[&str]) -> (SetName, String) {
@@ -56,6 +62,11 @@ pub(crate) fn snapshot(v4: &str, v6: &str, sets: &[(SetName, String)]) -> Joined
 
 /// A small policy: packets from `members` to pod 10.0.0.9 on `port`, one chain a class, in both families.
 pub(crate) fn policy(members: &[&str], port: u16) -> Desired {
+    Desired::of_snapshot(&policy_snapshot(members, port)).unwrap()
+}
+
+/// The same, as a snapshot of node `n1`.
+pub(crate) fn policy_snapshot(members: &[&str], port: u16) -> Joined {
     let set = set_of(Family::V4, members);
     let class = format!("CM-I-{port:016x}");
     let allow = format!("-p tcp -m tcp --dport {port} -m set --match-set {} src -j RETURN", set.0);
@@ -66,5 +77,33 @@ pub(crate) fn policy(members: &[&str], port: u16) -> Desired {
         (&class, &[&allow, "-j DROP"]),
     ]);
     let v6 = rules(&[("CM-FORWARD", &[&format!("-d fd00::9/128 -g {class}")]), (&class, &["-j DROP"])]);
-    Desired::of_snapshot(&snapshot(&v4, &v6, &[set, cut_set(Family::V4), cut_set(Family::V6)])).unwrap()
+    snapshot(&v4, &v6, &[set, cut_set(Family::V4), cut_set(Family::V6)])
+}
+
+/// A kernel that holds a policy and nothing else.
+pub(crate) fn applied(desired: &Desired) -> FakeKernel {
+    let mut kernel = FakeKernel::new();
+    let live = kernel.live().unwrap();
+    apply(&mut kernel, Change { desired, place: &Place::First, old: None }, &live).unwrap();
+    kernel
+}
+
+/// Writes a snapshot as fetch does, and wants it.
+pub(crate) fn spool(paths: &Paths, snapshot: &Joined) {
+    let digest = &snapshot.manifest().digest;
+    let (manifest, ipsets) = (snapshot.manifest().to_json(), snapshot.ipsets());
+    let [v4, v6] = Family::ALL.map(|family| snapshot.rules(family));
+    files::make_dir(&paths.spool()).unwrap();
+    let parts =
+        [("manifest.json", manifest.as_str()), ("ipsets", &ipsets), ("rules.v4", v4), ("rules.v6", v6)];
+    files::write_folder(&paths.spooled(digest), &parts).unwrap();
+    files::replace(&paths.desired(), &format!("{digest}\n")).unwrap();
+}
+
+/// All that a kernel holds, line by line.
+pub(crate) fn state_of(kernel: &mut FakeKernel) -> Vec<String> {
+    let tables = kernel.tables.iter().flat_map(|(family, table)| {
+        table.iter().map(move |(chain, rules)| format!("{family} {chain} {rules:?}"))
+    });
+    tables.chain(kernel.sets.iter().map(|set| format!("{set:?}"))).collect()
 }

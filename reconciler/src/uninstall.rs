@@ -9,6 +9,7 @@ use crate::exit::Exit;
 use crate::flip::Flip;
 use crate::kernel::{Kernel, KernelError};
 use crate::live::LiveTable;
+use crate::place::Place;
 use crate::step::Step;
 
 /// What kept something of ours in the kernel.
@@ -68,7 +69,7 @@ pub fn remove_rules(kernel: &mut dyn Kernel, outcome: &mut Outcome) -> Result<()
     }
     let nothing = DesiredTable::default();
     for (&family, table) in &tables {
-        if let Some(flip) = Flip::between(table, &nothing) {
+        if let Some(flip) = Flip::between(table, &nothing, &Place::Anywhere) {
             kernel.restore_rules(family, &flip.text).map_err(UninstallError::Rules)?;
             outcome.steps.push(Step::Flip { family, flip });
         }
@@ -96,7 +97,7 @@ mod tests {
     use chainmail_snapshot::Family;
 
     use super::*;
-    use crate::apply::apply;
+    use crate::apply::{Change, apply};
     use crate::kernel::fake::FakeKernel;
     use crate::testing::policy;
 
@@ -110,7 +111,8 @@ mod tests {
     fn applied() -> FakeKernel {
         let mut kernel = foreign();
         let live = kernel.live().unwrap();
-        apply(&mut kernel, &policy(&["10.0.0.1"], 80), &live).unwrap();
+        let change = Change { desired: &policy(&["10.0.0.1"], 80), place: &Place::First, old: None };
+        apply(&mut kernel, change, &live).unwrap();
         kernel
     }
 

@@ -318,15 +318,38 @@ fn what_the_kernel_refuses_leaves_the_old_state() {
         };
         assert_eq!(sorted(node.state()), sorted(before), "{backend}: from old rules");
 
+    }
+}
+
+#[test]
+fn a_set_of_a_wrong_type_is_replaced_whether_or_not_rules_refer_to_it() {
+    if skipped() {
+        return;
+    }
+    for backend in BACKENDS {
+        let node = Node::new(backend);
+        let snapshot = policy(&["10.9.0.0/16"], 8080);
+        let dir = node.tree("s", &snapshot);
         let peers = set_of(Family::V4, SetKind::HashNet, &["10.9.0.0/16"]).0;
         node.namespace.ok(&["ipset", "create", peers.as_str(), "hash:ip"], "");
-        let done = node.apply(&node.tree("changed", &changed), &[]);
-        assert_code(&done, 5);
-        assert!(
-            done.err.contains("exists as hash:ip family inet, but must be hash:net family inet"),
-            "{}",
-            done.err
-        );
+        assert_code(&node.apply(&dir, &[]), 0);
+        node.assert_holds(&snapshot);
+
+        assert_code(&node.chainmaild(&["uninstall"]), 0);
+        let wrong: Vec<_> = snapshot
+            .sets
+            .iter()
+            .map(|(name, text)| {
+                let create = format!("create {name} hash:ip\n");
+                if *name == peers { create } else { text.clone() }
+            })
+            .collect();
+        node.namespace.ok(&["ipset", "restore"], &wrong.concat());
+        node.namespace.ok(&[&format!("iptables-{backend}-restore"), "--noflush"], &snapshot.v4);
+        let done = node.apply(&dir, &[]);
+        assert_code(&done, 0);
+        node.assert_holds(&snapshot);
+        assert!(node.apply(&dir, &[]).out.starts_with("nothing to change"), "{backend}");
     }
 }
 

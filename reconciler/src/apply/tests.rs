@@ -4,7 +4,8 @@ use crate::testing::{policy, set_of};
 
 fn run(kernel: &mut FakeKernel, desired: &Desired) -> Result<Outcome, ApplyError> {
     let live = kernel.live().unwrap();
-    apply(kernel, desired, &live)
+    let old = Old::of_live(&live);
+    apply(kernel, Change { desired, place: &Place::First, old: Some(&old) }, &live)
 }
 
 /// A kernel with rules and sets of others, then one of our policies.
@@ -89,8 +90,8 @@ fn a_crash_at_any_line_of_the_sets_is_healed_by_the_next_run() {
         let rules = (kernel.save(Family::V4), kernel.save(Family::V6));
         kernel.faults.push_back(Fault::SetsBeforeLine(line));
         // As a crash: what the set text left behind stays.
-        let plan = plan(&new, &kernel.live().unwrap()).unwrap();
-        super::run(&mut kernel, &plan, &mut Outcome::default()).unwrap_err();
+        let plan = plan(&new, &kernel.live().unwrap(), &Place::First);
+        super::run(&mut kernel, &plan, &mut Outcome::default(), &mut ()).unwrap_err();
         assert_eq!((kernel.save(Family::V4), kernel.save(Family::V6)), rules, "line {line}");
         run(&mut kernel, &new).unwrap();
         assert_eq!(run(&mut kernel, &new).unwrap(), Outcome::default(), "line {line}");

@@ -71,6 +71,6 @@ fn a_set_that_is_not_what_its_name_says_is_refused() {
 #[test]
 fn a_family_without_rules_wants_no_jump() {
     let desired = Desired::of_snapshot(&snapshot(&rules(&[("CM-FORWARD", &[])]), &rules(&[]), &[])).unwrap();
-    assert_eq!(desired.tables[&Family::V4].jump, Jump::First);
+    assert_eq!(desired.tables[&Family::V4].jump, Jump::Present);
     assert_eq!(desired.tables[&Family::V6], DesiredTable::default());
 }

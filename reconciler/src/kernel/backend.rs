@@ -5,13 +5,15 @@ use std::fmt;
 
 use chainmail_snapshot::Family;
 use clap::ValueEnum;
+use serde::Deserialize;
 
 use crate::kernel::KernelError;
 use crate::kernel::process::{Call, read_proc};
 use crate::live::LiveTable;
 
 /// Which kernel interface `iptables` works on. Rules of both judge every packet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Backend {
     /// nf_tables, by `iptables-nft`.
     Nft,

@@ -146,8 +146,15 @@ fn run_command(table: &mut Table, line: &str) -> Result<(), String> {
         let index = rules.iter().position(|r| r == rule).ok_or("bad rule: does a matching rule exist?")?;
         rules.remove(index);
         Ok(())
-    } else if let Some(rule) = line.strip_prefix("-I FORWARD 1 ") {
-        table.get_mut("FORWARD").expect("it is built in").insert(0, rule.to_owned());
+    } else if let Some((number, rule)) =
+        line.strip_prefix("-I FORWARD ").and_then(|rest| rest.split_once(' '))
+    {
+        let rules = table.get_mut("FORWARD").expect("it is built in");
+        let index = number.parse::<usize>().map_err(|error| error.to_string())? - 1;
+        if index > rules.len() {
+            return Err("index of insertion too big".to_owned());
+        }
+        rules.insert(index, rule.to_owned());
         Ok(())
     } else if let Some(chain) = line.strip_prefix("-X ") {
         let used = table.values().flatten().any(|rule| target(rule).as_deref() == Some(chain));

@@ -1,20 +1,13 @@
 use super::*;
+use crate::apply::Change;
 use crate::flip::Edge;
 use crate::kernel::Kernel as _;
 use crate::kernel::fake::FakeKernel;
-use crate::testing::{policy, set_of};
-
-/// A kernel that holds a policy of one class.
-fn applied(desired: &Desired) -> FakeKernel {
-    let mut kernel = FakeKernel::new();
-    let live = kernel.live().unwrap();
-    crate::apply::apply(&mut kernel, desired, &live).unwrap();
-    kernel
-}
+use crate::testing::{applied, policy, set_of};
 
 /// A plan as words: what each step is, and of which sets or which lines that are not rules.
 fn words(desired: &Desired, kernel: &mut FakeKernel) -> Vec<String> {
-    let plan = plan(desired, &kernel.live().unwrap()).unwrap();
+    let plan = plan(desired, &kernel.live().unwrap(), &Place::First);
     plan.steps
         .iter()
         .map(|step| match step {
@@ -26,7 +19,7 @@ fn words(desired: &Desired, kernel: &mut FakeKernel) -> Vec<String> {
                 let edge = match edge {
                     Edge::Unchanged => "",
                     Edge::Inserted => " inserted",
-                    Edge::MovedFirst => " moved",
+                    Edge::Moved => " moved",
                     Edge::Removed => " removed",
                 };
                 format!("{family} +{} -{}{edge}", added.len(), removed.len())
@@ -148,7 +141,7 @@ fn each_state_has_its_plan() {
 fn a_set_is_made_under_a_name_that_is_free() {
     let desired = policy(&["10.0.0.1"], 80);
     let mut kernel = FakeKernel::new().with_sets("create cm4-tmp-0 hash:ip family inet\n");
-    let plan = plan(&desired, &kernel.live().unwrap()).unwrap();
+    let plan = plan(&desired, &kernel.live().unwrap(), &Place::First);
     let Some(Step::CreateSets { text, .. }) = plan.steps.get(1) else { panic!("{plan:?}") };
     let (name, _) = set_of(Family::V4, &["10.0.0.1"]);
     let expected = format!(
@@ -164,7 +157,7 @@ fn a_flip_declares_only_what_it_changes_and_deletes_the_jump_as_often_as_it_is_t
         Family::V4,
         "*filter\n:KUBE - [0:0]\n-I FORWARD 1 -j KUBE\n-I FORWARD 1 -j CM-FORWARD\nCOMMIT\n",
     );
-    let plan = plan(&policy(&["10.0.0.1"], 81), &kernel.live().unwrap()).unwrap();
+    let plan = plan(&policy(&["10.0.0.1"], 81), &kernel.live().unwrap(), &Place::First);
     let Some(Step::Flip { flip, .. }) = plan.steps.first() else { panic!("{plan:?}") };
     let (set, _) = set_of(Family::V4, &["10.0.0.1"]);
     let expected = format!(
@@ -186,16 +179,72 @@ fn a_flip_declares_only_what_it_changes_and_deletes_the_jump_as_often_as_it_is_t
 }
 
 #[test]
-fn a_set_of_another_type_is_refused() {
+fn a_set_of_another_type_is_left_by_two_flips_while_rules_refer_to_it() {
     let desired = policy(&["10.0.0.1"], 80);
     let (name, _) = set_of(Family::V4, &["10.0.0.1"]);
-    for create in ["hash:net family inet", "hash:ip family inet6", "hash:ip family inet netmask 24"] {
-        let mut kernel = FakeKernel::new().with_sets(&format!("create {name} {create}\n"));
-        let error = plan(&desired, &kernel.live().unwrap()).unwrap_err();
-        let PlanError::Shape { name: refused, found, .. } = &error;
-        assert_eq!(*refused, name);
-        assert_eq!(found.to_string(), create);
+    for (set, create) in [
+        (name.as_str(), "hash:net family inet"),
+        (name.as_str(), "hash:ip family inet6"),
+        (name.as_str(), "hash:ip family inet netmask 24"),
+        // Entries of this one would never leave.
+        ("cm4-CUT", "hash:ip,port,ip family inet"),
+    ] {
+        let mut kernel = applied(&desired);
+        if set == "cm4-CUT" {
+            let rule = "-A CM-FORWARD -m set --match-set cm4-CUT src,src,dst -j DROP";
+            kernel = kernel.with_rules(Family::V4, &format!("*filter\n{rule}\nCOMMIT\n"));
+        }
+        let mut desired = desired.clone();
+        desired.tables.get_mut(&Family::V4).unwrap().chains =
+            kernel.live().unwrap().tables[&Family::V4].chains.clone();
+        kernel.sets.get_mut(set).unwrap().0 = create.to_owned();
+
+        let expected = [
+            (["create 1", "v4 +1 -1", "read", "destroy 1"].as_slice(), format!("{set}-0")),
+            (&[&format!("clear {set}"), "create 1", "v4 +1 -1", "read", "destroy 1"], set.to_owned()),
+        ];
+        for (steps, in_use) in expected {
+            let steps = if set == "cm4-CUT" && steps[0] == "create 1" { &steps[..3] } else { steps };
+            assert_eq!(words(&desired, &mut kernel), steps, "{set} {create}");
+            let plan = plan(&desired, &kernel.live().unwrap(), &Place::First);
+            for step in &plan.steps {
+                match step {
+                    Step::ClearLeftovers { names } => {
+                        names.iter().for_each(|name| kernel.destroy_set(name).unwrap());
+                    }
+                    Step::CreateSets { text, .. } => kernel.restore_sets(text).unwrap(),
+                    Step::Flip { family, flip } => kernel.restore_rules(*family, &flip.text).unwrap(),
+                    Step::HealSets { .. } | Step::ReadBack | Step::DestroyOrphans { .. } => {}
+                }
+            }
+            assert!(kernel.live().unwrap().refers_to(&in_use.parse().unwrap()), "{set} {create}");
+        }
+        assert_eq!(words(&desired, &mut kernel), ["destroy 1"], "only the other name is left");
     }
-    let mut kernel = FakeKernel::new().with_sets("create cm4-CUT hash:ip,port,ip family inet\n");
-    assert!(plan(&desired, &kernel.live().unwrap()).is_err(), "entries of this one would never leave");
+}
+
+#[test]
+fn the_jump_is_kept_in_the_place_that_was_asked_for() {
+    let desired = policy(&["10.0.0.1"], 80);
+    for (place, forward) in [
+        ("first", ["-j CM-FORWARD", "-j A", "-j B"]),
+        ("last", ["-j A", "-j B", "-j CM-FORWARD"]),
+        ("after A", ["-j A", "-j CM-FORWARD", "-j B"]),
+    ] {
+        let place: Place = place.parse().unwrap();
+        let mut kernel = FakeKernel::new().with_rules(
+            Family::V4,
+            "*filter\n:A - [0:0]\n:B - [0:0]\n-A FORWARD -j A\n-A FORWARD -j B\nCOMMIT\n",
+        );
+        for pushed in [false, true] {
+            if pushed {
+                kernel = kernel.with_rules(Family::V4, "*filter\n-I FORWARD 1 -j CM-FORWARD\nCOMMIT\n");
+            }
+            let live = kernel.live().unwrap();
+            let change = Change { desired: &desired, place: &place, old: None };
+            let done = crate::apply::apply(&mut kernel, change, &live);
+            assert!(done.is_ok(), "{place}: {done:?} {:?}", kernel.tables[&Family::V4]["FORWARD"]);
+            assert_eq!(kernel.tables[&Family::V4]["FORWARD"], forward, "{place}");
+        }
+    }
 }

@@ -1,0 +1,136 @@
+//! The commands that change nothing.
+
+use std::fmt::Write as _;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::{Answer, CliError, Output, setup};
+use crate::apply::ApplyError;
+use crate::changes::{self, Line, Sign};
+use crate::exit::Exit;
+use crate::files;
+use crate::kernel::Kernel as _;
+use crate::kernel::command::CommandKernel;
+use crate::paths::Paths;
+use crate::plan;
+use crate::preflight;
+use crate::spool::{self, Loaded};
+use crate::state;
+use crate::status::Status;
+
+#[derive(Debug, Clone, Copy, Args)]
+pub(super) struct OutputArgs {
+    /// How the result is printed.
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    output: Output,
+}
+
+pub(super) fn status(paths: &Paths, args: OutputArgs) -> Result<Answer, CliError> {
+    let path = paths.status();
+    let shown = path.display().to_string();
+    let text = files::read(&path)?.ok_or_else(|| CliError::NoStatus { path: shown.clone() })?;
+    let status: Status =
+        serde_json::from_str(&text).map_err(|source| CliError::Status { path: shown, source })?;
+    let exit = if status.is_well() { Exit::Done } else { Exit::Differences };
+    let text = match args.output {
+        Output::Text => status.text(),
+        Output::Json => status.json(),
+    };
+    Ok(Answer { text, exit })
+}
+
+pub(super) fn history(paths: &Paths, args: OutputArgs) -> Result<Answer, CliError> {
+    let entries = state::history(paths)?;
+    let mut text = String::new();
+    match args.output {
+        Output::Text => {
+            for state::Entry { time, event, digest, note, .. } in &entries {
+                writeln!(text, "{time}  {:<9}  {}  {note}", event.as_str(), digest.short(12))
+                    .expect("a String takes all");
+            }
+        }
+        Output::Json => {
+            text = serde_json::to_string_pretty(&entries).expect("it has only string keys") + "\n";
+        }
+    }
+    Ok(Answer::done(text))
+}
+
+pub(super) fn plan(paths: &Paths, args: OutputArgs) -> Result<Answer, CliError> {
+    let config = setup::config(paths)?;
+    let node = setup::node(&config)?;
+    let loaded = match spool::wanted(paths)? {
+        Some(digest) => Some(spool::load(&paths.spooled(&digest), &digest, &node)?),
+        None => last_good(paths, &node)?,
+    };
+    compare(paths, args, loaded, Exit::Done)
+}
+
+pub(super) fn verify(paths: &Paths, args: OutputArgs) -> Result<Answer, CliError> {
+    let config = setup::config(paths)?;
+    let node = setup::node(&config)?;
+    let loaded = last_good(paths, &node)?;
+    compare(paths, args, loaded, Exit::Differences)
+}
+
+fn last_good(paths: &Paths, node: &chainmail_snapshot::NodeName) -> Result<Option<Loaded>, CliError> {
+    let Some(digest) = spool::pointer(&paths.good())? else { return Ok(None) };
+    Ok(Some(spool::load(&paths.kept(&digest), &digest, node)?))
+}
+
+#[derive(Serialize)]
+struct Json<'a> {
+    digest: &'a str,
+    differences: Vec<JsonLine<'a>>,
+}
+
+#[derive(Serialize)]
+struct JsonLine<'a> {
+    family: String,
+    change: &'static str,
+    line: &'a str,
+}
+
+/// The lines that would bring the kernel to a snapshot; `differs` is the exit when there are any.
+fn compare(
+    paths: &Paths,
+    args: OutputArgs,
+    loaded: Option<Loaded>,
+    differs: Exit,
+) -> Result<Answer, CliError> {
+    let Some(loaded) = loaded else {
+        return Ok(Answer::done("there is no snapshot yet\n".to_owned()));
+    };
+    let config = setup::config(paths)?;
+    preflight::capabilities()?;
+    let backend = setup::backend_read_only(&config, paths)?;
+    preflight::one_backend(backend)?;
+    let live = CommandKernel { backend }.live().map_err(ApplyError::Read)?;
+    let plan = plan::plan(&loaded.desired, &live, &config.jump);
+    let lines = changes::lines(&plan, &loaded.desired, &live);
+    let digest = loaded.digest().as_str();
+    let text = match args.output {
+        Output::Text if plan.is_empty() => format!("the kernel holds {digest} ({backend})\n"),
+        Output::Text => {
+            let head = format!(
+                "{} lines differ from {digest} ({backend}); to bring the kernel there:\n",
+                lines.len()
+            );
+            lines.iter().fold(head, |text, line| text + &line.to_string() + "\n")
+        }
+        Output::Json => {
+            let json = Json { digest, differences: lines.iter().map(json_line).collect() };
+            serde_json::to_string_pretty(&json).expect("it has only string keys") + "\n"
+        }
+    };
+    Ok(Answer { text, exit: if plan.is_empty() { Exit::Done } else { differs } })
+}
+
+fn json_line(line: &Line) -> JsonLine<'_> {
+    let change = match line.sign {
+        Sign::Added => "add",
+        Sign::Removed => "remove",
+    };
+    JsonLine { family: line.family.to_string(), change, line: &line.text }
+}

@@ -1,0 +1,52 @@
+//! The commands that keep the kernel at a snapshot.
+
+use std::time::Instant;
+
+use super::{Answer, CliError, setup};
+use crate::exit::Exit;
+use crate::kernel::backend::{Backend, kernel_families};
+use crate::kernel::command::CommandKernel;
+use crate::lock::ApplyLock;
+use crate::paths::Paths;
+use crate::preflight::{self, PreflightError};
+use crate::run;
+use crate::service::{Reach, Service, Settings};
+use crate::state::State;
+use crate::status::Enforce;
+
+pub(super) fn run(paths: &Paths) -> Result<Answer, CliError> {
+    let (_lock, mut service) = open(paths)?;
+    run::run(&mut service, paths).map_err(CliError::Signals)?;
+    Ok(Answer::done(String::new()))
+}
+
+pub(super) fn boot(paths: &Paths) -> Result<Answer, CliError> {
+    let (_lock, mut service) = open(paths)?;
+    service.cycle(Reach::LastGood, Instant::now());
+    let status = service.status();
+    let exit = match status.enforce {
+        Enforce::Enforcing | Enforce::Nothing => Exit::Done,
+        Enforce::RolledBack => Exit::OldStateInForce,
+        Enforce::Drifted | Enforce::Unknown => Exit::UnexpectedState,
+    };
+    Ok(Answer { text: status.text(), exit })
+}
+
+fn open(paths: &Paths) -> Result<(ApplyLock, Service<CommandKernel>), CliError> {
+    let config = setup::config(paths)?;
+    let node = setup::node(&config)?;
+    preflight::capabilities()?;
+    let lock = ApplyLock::take(&paths.run())?;
+    let backend = setup::backend(&config, &State::open(paths, config.keep)?)?;
+    for family in kernel_families()? {
+        let policy = preflight::forward_policy(backend, family)?;
+        tracing::debug!(%family, %policy, "FORWARD can be worked with");
+    }
+    let kernel = CommandKernel { backend };
+    let settings = Settings { paths: paths.clone(), config, node, backend, guard, alive: run::alive };
+    Ok((lock, Service::open(kernel, settings)?))
+}
+
+fn guard(backend: Backend) -> Result<(), PreflightError> {
+    preflight::one_backend(backend)
+}

@@ -1,0 +1,63 @@
+//! The configuration, and what it leaves open: the node's name and the backend.
+
+use chainmail_snapshot::NodeName;
+
+use super::{Answer, CliError};
+use crate::config::Config;
+use crate::files;
+use crate::kernel::backend::Backend;
+use crate::paths::Paths;
+use crate::state::State;
+
+/// The configuration; the defaults where there is no file.
+pub(super) fn config(paths: &Paths) -> Result<Config, CliError> {
+    let path = paths.config();
+    let text = files::read(&path)?.unwrap_or_default();
+    Ok(Config::parse(&path.display().to_string(), &text)?)
+}
+
+/// The node's name: as configured, or the host's.
+pub(super) fn node(config: &Config) -> Result<NodeName, CliError> {
+    if let Some(node) = &config.node {
+        return Ok(node.clone());
+    }
+    let system = rustix::system::uname();
+    let name = system.nodename().to_string_lossy().to_ascii_lowercase();
+    name.parse().map_err(|_| CliError::HostName { name })
+}
+
+/// The backend: as configured, or as it was found the first time. Another `iptables` on the path must not make the
+/// rules of this node move.
+pub(super) fn backend(config: &Config, state: &State) -> Result<Backend, CliError> {
+    let pinned = state.pinned_backend()?;
+    let backend = match (config.backend, pinned) {
+        (Some(backend), _) | (None, Some(backend)) => backend,
+        (None, None) => Backend::detect()?,
+    };
+    if pinned != Some(backend) {
+        state.pin_backend(backend)?;
+    }
+    Ok(backend)
+}
+
+/// The same for a command that must not write: an unprivileged one may ask too.
+pub(super) fn backend_read_only(config: &Config, paths: &Paths) -> Result<Backend, CliError> {
+    match config.backend.or(crate::state::pinned_backend(paths)?) {
+        Some(backend) => Ok(backend),
+        None => Ok(Backend::detect()?),
+    }
+}
+
+pub(super) fn check(paths: &Paths) -> Result<Answer, CliError> {
+    let config = config(paths)?;
+    let node = node(&config)?;
+    let backend = config.backend.map_or("found by itself", Backend::as_str);
+    let path = paths.config();
+    let text = format!(
+        "{} can be used: node {node}, backend {backend}, jump {}, a look every {} s\n",
+        path.display(),
+        config.jump,
+        config.interval.as_secs()
+    );
+    Ok(Answer::done(text))
+}

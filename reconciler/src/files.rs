@@ -1,0 +1,183 @@
+//! The shell: files that are there whole or not at all, and whole after a power loss too.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "this module is the one that reads and writes the state folder"
+)]
+
+use std::fs::{File, OpenOptions};
+use std::io::{ErrorKind, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+/// A file that could not be read or written.
+#[derive(Debug, Error)]
+#[error("cannot {verb} {path}: {source}")]
+pub struct FileError {
+    verb: &'static str,
+    path: String,
+    source: std::io::Error,
+}
+
+fn error(verb: &'static str, path: &Path) -> impl Fn(std::io::Error) -> FileError {
+    move |source| FileError { verb, path: path.display().to_string(), source }
+}
+
+/// Reads a text; `None` when there is no such file.
+///
+/// # Errors
+/// When it is there and cannot be read.
+pub fn read(path: &Path) -> Result<Option<String>, FileError> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(source) if source.kind() == ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(error("read", path)(source)),
+    }
+}
+
+/// Makes a folder and those above it, for its owner alone.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn make_dir(path: &Path) -> Result<(), FileError> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(error("make", path))
+}
+
+/// Replaces a file. Whoever reads it sees the old text or the new one, also after a power loss.
+///
+/// # Errors
+/// When the disk is full or the folder is not there; the old file then stays.
+pub fn replace(path: &Path, text: &str) -> Result<(), FileError> {
+    let new = with_suffix(path, ".new");
+    write_synced(&new, text)?;
+    std::fs::rename(&new, path).map_err(error("replace", path))?;
+    sync_parent(path)
+}
+
+/// Replaces a file that a reboot may lose, without waiting for the disk.
+///
+/// # Errors
+/// As [`replace`].
+pub fn replace_volatile(path: &Path, text: &str) -> Result<(), FileError> {
+    let new = with_suffix(path, ".new");
+    std::fs::write(&new, text).map_err(error("write", &new))?;
+    std::fs::rename(&new, path).map_err(error("replace", path))
+}
+
+/// Writes a folder of files, whole or not at all; one that is there is kept.
+///
+/// # Errors
+/// When the disk is full; what was begun is taken away again.
+pub fn write_folder(path: &Path, files: &[(&str, &str)]) -> Result<(), FileError> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let new = with_suffix(path, ".new");
+    remove_folder(&new)?;
+    make_dir(&new)?;
+    let written = files.iter().try_for_each(|(name, text)| write_synced(&new.join(name), text));
+    if let Err(full) = written {
+        // The error that matters is the first one.
+        drop(remove_folder(&new));
+        return Err(full);
+    }
+    sync(&new)?;
+    std::fs::rename(&new, path).map_err(error("replace", path))?;
+    sync_parent(path)
+}
+
+/// Adds a line to a file, which is made if need be.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn append(path: &Path, line: &str) -> Result<(), FileError> {
+    let mut file =
+        OpenOptions::new().create(true).append(true).mode(0o600).open(path).map_err(error("write", path))?;
+    file.write_all(line.as_bytes()).map_err(error("write", path))
+}
+
+/// How long a file is; one that is not there has no length.
+#[must_use]
+pub fn length(path: &Path) -> u64 {
+    std::fs::metadata(path).map_or(0, |metadata| metadata.len())
+}
+
+/// Gives a file another name.
+///
+/// # Errors
+/// When the system refuses.
+pub fn rename(from: &Path, to: &Path) -> Result<(), FileError> {
+    std::fs::rename(from, to).map_err(error("rename", from))
+}
+
+/// Removes a file, if it is there.
+///
+/// # Errors
+/// When it stays.
+pub fn remove(path: &Path) -> Result<(), FileError> {
+    match std::fs::remove_file(path) {
+        Ok(()) => sync_parent(path),
+        Err(source) if source.kind() == ErrorKind::NotFound => Ok(()),
+        Err(source) => Err(error("remove", path)(source)),
+    }
+}
+
+/// Removes a folder with all that is in it, if it is there.
+///
+/// # Errors
+/// When it stays.
+pub fn remove_folder(path: &Path) -> Result<(), FileError> {
+    match std::fs::remove_dir_all(path) {
+        Ok(()) => Ok(()),
+        Err(source) if source.kind() == ErrorKind::NotFound => Ok(()),
+        Err(source) => Err(error("remove", path)(source)),
+    }
+}
+
+/// The names in a folder, sorted; none when it is not there.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn names(path: &Path) -> Result<Vec<String>, FileError> {
+    let entries = match std::fs::read_dir(path) {
+        Ok(entries) => entries,
+        Err(source) if source.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(source) => return Err(error("read", path)(source)),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let name = entry.map_err(error("read", path))?.file_name();
+        names.extend(name.into_string());
+    }
+    names.sort();
+    Ok(names)
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+fn write_synced(path: &Path, text: &str) -> Result<(), FileError> {
+    let mut options = OpenOptions::new();
+    let mut file = options
+        .create(true)
+        .write(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(error("write", path))?;
+    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(error("write", path))
+}
+
+/// A name is on the disk once its folder is: fsync(2).
+fn sync_parent(path: &Path) -> Result<(), FileError> {
+    sync(path.parent().unwrap_or(Path::new(".")))
+}
+
+fn sync(folder: &Path) -> Result<(), FileError> {
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(error("write", folder))
+}

@@ -1,0 +1,151 @@
+//! What a change was about, on disk while it is made, so that whoever comes after a crash knows the way back.
+//!
+//! Forward needs no journal: a plan is made from what the kernel holds. Back does: after a crash between two families
+//! the kernel holds a mix, and if the second one cannot be changed, the mix must not be taken for the old state.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chainmail_snapshot::{ChainName, Family, SetName, Sha256Hex};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::desired::{Desired, DesiredTable, Jump};
+use crate::files::{self, FileError};
+use crate::live::Live;
+use crate::paths::Paths;
+use crate::step::Stage;
+
+/// A change that was begun.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Journal {
+    /// The snapshot in force before, if any.
+    pub from: Option<Sha256Hex>,
+    /// The snapshot that is to come into force.
+    pub to: Sha256Hex,
+    /// What to go back to.
+    pub old: Old,
+}
+
+/// A state to go back to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Old {
+    /// The rules of each family that the kernel has.
+    pub tables: BTreeMap<Family, DesiredTable>,
+    /// The sets that were there.
+    pub sets: BTreeSet<SetName>,
+}
+
+impl Old {
+    /// What the kernel holds now.
+    #[must_use]
+    pub fn of_live(live: &Live) -> Self {
+        let tables = live.tables.iter().map(|(&family, table)| (family, DesiredTable::of_live(table)));
+        Self { tables: tables.collect(), sets: live.sets.keys().cloned().collect() }
+    }
+
+    /// The rules of a snapshot that was in force, whatever has become of them since.
+    #[must_use]
+    pub fn of_desired(desired: &Desired, live: &Live) -> Self {
+        let tables =
+            live.tables.keys().filter_map(|family| Some((*family, desired.tables.get(family)?.clone())));
+        let sets = live.sets.keys().chain(desired.sets.keys()).cloned().collect();
+        Self { tables: tables.collect(), sets }
+    }
+}
+
+/// A journal that cannot be used.
+#[derive(Debug, Error)]
+pub enum JournalError {
+    /// The file cannot be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The file is not one that this program wrote.
+    #[error("{path} is no journal: {source}")]
+    Form {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Head {
+    from: Option<Sha256Hex>,
+    to: Sha256Hex,
+    v4: Option<Table>,
+    v6: Option<Table>,
+    sets: BTreeSet<SetName>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Table {
+    jump: Jump,
+    chains: BTreeMap<ChainName, Vec<String>>,
+}
+
+impl Journal {
+    /// Writes it, before anything is changed.
+    ///
+    /// # Errors
+    /// When the disk is full.
+    pub fn begin(&self, paths: &Paths) -> Result<(), JournalError> {
+        let table = |family| {
+            let table: &DesiredTable = self.old.tables.get(&family)?;
+            Some(Table { jump: table.jump, chains: table.chains.clone() })
+        };
+        let head = Head {
+            from: self.from.clone(),
+            to: self.to.clone(),
+            v4: table(Family::V4),
+            v6: table(Family::V6),
+            sets: self.old.sets.clone(),
+        };
+        let text = serde_json::to_string(&head).expect("it has only string keys") + "\n";
+        Ok(files::replace(&paths.journal(), &text)?)
+    }
+
+    /// Reads what a run that did not end left; `None` when the last one ended.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or is damaged.
+    pub fn read(paths: &Paths) -> Result<Option<Self>, JournalError> {
+        let path = paths.journal();
+        let Some(text) = files::read(&path)? else { return Ok(None) };
+        let head: Head = serde_json::from_str(text.lines().next().unwrap_or_default())
+            .map_err(|source| JournalError::Form { path: path.display().to_string(), source })?;
+        let tables = [(Family::V4, head.v4), (Family::V6, head.v6)];
+        let tables = tables.into_iter().filter_map(|(family, table)| {
+            let Table { jump, chains } = table?;
+            Some((family, DesiredTable { chains, jump }))
+        });
+        let old = Old { tables: tables.collect(), sets: head.sets };
+        Ok(Some(Self { from: head.from, to: head.to, old }))
+    }
+
+    /// Says that a change was finished, or undone.
+    ///
+    /// # Errors
+    /// When the file stays.
+    pub fn end(paths: &Paths) -> Result<(), FileError> {
+        files::remove(&paths.journal())
+    }
+}
+
+/// Adds where a change has come to. It is for whoever asks after a crash; nothing is decided by it.
+pub fn note(paths: &Paths, stage: Stage) {
+    if let Err(error) = files::append(&paths.journal(), &format!("{stage}\n")) {
+        tracing::warn!(%error, %stage, "the journal is not complete");
+    }
+}
+
+/// The last stage that a journal names.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn last_stage(paths: &Paths) -> Result<Option<String>, FileError> {
+    let text = files::read(&paths.journal())?;
+    Ok(text.and_then(|text| text.lines().skip(1).last().map(str::to_owned)))
+}

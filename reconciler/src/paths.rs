@@ -1,0 +1,103 @@
+//! Where everything is on a node. One root stands before all of it, so that a test has a node in a folder.
+
+use std::path::{Path, PathBuf};
+
+use chainmail_snapshot::Sha256Hex;
+
+/// The folders and files of a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Paths {
+    root: PathBuf,
+}
+
+impl Paths {
+    /// The paths below a root, which is `/` on a real node.
+    #[must_use]
+    pub fn under(root: &Path) -> Self {
+        Self { root: root.to_owned() }
+    }
+
+    /// The configuration.
+    #[must_use]
+    pub fn config(&self) -> PathBuf {
+        self.root.join("etc/chainmail/node.toml")
+    }
+
+    /// What fetch writes and apply watches.
+    #[must_use]
+    pub fn spool(&self) -> PathBuf {
+        self.root.join("var/lib/chainmail/spool")
+    }
+
+    /// The digest of the snapshot that is to be in force.
+    #[must_use]
+    pub fn desired(&self) -> PathBuf {
+        self.spool().join("desired")
+    }
+
+    /// A snapshot in the spool.
+    #[must_use]
+    pub fn spooled(&self, digest: &Sha256Hex) -> PathBuf {
+        self.spool().join(digest.as_str())
+    }
+
+    /// What apply alone writes, and must not lose.
+    #[must_use]
+    pub fn state(&self) -> PathBuf {
+        self.root.join("var/lib/chainmail/state")
+    }
+
+    /// What a change was about, while it is made.
+    #[must_use]
+    pub fn journal(&self) -> PathBuf {
+        self.state().join("journal")
+    }
+
+    /// The digest of the last snapshot that was verified to be in force.
+    #[must_use]
+    pub fn good(&self) -> PathBuf {
+        self.state().join("good")
+    }
+
+    /// A snapshot that is or was in force.
+    #[must_use]
+    pub fn kept(&self, digest: &Sha256Hex) -> PathBuf {
+        self.kept_all().join(digest.as_str())
+    }
+
+    /// The folder of those.
+    #[must_use]
+    pub fn kept_all(&self) -> PathBuf {
+        self.state().join("snapshots")
+    }
+
+    /// One line for each change.
+    #[must_use]
+    pub fn history(&self) -> PathBuf {
+        self.state().join("history.jsonl")
+    }
+
+    /// The backend that this node was found to use.
+    #[must_use]
+    pub fn backend(&self) -> PathBuf {
+        self.state().join("backend")
+    }
+
+    /// What is gone after a reboot: the lock and the status.
+    #[must_use]
+    pub fn run(&self) -> PathBuf {
+        self.root.join("run/chainmail")
+    }
+
+    /// How things stand.
+    #[must_use]
+    pub fn status(&self) -> PathBuf {
+        self.run().join("apply.json")
+    }
+
+    /// Every rule and member that came or went.
+    #[must_use]
+    pub fn audit(&self) -> PathBuf {
+        self.root.join("var/log/chainmail/audit.jsonl")
+    }
+}

@@ -1,0 +1,67 @@
+//! Which policy lines a rule or a member comes from.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chainmail_snapshot::Family;
+use serde::Deserialize;
+
+use crate::changes::Line;
+use crate::desired::Desired;
+
+/// Where the lines of a snapshot come from.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Provenance {
+    rules: BTreeMap<(Family, String), BTreeSet<String>>,
+    sets: BTreeMap<String, BTreeSet<String>>,
+}
+
+#[derive(Deserialize)]
+struct Entry {
+    family: String,
+    chain: String,
+    index: usize,
+    from: Vec<Origin>,
+}
+
+#[derive(Deserialize)]
+struct Origin {
+    policy: String,
+    rule: String,
+    place: String,
+}
+
+impl Provenance {
+    /// Reads `provenance.json`. It is outside the digest, so nothing depends on it: where it cannot be read, nothing is
+    /// known.
+    #[must_use]
+    pub fn of(desired: &Desired, json: &str) -> Self {
+        let entries: Vec<Entry> = serde_json::from_str(json).unwrap_or_default();
+        let mut provenance = Self::default();
+        for Entry { family, chain, index, from } in entries {
+            let Some(family) = Family::ALL.into_iter().find(|known| known.to_string() == family) else {
+                continue;
+            };
+            let chains = desired.tables.get(&family).map(|table| &table.chains);
+            let rules = chains.and_then(|chains| chains.get(&chain.parse().ok()?));
+            let Some(rule) = rules.and_then(|rules| rules.get(index)) else { continue };
+            let places: BTreeSet<_> = from
+                .into_iter()
+                .map(|Origin { policy, rule, place }| format!("{policy} {rule} {place}"))
+                .collect();
+            let mut words = rule.split(' ').skip_while(|word| *word != "--match-set");
+            if let Some(set) = words.nth(1) {
+                provenance.sets.entry(set.to_owned()).or_default().extend(places.iter().cloned());
+            }
+            provenance.rules.entry((family, format!("-A {chain} {rule}"))).or_default().extend(places);
+        }
+        provenance
+    }
+
+    /// The policies, their rules and places that a line comes from.
+    #[must_use]
+    pub fn places(&self, line: &Line) -> Vec<&str> {
+        let of_set = || self.sets.get(line.text.strip_prefix("add ")?.split(' ').next()?);
+        let places = self.rules.get(&(line.family, line.text.clone())).or_else(of_set);
+        places.into_iter().flatten().map(String::as_str).collect()
+    }
+}

@@ -1,0 +1,154 @@
+//! The shell: waits for what may need a cycle, and speaks to systemd.
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+
+use notify::{RecursiveMode, Watcher as _};
+use sd_notify::NotifyState;
+use signal_hook::consts::signal::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::files;
+use crate::kernel::Kernel;
+use crate::monitor;
+use crate::paths::Paths;
+use crate::service::{Reach, Service};
+use crate::status::Enforce;
+
+/// How long the events of one change are gathered: fetch writes several files, and a tool several rules.
+const GATHER: Duration = Duration::from_millis(100);
+/// The shortest time between two looks at the kernel that others' changes ask for. A host on which others change rules
+/// all the time is looked at this often, and no more.
+const CALM: Duration = Duration::from_secs(1);
+/// How often a watchdog of systemd must be fed, as a part of the time it gives: sd_watchdog_enabled(3) says half.
+const WATCHDOG_PART: u32 = 3;
+
+/// What ends a wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Event {
+    /// Something happened in the spool.
+    Spool,
+    /// Somebody changed rules.
+    Rules,
+    /// The service is to end.
+    Stop,
+}
+
+/// Runs cycles until a signal ends it. Nothing in the kernel changes then.
+///
+/// # Errors
+/// When the signals cannot be had.
+pub fn run<K: Kernel>(service: &mut Service<K>, paths: &Paths) -> std::io::Result<()> {
+    let (sender, events) = channel();
+    stop_on_signals(sender.clone())?;
+    let _watcher = watch_spool(paths, sender.clone());
+    watch_rules(sender);
+    let beat = sd_notify::watchdog_enabled().map(|time| time / WATCHDOG_PART);
+    let mut ready = false;
+    loop {
+        let began = Instant::now();
+        let wait = service.cycle(Reach::Spool, began);
+        let status = service.status();
+        let settled = matches!(status.enforce, Enforce::Enforcing | Enforce::RolledBack | Enforce::Nothing);
+        if !ready && settled {
+            ready = true;
+            tell(&[NotifyState::Ready]);
+        }
+        tell(&[NotifyState::Status(&status.words()), NotifyState::Watchdog]);
+        match wait_for(&events, began + wait, beat) {
+            Some(Event::Stop) => {
+                tell(&[NotifyState::Stopping]);
+                tracing::info!("stopping; the rules stay in force");
+                return Ok(());
+            }
+            Some(Event::Rules) => calm_down(began, beat),
+            Some(Event::Spool) | None => {}
+        }
+    }
+}
+
+/// Waits for an event or a moment, and feeds the watchdog meanwhile.
+fn wait_for(events: &Receiver<Event>, until: Instant, beat: Option<Duration>) -> Option<Event> {
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        match events.recv_timeout(beat.map_or(left, |beat| beat.min(left))) {
+            Ok(Event::Stop) => return Some(Event::Stop),
+            Ok(mut event) => {
+                // What belongs together comes together. News of the spool do not wait for calm.
+                while let Ok(next) = events.recv_timeout(GATHER) {
+                    match next {
+                        Event::Stop => return Some(Event::Stop),
+                        Event::Spool => event = Event::Spool,
+                        Event::Rules => {}
+                    }
+                    if Instant::now() >= until {
+                        break;
+                    }
+                }
+                return Some(event);
+            }
+            Err(RecvTimeoutError::Timeout) if Instant::now() >= until => return None,
+            Err(RecvTimeoutError::Timeout) => alive(),
+            // The senders live as long as the process.
+            Err(RecvTimeoutError::Disconnected) => return Some(Event::Stop),
+        }
+    }
+}
+
+fn calm_down(began: Instant, beat: Option<Duration>) {
+    let left = CALM.saturating_sub(began.elapsed());
+    std::thread::sleep(beat.map_or(left, |beat| beat.min(left)));
+}
+
+/// Feeds the watchdog.
+pub fn alive() {
+    tell(&[NotifyState::Watchdog]);
+}
+
+/// Without systemd there is nobody to tell.
+fn tell(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::debug!(%error, "systemd is not told");
+    }
+}
+
+fn stop_on_signals(sender: Sender<Event>) -> std::io::Result<()> {
+    let mut signals = Signals::new([SIGTERM, SIGINT])?;
+    std::thread::spawn(move || {
+        for _ in signals.forever() {
+            if sender.send(Event::Stop).is_err() {
+                return;
+            }
+        }
+    });
+    Ok(())
+}
+
+/// The watcher lives as long as it is held. Where there is none, the interval finds new snapshots too.
+fn watch_spool(paths: &Paths, sender: Sender<Event>) -> Option<notify::RecommendedWatcher> {
+    let spool = paths.spool();
+    if let Err(error) = files::make_dir(&spool) {
+        tracing::warn!(%error, "the spool is looked at by time alone");
+        return None;
+    }
+    let told = move |event: notify::Result<notify::Event>| {
+        let reading = event.is_ok_and(|event| event.kind.is_access());
+        if !reading && sender.send(Event::Spool).is_err() {
+            tracing::debug!("the service has ended");
+        }
+    };
+    let watcher = notify::recommended_watcher(told).and_then(|mut watcher| {
+        watcher.watch(&spool, RecursiveMode::NonRecursive)?;
+        Ok(watcher)
+    });
+    watcher.inspect_err(|error| tracing::warn!(%error, "the spool is looked at by time alone")).ok()
+}
+
+fn watch_rules(sender: Sender<Event>) {
+    std::thread::spawn(move || {
+        let told = monitor::watch(|| sender.send(Event::Rules).is_ok());
+        if let Err(error) = told {
+            tracing::info!(%error, "changes by others are seen by time alone");
+        }
+    });
+}

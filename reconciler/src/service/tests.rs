@@ -1,0 +1,255 @@
+use super::*;
+use crate::kernel::fake::{FakeKernel, Fault};
+use crate::place::Place;
+use crate::testing::{policy_snapshot, spool, state_of};
+use chainmail_snapshot::Joined;
+
+struct Node {
+    root: tempfile::TempDir,
+    config: Config,
+    now: Instant,
+}
+
+impl Node {
+    fn new() -> Self {
+        Self { root: tempfile::tempdir().unwrap(), config: Config::default(), now: Instant::now() }
+    }
+
+    fn paths(&self) -> Paths {
+        Paths::under(self.root.path())
+    }
+
+    fn spool(&self, snapshot: &Joined) {
+        spool(&self.paths(), snapshot);
+    }
+
+    /// The service as after a restart, on a kernel that went on.
+    fn start(&self, kernel: FakeKernel) -> Service<FakeKernel> {
+        let settings = Settings {
+            paths: self.paths(),
+            config: self.config.clone(),
+            node: "n1".parse().unwrap(),
+            backend: Backend::Nft,
+            guard: |_| Ok(()),
+            alive: || {},
+        };
+        Service::open(kernel, settings).unwrap()
+    }
+
+    fn cycle(&self, service: &mut Service<FakeKernel>) -> String {
+        service.cycle(Reach::Spool, self.now);
+        service.status.words()
+    }
+
+    fn events(&self) -> Vec<Event> {
+        crate::state::history(&self.paths()).unwrap().into_iter().map(|entry| entry.event).collect()
+    }
+}
+
+#[test]
+fn the_wanted_snapshot_is_applied_recorded_and_kept() {
+    let node = Node::new();
+    let mut service = node.start(FakeKernel::new());
+    assert_eq!(node.cycle(&mut service), "pending nothing");
+    for port in [80, 81] {
+        let snapshot = policy_snapshot(&["10.0.0.1"], port);
+        node.spool(&snapshot);
+        assert_eq!(node.cycle(&mut service), "synced enforcing");
+        let calls = std::mem::take(&mut service.kernel.calls).len();
+        assert_eq!(node.cycle(&mut service), "synced enforcing");
+        assert_eq!(
+            (calls > 0, service.kernel.calls.len()),
+            (true, 0),
+            "the second time there is nothing to do"
+        );
+        assert_eq!(service.state.good_digest().unwrap().as_ref(), Some(&snapshot.manifest().digest));
+        assert_eq!(
+            state_of(&mut service.kernel),
+            state_of(&mut crate::testing::applied(&Desired::of_snapshot(&snapshot).unwrap()))
+        );
+    }
+    assert_eq!(node.events(), [Event::Applied, Event::Applied]);
+    assert!(Journal::read(&node.paths()).unwrap().is_none());
+
+    // At boot there may be no spool yet, and the kernel is empty.
+    files::remove_folder(&node.paths().spool()).unwrap();
+    let mut service = node.start(FakeKernel::new());
+    service.cycle(Reach::LastGood, node.now);
+    assert_eq!(service.status.words(), "synced enforcing");
+    assert_eq!(
+        service.status.since,
+        crate::state::history(&node.paths()).unwrap().get(1).map(|e| e.time.clone())
+    );
+}
+
+#[test]
+fn what_cannot_be_used_leaves_the_last_good_one() {
+    let node = Node::new();
+    let good = policy_snapshot(&["10.0.0.1"], 80);
+    node.spool(&good);
+    let mut service = node.start(FakeKernel::new());
+    node.cycle(&mut service);
+    let state = state_of(&mut service.kernel);
+    let next = policy_snapshot(&["10.0.0.1"], 81);
+    let folder = node.paths().spooled(&next.manifest().digest);
+    let manifest = next.manifest().to_json();
+    let rows: [(&str, &str, String, &str); 4] = [
+        ("a newer format", "manifest.json", manifest.replace("\"format\": 1", "\"format\": 2"), "newer than"),
+        ("another node", "manifest.json", manifest.replace("n1", "n2"), "sha"),
+        ("half written", "rules.v4", String::new(), "does not have the SHA-256"),
+        ("a pointer that is none", "../desired", "latest\n".to_owned(), "is not a digest"),
+    ];
+    for (row, file, text, error) in rows {
+        node.spool(&next);
+        files::replace(&folder.join(file), &text).unwrap();
+        // A drift heals all the same.
+        service.kernel.tables.get_mut(&Family::V4).unwrap().get_mut("FORWARD").unwrap().clear();
+        assert_eq!(node.cycle(&mut service), "held enforcing", "{row}");
+        let said = service.status.last_error.clone().unwrap_or_default();
+        assert!(said.contains(error) || error == "sha", "{row}: {said}");
+        assert_eq!(state_of(&mut service.kernel), state, "{row}");
+        files::remove_folder(&folder).unwrap();
+    }
+    node.spool(&next);
+    assert_eq!(node.cycle(&mut service), "synced enforcing");
+    assert_eq!(service.status.last_error, None);
+}
+
+#[test]
+fn a_snapshot_that_the_kernel_refuses_is_undone_and_held() {
+    let mut node = Node::new();
+    node.spool(&policy_snapshot(&["10.0.0.1"], 80));
+    let mut service = node.start(FakeKernel::new());
+    node.cycle(&mut service);
+    let state = state_of(&mut service.kernel);
+    service.kernel.faults.push_back(Fault::Rules(Family::V6));
+    node.spool(&policy_snapshot(&["10.0.0.2"], 81));
+    for row in ["fails", "is held", "is held"] {
+        assert_eq!(node.cycle(&mut service), "held rolled-back", "{row}");
+        assert_eq!(state_of(&mut service.kernel), state, "{row}");
+    }
+    assert_eq!(node.events(), [Event::Applied, Event::WentBack]);
+    node.now += HOLD_FIRST;
+    assert_eq!(node.cycle(&mut service), "synced enforcing");
+}
+
+/// Both families have to change; the first was changed when the run was killed, and the second cannot be.
+fn killed_between_two_families(first: Option<&Joined>, journal: bool) -> (Vec<String>, Vec<String>, String) {
+    let node = Node::new();
+    let mut service = node.start(FakeKernel::new());
+    if let Some(first) = first {
+        node.spool(first);
+        node.cycle(&mut service);
+    }
+    let before = state_of(&mut service.kernel);
+    let next = policy_snapshot(&["10.0.0.2"], 81);
+    node.spool(&next);
+    let desired = Desired::of_snapshot(&next).unwrap();
+    let live = service.kernel.live().unwrap();
+    let begun = Journal { from: None, to: next.manifest().digest.clone(), old: Old::of_live(&live) };
+    begun.begin(&node.paths()).unwrap();
+    for step in plan(&desired, &live, &Place::First).steps {
+        match step {
+            Step::CreateSets { text, .. } => service.kernel.restore_sets(&text).unwrap(),
+            Step::Flip { family: Family::V4, flip } => {
+                service.kernel.restore_rules(Family::V4, &flip.text).unwrap();
+            }
+            _ => {}
+        }
+    }
+    if !journal {
+        Journal::end(&node.paths()).unwrap();
+    }
+    let mut service = node.start(service.kernel);
+    service.kernel.faults.extend((0..20).map(|_| Fault::Rules(Family::V6)));
+    node.cycle(&mut service);
+    (before, state_of(&mut service.kernel), service.status.words())
+}
+
+#[test]
+fn a_crash_between_two_families_does_not_make_a_mix_the_old_state() {
+    let first = policy_snapshot(&["10.0.0.1"], 80);
+    for first in [None, Some(&first)] {
+        let (before, after, words) = killed_between_two_families(first, true);
+        assert_eq!((after, words.as_str()), (before, "held rolled-back"));
+    }
+    let (before, after, _) = killed_between_two_families(None, false);
+    assert_ne!(after, before, "without the journal the mix stays");
+}
+
+#[test]
+fn a_first_snapshot_that_was_interrupted_and_is_gone_leaves_nothing() {
+    let node = Node::new();
+    let mut service = node.start(FakeKernel::new());
+    let live = service.kernel.live().unwrap();
+    let begun = Journal { from: None, to: Sha256Hex::of("x"), old: Old::of_live(&live) };
+    begun.begin(&node.paths()).unwrap();
+    let kernel = crate::testing::applied(&crate::testing::policy(&["10.0.0.1"], 80));
+    let mut service = node.start(kernel);
+    assert_eq!(node.cycle(&mut service), "pending nothing");
+    assert_eq!(state_of(&mut service.kernel), state_of(&mut FakeKernel::new()));
+    assert!(Journal::read(&node.paths()).unwrap().is_none());
+}
+
+#[test]
+fn drift_is_healed_or_told() {
+    for (drift, words, healed) in
+        [(Drift::Heal, "synced enforcing", true), (Drift::Report, "synced drifted", false)]
+    {
+        let mut node = Node::new();
+        node.config.drift = drift;
+        node.spool(&policy_snapshot(&["10.0.0.1"], 80));
+        let mut service = node.start(FakeKernel::new());
+        node.cycle(&mut service);
+        let state = state_of(&mut service.kernel);
+        service.kernel.tables.get_mut(&Family::V4).unwrap().get_mut("CM-INGRESS").unwrap().pop();
+        assert_eq!(node.cycle(&mut service), words);
+        assert_eq!(state_of(&mut service.kernel) == state, healed);
+        let told = ["+ v4 -A CM-INGRESS -j DROP".to_owned()];
+        assert_eq!(service.status.drift_lines, if healed { &told[..0] } else { &told[..] });
+        assert_eq!(service.status.last_heal.as_ref().map(|heal| heal.lines), healed.then_some(1));
+        let audit = files::read(&node.paths().audit()).unwrap().unwrap();
+        assert_eq!(audit.contains("\"event\":\"healed\""), healed, "{audit}");
+    }
+}
+
+#[test]
+fn a_jump_that_is_pushed_down_again_and_again_is_left_where_it_is() {
+    let node = Node::new();
+    node.spool(&policy_snapshot(&["10.0.0.1"], 80));
+    let mut service = node.start(FakeKernel::new());
+    node.cycle(&mut service);
+    for time in 1..=6 {
+        service
+            .kernel
+            .tables
+            .get_mut(&Family::V4)
+            .unwrap()
+            .get_mut("FORWARD")
+            .unwrap()
+            .insert(0, "-j DROP".to_owned());
+        assert_eq!(node.cycle(&mut service), "synced enforcing");
+        let first = service.kernel.tables[&Family::V4]["FORWARD"][0] == "-j CM-FORWARD";
+        assert_eq!((first, service.status.alarms.len()), (time <= 5, usize::from(time >= 5)), "{time}");
+    }
+    // Only the place is given up.
+    service.kernel.tables.get_mut(&Family::V4).unwrap().get_mut("FORWARD").unwrap().clear();
+    node.cycle(&mut service);
+    assert_eq!(service.kernel.tables[&Family::V4]["FORWARD"], ["-j CM-FORWARD"]);
+}
+
+#[test]
+fn a_full_disk_changes_nothing() {
+    let node = Node::new();
+    let mut service = node.start(FakeKernel::new());
+    node.spool(&policy_snapshot(&["10.0.0.1"], 80));
+    // A folder stands where the file is to be, which no write gets over, not even that of root.
+    files::make_dir(&node.paths().journal().with_extension("new").join("x")).unwrap();
+    assert_eq!(node.cycle(&mut service), "pending unknown");
+    assert!(
+        service.status.last_error.as_ref().unwrap().starts_with("nothing was changed"),
+        "{:?}",
+        service.status
+    );
+    assert_eq!(service.kernel.calls, [""; 0]);
+}

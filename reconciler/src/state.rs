@@ -1,0 +1,195 @@
+//! What apply remembers: the last good snapshot, what was in force before it, and the backend.
+
+use std::collections::BTreeSet;
+
+use chainmail_snapshot::{NodeName, Sha256Hex};
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Moment;
+use crate::files::{self, FileError};
+use crate::kernel::backend::Backend;
+use crate::paths::Paths;
+use crate::spool::{self, Loaded, SpoolError};
+
+/// How many lines the history grows to before it is cut back to half of them.
+const HISTORY_LINES: usize = 1000;
+
+/// The state folder.
+#[derive(Debug, Clone)]
+pub struct State {
+    paths: Paths,
+    keep: usize,
+}
+
+/// What became of a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Event {
+    /// Another snapshot came into force.
+    Applied,
+    /// What others had done to the one in force was undone.
+    Healed,
+    /// A change failed, and what was in force before is in force again.
+    WentBack,
+    /// A change failed, and so did the way back.
+    Failed,
+}
+
+impl Event {
+    /// The word for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Event::Applied => "applied",
+            Event::Healed => "healed",
+            Event::WentBack => "went-back",
+            Event::Failed => "failed",
+        }
+    }
+}
+
+/// One line of the history.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// When, as RFC 3339 writes it.
+    pub time: String,
+    /// What became of it.
+    pub event: Event,
+    /// The snapshot that was to come into force.
+    pub digest: Sha256Hex,
+    /// The one in force before, if any.
+    pub from: Option<Sha256Hex>,
+    /// What was done, or why it failed.
+    pub note: String,
+}
+
+impl State {
+    /// The state folder, made if need be, which keeps that many snapshots.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn open(paths: &Paths, keep: usize) -> Result<Self, FileError> {
+        files::make_dir(&paths.kept_all())?;
+        Ok(Self { paths: paths.clone(), keep })
+    }
+
+    /// The digest of the last good snapshot.
+    ///
+    /// # Errors
+    /// When the file is there and no digest.
+    pub fn good_digest(&self) -> Result<Option<Sha256Hex>, SpoolError> {
+        spool::pointer(&self.paths.good())
+    }
+
+    /// The last good snapshot.
+    ///
+    /// # Errors
+    /// When there is one, but not whole any more.
+    pub fn good(&self, node: &NodeName) -> Result<Option<Loaded>, SpoolError> {
+        let Some(digest) = self.good_digest()? else { return Ok(None) };
+        spool::load(&self.paths.kept(&digest), &digest, node).map(Some)
+    }
+
+    /// Keeps a copy of a snapshot. It is made before anything is changed: when the disk is full, nothing is.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn keep(&self, loaded: &Loaded) -> Result<(), FileError> {
+        let Loaded { snapshot, provenance, .. } = loaded;
+        let (manifest, ipsets) = (snapshot.manifest().to_json(), snapshot.ipsets());
+        let mut parts = vec![("manifest.json", manifest.as_str()), ("ipsets", ipsets.as_str())];
+        for family in chainmail_snapshot::Family::ALL {
+            parts.push((family.rules_file(), snapshot.rules(family)));
+        }
+        parts.extend(provenance.as_deref().map(|text| ("provenance.json", text)));
+        files::write_folder(&self.paths.kept(loaded.digest()), &parts)
+    }
+
+    /// Says that a snapshot, of which a copy is kept, is verified to be in force.
+    ///
+    /// # Errors
+    /// When it cannot be written; the snapshot before then stays the last good one.
+    pub fn record_good(&self, digest: &Sha256Hex) -> Result<(), FileError> {
+        files::replace(&self.paths.good(), &format!("{digest}\n"))
+    }
+
+    /// Adds a line to the history, and drops snapshots that were in force long ago. That this fails is no reason to
+    /// stop: it is only told.
+    pub fn remember(&self, event: Event, digest: &Sha256Hex, from: Option<&Sha256Hex>, note: String) {
+        let time = Moment::now().to_string();
+        let entry = Entry { time, event, digest: digest.clone(), from: from.cloned(), note };
+        let line = serde_json::to_string(&entry).expect("it has only string keys") + "\n";
+        let done = files::append(&self.paths.history(), &line).and_then(|()| self.tidy());
+        if let Err(error) = done {
+            tracing::warn!(%error, "the history is not complete");
+        }
+    }
+
+    /// What was done, oldest first. A line that a power loss cut short is passed over.
+    ///
+    /// # Errors
+    /// When the file is there and cannot be read.
+    pub fn history(&self) -> Result<Vec<Entry>, FileError> {
+        history(&self.paths)
+    }
+
+    fn tidy(&self) -> Result<(), FileError> {
+        let history = self.history()?;
+        if history.len() > HISTORY_LINES {
+            let kept = &history[history.len() - HISTORY_LINES / 2..];
+            let lines =
+                kept.iter().map(|entry| serde_json::to_string(entry).expect("it has only string keys"));
+            files::replace(
+                &self.paths.history(),
+                &lines.flat_map(|line| [line, "\n".to_owned()]).collect::<String>(),
+            )?;
+        }
+        let mut needed = BTreeSet::new();
+        needed.extend(self.good_digest().ok().flatten().map(|digest| digest.to_string()));
+        for entry in history.iter().rev().filter(|entry| entry.event == Event::Applied) {
+            if needed.len() >= self.keep {
+                break;
+            }
+            needed.insert(entry.digest.to_string());
+        }
+        let kept = self.paths.kept_all();
+        for name in files::names(&kept)?.iter().filter(|name| !needed.contains(*name)) {
+            files::remove_folder(&kept.join(name))?;
+        }
+        Ok(())
+    }
+
+    /// The backend that was found when this node's rules were first applied.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn pinned_backend(&self) -> Result<Option<Backend>, FileError> {
+        pinned_backend(&self.paths)
+    }
+
+    /// Remembers the backend.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn pin_backend(&self, backend: Backend) -> Result<(), FileError> {
+        files::replace(&self.paths.backend(), &format!("{backend}\n"))
+    }
+}
+
+/// The backend that a node was found to use.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn pinned_backend(paths: &Paths) -> Result<Option<Backend>, FileError> {
+    let text = files::read(&paths.backend())?;
+    Ok(text.and_then(|text| Backend::ALL.into_iter().find(|backend| backend.as_str() == text.trim_end())))
+}
+
+/// What was done on a node, oldest first.
+///
+/// # Errors
+/// When the file is there and cannot be read.
+pub fn history(paths: &Paths) -> Result<Vec<Entry>, FileError> {
+    let text = files::read(&paths.history())?.unwrap_or_default();
+    Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
+}
