@@ -7,6 +7,7 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use crate::kernel::backend::Backend;
+use crate::kernel::process::DEADLINE;
 use crate::place::Place;
 
 /// The configuration, with its defaults.
@@ -20,6 +21,8 @@ pub struct Config {
     pub jump: Place,
     /// How often the kernel is read and compared.
     pub interval: Duration,
+    /// How long one call of a tool may take.
+    pub deadline: Duration,
     /// What is done about what others changed.
     pub drift: Drift,
     /// Who says that a snapshot works.
@@ -86,6 +89,7 @@ impl Default for Config {
             backend: None,
             jump: Place::First,
             interval: Duration::from_secs(30),
+            deadline: DEADLINE,
             drift: Drift::Heal,
             confirm: Confirm::None,
             trial: Trial::Auto,
@@ -115,6 +119,7 @@ struct File {
     backend: Option<Backend>,
     jump: Option<toml::Spanned<String>>,
     interval: Option<toml::Spanned<u64>>,
+    deadline: Option<toml::Spanned<u64>>,
     #[serde(default)]
     drift: Drift,
     #[serde(default)]
@@ -189,13 +194,20 @@ impl Config {
                 )
             })?;
         }
-        if let Some(interval) = file.interval {
-            let seconds = *interval.get_ref();
-            if !(1..=86_400).contains(&seconds) {
-                let problem = format!("interval {seconds} is not between 1 and 86400");
-                return Err(wrong(interval.span(), problem, "it is the number of seconds between two looks"));
+        let seconds = |name, value: toml::Spanned<u64>, longest, help| {
+            let seconds = *value.get_ref();
+            if (1..=longest).contains(&seconds) {
+                return Ok(Duration::from_secs(seconds));
             }
-            config.interval = Duration::from_secs(seconds);
+            Err(wrong(value.span(), format!("{name} {seconds} is not between 1 and {longest}"), help))
+        };
+        if let Some(interval) = file.interval {
+            let help = "it is the number of seconds between two looks at the kernel";
+            config.interval = seconds("interval", interval, 86_400, help)?;
+        }
+        if let Some(deadline) = file.deadline {
+            let help = "it is the number of seconds that one call of iptables or ipset may take";
+            config.deadline = seconds("deadline", deadline, 600, help)?;
         }
         if let Some(keep) = file.keep {
             config.keep = *keep.get_ref();
@@ -256,12 +268,13 @@ mod tests {
     #[test]
     fn all_keys_are_read() {
         let text = "node = \"worker-1\"\nbackend = \"nft\"\njump = \"after KUBE-SERVICES\"\ninterval = 5\n\
-                    drift = \"report\"\nconfirm = \"none\"\ntrial = \"off\"\nkeep = 3\n[audit]\nmax_megabytes = 1\n";
+                    deadline = 9\ndrift = \"report\"\nconfirm = \"none\"\ntrial = \"off\"\nkeep = 3\n[audit]\nmax_megabytes = 1\n";
         let config = Config {
             node: Some("worker-1".parse().unwrap()),
             backend: Some(Backend::Nft),
             jump: Place::After("KUBE-SERVICES".to_owned()),
             interval: Duration::from_secs(5),
+            deadline: Duration::from_secs(9),
             drift: Drift::Report,
             confirm: Confirm::None,
             trial: Trial::Off,
@@ -283,6 +296,7 @@ mod tests {
             ("intervall = 1\n", ["unknown field `intervall`", "   1 | intervall = 1\n", "correct its name"]),
             ("drift = \"ignore\"\n", ["unknown variant `ignore`", "f:1:9\n", "lists each key"]),
             ("interval = 0\n", ["interval 0 is not between", "f:1:12\n", "seconds"]),
+            ("deadline = 601\n", ["between 1 and 600", "f:1:12\n", "one call"]),
             ("interval = \"5\"\n", ["invalid type", "f:1:12\n", "lists each key"]),
             ("node = \"N 1\"\n", ["is not of the form", "f:1:8\n", "folder"]),
             ("jump = \"top\"\n", ["\"top\" is not a place", "f:1:8\n", "after KUBE-SERVICES"]),

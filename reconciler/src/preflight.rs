@@ -1,6 +1,7 @@
 //! What must hold before anything is changed: the right to do it, and one backend that judges.
 
 use std::collections::BTreeMap;
+use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use chainmail_snapshot::Family;
@@ -9,7 +10,7 @@ use thiserror::Error;
 
 use crate::kernel::KernelError;
 use crate::kernel::backend::Backend;
-use crate::kernel::process::{find_tool, read_proc};
+use crate::kernel::process::{DEADLINE, find_tool, read_proc};
 use crate::live::LiveTable;
 
 /// The bit of CAP_NET_ADMIN in a capability mask: capability.h.
@@ -91,7 +92,7 @@ pub fn one_backend(backend: Backend) -> Result<(), PreflightError> {
 /// usual for the backend that a host does not use, holds nothing.
 #[must_use]
 pub fn own_tables(backend: Backend) -> BTreeMap<Family, LiveTable> {
-    match backend.tables() {
+    match backend.tables(DEADLINE) {
         Ok(mut tables) => {
             tables.retain(|_, table| !table.is_empty());
             tables
@@ -118,6 +119,17 @@ pub fn forward_policy(backend: Backend, family: Family) -> Result<String, Prefli
     // IPTables wants a name that lives for ever: two short ones a process. Numeric, or it would ask DNS for names. Its
     // `--wait` has no end, so a lock that another tool holds is waited for here.
     let tables = IPTables { cmd: path.leak(), has_check: true, has_wait: false, is_numeric: true };
+    // It has no deadline either, so it is asked elsewhere. A tool that hangs is left behind with its thread.
+    let (sender, answer) = channel();
+    std::thread::spawn(move || sender.send(ask_policy(&tables)));
+    match answer.recv_timeout(LOCK_DEADLINE + DEADLINE) {
+        Ok(Ok(policy)) => Ok(policy),
+        Ok(Err(reason)) => Err(PreflightError::Forward { tool, reason }),
+        Err(_) => Err(PreflightError::Forward { tool, reason: "it does not end".to_owned() }),
+    }
+}
+
+fn ask_policy(tables: &IPTables) -> Result<String, String> {
     let begin = Instant::now();
     loop {
         match tables.get_policy("filter", "FORWARD") {
@@ -125,7 +137,7 @@ pub fn forward_policy(backend: Backend, family: Family) -> Result<String, Prefli
             Err(error) if error.to_string().contains("xtables lock") && begin.elapsed() < LOCK_DEADLINE => {
                 std::thread::sleep(LOCK_PAUSE);
             }
-            Err(error) => return Err(PreflightError::Forward { tool, reason: error.to_string() }),
+            Err(error) => return Err(error.to_string()),
         }
     }
 }

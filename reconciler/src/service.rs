@@ -91,6 +91,19 @@ pub enum ServiceError {
     Undo(String),
 }
 
+impl ServiceError {
+    fn nothing_was_changed(&self) -> bool {
+        match self {
+            ServiceError::Spool(_)
+            | ServiceError::State(_)
+            | ServiceError::Journal(_)
+            | ServiceError::Preflight(_)
+            | ServiceError::Read(_) => true,
+            ServiceError::Apply(_) | ServiceError::Record(_) | ServiceError::Undo(_) => false,
+        }
+    }
+}
+
 /// The snapshot in force.
 struct Good {
     digest: Sha256Hex,
@@ -201,13 +214,13 @@ impl<K: Kernel> Service<K> {
         };
         let in_force = self.good.as_ref().map(|good| good.digest.clone());
         // A snapshot that cannot be used leaves the last good one in force, which is looked after all the same.
-        let (new, refused) = match wanted {
+        let (new, mut refused) = match wanted {
             Ok(Some(digest)) if Some(&digest) != in_force.as_ref() => match self.load_wanted(&digest, now) {
                 Ok(new) => (new, None),
-                Err(error) => (None, Some(error)),
+                Err(error) => (None, Some(ServiceError::from(error))),
             },
             Ok(_) => (None, None),
-            Err(error) => (None, Some(error)),
+            Err(error) => (None, Some(ServiceError::from(error))),
         };
         let held = self.held.is_some() || refused.is_some();
         self.status.sync = match (&self.status.desired, &in_force) {
@@ -216,7 +229,13 @@ impl<K: Kernel> Service<K> {
             _ => Sync::Pending,
         };
         let done = match new {
-            Some(new) => self.change_to(&new, journal, now),
+            Some(new) => match self.change_to(&new, journal.clone(), now) {
+                Err(error) if self.good.is_some() && error.nothing_was_changed() => {
+                    refused = Some(error);
+                    self.keep(journal, now)
+                }
+                done => done,
+            },
             None if self.good.is_some() => self.keep(journal, now),
             None => {
                 loaded?;
@@ -226,7 +245,7 @@ impl<K: Kernel> Service<K> {
         match done {
             Ok(done) => {
                 self.note(done);
-                refused.map_or(Ok(()), |error| Err(error.into()))
+                refused.map_or(Ok(()), Err)
             }
             Err(error) => {
                 self.status.enforce = match &error {

@@ -106,7 +106,7 @@ fn compare(
     preflight::capabilities()?;
     let backend = setup::backend_read_only(&config, paths)?;
     preflight::one_backend(backend)?;
-    let live = CommandKernel { backend }.live().map_err(ApplyError::Read)?;
+    let live = CommandKernel { backend, deadline: config.deadline }.live().map_err(ApplyError::Read)?;
     let plan = plan::plan(&loaded.desired, &live, &config.jump);
     let lines = changes::lines(&plan, &loaded.desired, &live);
     let digest = loaded.digest().as_str();

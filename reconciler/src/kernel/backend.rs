@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use chainmail_snapshot::Family;
 use clap::ValueEnum;
@@ -95,10 +96,10 @@ impl Backend {
     ///
     /// # Errors
     /// When a tool fails, or the table cannot be printed.
-    pub fn tables(self) -> Result<BTreeMap<Family, LiveTable>, KernelError> {
+    pub fn tables(self, deadline: Duration) -> Result<BTreeMap<Family, LiveTable>, KernelError> {
         let mut tables = BTreeMap::new();
         for family in kernel_families()? {
-            let tool = Call::new(self.save_tool(family)).arg("-t").arg("filter");
+            let tool = Call::new(self.save_tool(family)).arg("-t").arg("filter").deadline(deadline);
             let text = if self.has_filter(family)? { tool.run("")? } else { String::new() };
             let table = LiveTable::parse(&text)
                 .map_err(|source| KernelError::Output { command: tool.to_string(), source })?;

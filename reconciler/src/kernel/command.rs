@@ -16,17 +16,25 @@ use crate::live::{LiveSet, LiveTable, parse_sets};
 pub struct CommandKernel {
     /// Where rules are read and written.
     pub backend: Backend,
+    /// How long one call of a tool may take.
+    pub deadline: Duration,
+}
+
+impl CommandKernel {
+    fn call(self, program: &'static str) -> Call {
+        Call::new(program).deadline(self.deadline)
+    }
 }
 
 impl Kernel for CommandKernel {
     fn tables(&mut self) -> Result<BTreeMap<Family, LiveTable>, KernelError> {
-        self.backend.tables()
+        self.backend.tables(self.deadline)
     }
 
     fn sets(&mut self) -> Result<BTreeMap<SetName, LiveSet>, KernelError> {
         // Only ours are dumped: another's set may be huge, or of a revision that this ipset cannot print.
         let mut wanted = String::new();
-        for name in Call::new("ipset").arg("list").arg("-n").run("")?.lines() {
+        for name in self.call("ipset").arg("list").arg("-n").run("")?.lines() {
             if name.parse::<SetName>().is_ok() {
                 writeln!(wanted, "save {name}").expect("a String takes all");
             }
@@ -35,23 +43,23 @@ impl Kernel for CommandKernel {
             return Ok(BTreeMap::new());
         }
         // A restore takes every command but list, help and version: ipset(8), "restore". So one process saves many.
-        let tool = Call::new("ipset").arg("restore");
+        let tool = self.call("ipset").arg("restore");
         parse_sets(&tool.run(&wanted)?)
             .map_err(|source| KernelError::Output { command: tool.to_string(), source })
     }
 
     fn restore_sets(&mut self, text: &str) -> Result<(), KernelError> {
-        Call::new("ipset").arg("restore").run(text).map(drop)
+        self.call("ipset").arg("restore").run(text).map(drop)
     }
 
     fn restore_rules(&mut self, family: Family, text: &str) -> Result<(), KernelError> {
         // "-w10" in one word is refused by iptables-legacy-restore 1.8.9.
-        let tool = Call::new(self.backend.restore_tool(family));
+        let tool = self.call(self.backend.restore_tool(family));
         tool.arg("--noflush").arg("-w").arg("10").run(text).map(drop)
     }
 
     fn destroy_set(&mut self, name: &SetName) -> Result<(), KernelError> {
-        Call::new("ipset").arg("destroy").arg(name.as_str()).run("").map(drop)
+        self.call("ipset").arg("destroy").arg(name.as_str()).run("").map(drop)
     }
 
     fn pause(&mut self, time: Duration) {

@@ -1,5 +1,10 @@
 //! Network namespaces, and snapshots to apply in them.
 
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
+pub(crate) mod node;
+pub(crate) mod service;
+
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::Path;
@@ -24,8 +29,18 @@ pub(crate) struct Done {
 
 impl Namespace {
     pub(crate) fn new() -> Self {
+        Self::held_by("echo ready; exec cat >/dev/null")
+    }
+
+    /// One in which programs of a folder stand before all others.
+    pub(crate) fn with_tools(tools: &Path) -> Self {
+        let bind = format!("mount --bind '{}' /usr/local/sbin", tools.display());
+        Self::held_by(&format!("{bind} && echo ready; exec cat >/dev/null"))
+    }
+
+    fn held_by(script: &str) -> Self {
         let mut holder = Command::new("unshare")
-            .args(["-n", "sh", "-c", "echo ready; exec cat >/dev/null"])
+            .args(["-n", "-m", "sh", "-c", script])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -36,10 +51,16 @@ impl Namespace {
         Self { holder }
     }
 
+    /// A command that is to run in it.
+    pub(crate) fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new("nsenter");
+        command.args(["-t", &self.holder.id().to_string(), "-n", "-m", "--"]).args(words);
+        command
+    }
+
     pub(crate) fn run(&self, words: &[&str], input: &str) -> Done {
-        let mut child = Command::new("nsenter")
-            .args(["-t", &self.holder.id().to_string(), "-n", "--"])
-            .args(words)
+        let mut child = self
+            .command(words)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -1,0 +1,210 @@
+//! `chainmaild run` against the kernel of this machine, in network namespaces of its own, on both backends.
+
+#![expect(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "a test starts programs, writes what they read, and fails by panic"
+)]
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use chainmail_snapshot::{Family, SetKind};
+use support::node::{BACKENDS, Node, assert_code, policy, skipped};
+use support::{Snapshot, set_of};
+
+#[test]
+fn what_is_spooled_comes_into_force_at_once_and_stays_when_the_service_ends() {
+    if skipped() {
+        return;
+    }
+    for backend in BACKENDS {
+        let node = Node::new(backend);
+        let foreign = node.foreign_state();
+        node.configure("interval = 3600\n");
+        let running = node.start();
+        node.wait_until("it waits", || node.status().0 == "pending nothing");
+        let begin = Instant::now();
+        for port in [80, 81] {
+            let snapshot = policy(&["10.8.0.0/24"], port);
+            node.spool(&snapshot);
+            node.wait_for(&snapshot);
+            node.assert_holds(&snapshot);
+            assert_eq!(node.foreign_state(), foreign, "{backend}");
+        }
+        assert!(begin.elapsed() < Duration::from_secs(30), "the interval was not waited for");
+        let state = node.state();
+        assert_eq!(running.stop(), Some(0));
+        assert_eq!(node.state(), state, "{backend}: stopping changes nothing");
+        assert_code(&node.ask(&["verify"]), 0);
+        assert_code(&node.ask(&["status"]), 0);
+        let history = node.ask(&["history", "-o", "json"]).out;
+        assert_eq!(history.matches("\"event\": \"applied\"").count(), 2, "{history}");
+
+        // Another boot: the kernel holds nothing, and there is no network and no spool yet.
+        assert_code(&node.ask(&["uninstall"]), 0);
+        std::fs::remove_dir_all(node.root().join("var/lib/chainmail/spool")).unwrap();
+        let done = node.ask(&["boot"]);
+        assert_code(&done, 0);
+        assert!(done.out.starts_with("● synced enforcing"), "{}", done.out);
+        node.assert_holds(&policy(&["10.8.0.0/24"], 81));
+        assert_eq!(node.foreign_state(), foreign, "{backend}");
+    }
+}
+
+#[test]
+fn what_others_do_is_told_and_healed() {
+    if skipped() {
+        return;
+    }
+    for backend in BACKENDS {
+        let node = Node::new(backend);
+        let snapshot = policy(&["10.8.0.0/24"], 80);
+        node.configure("interval = 1\n");
+        node.spool(&snapshot);
+        let running = node.start();
+        node.wait_for(&snapshot);
+        let foreign = node.foreign_state();
+        let peers = set_of(Family::V4, SetKind::HashNet, &["10.8.0.0/24"]).0;
+        let iptables = format!("iptables-{backend}");
+        let rows: [(&[&str], &str); 5] = [
+            (&[&iptables, "-F", "CM-INGRESS"], "-A CM-INGRESS -j DROP is missing"),
+            (&[&iptables, "-D", "FORWARD", "-j", "CM-FORWARD"], "-A FORWARD -j CM-FORWARD is missing"),
+            (&[&iptables, "-I", "CM-INGRESS", "-j", "RETURN"], "-A CM-INGRESS -j RETURN should not be there"),
+            (&["ipset", "add", peers.as_str(), "10.66.0.0/16"], "10.66.0.0/16 should not be there"),
+            (&["ipset", "del", peers.as_str(), "10.8.0.0/24"], "10.8.0.0/24 is missing"),
+        ];
+        for (command, told) in rows {
+            node.namespace.ok(command, "");
+            node.wait_until(told, || node.read("said").contains(told));
+            node.wait_until("healed", || node.ask(&["verify"]).code == 0);
+            node.assert_holds(&snapshot);
+        }
+        node.namespace.ok(&[&iptables, "-I", "FORWARD", "-s", "10.0.0.1", "-j", "DROP"], "");
+        node.wait_until("first again", || {
+            node.namespace.ok(&[&iptables, "-S", "FORWARD"], "").lines().nth(1)
+                == Some("-A FORWARD -j CM-FORWARD")
+        });
+        node.namespace.ok(&[&iptables, "-D", "FORWARD", "-s", "10.0.0.1", "-j", "DROP"], "");
+        node.wait_until("healed", || node.ask(&["verify"]).code == 0);
+        assert_eq!(node.foreign_state(), foreign, "{backend}");
+        assert_eq!(running.stop(), Some(0));
+        let audit = node.read("var/log/chainmail/audit.jsonl");
+        assert!(audit.contains("\"event\":\"healed\"") && audit.contains("10.66.0.0/16"), "{audit}");
+
+        node.configure("interval = 1\ndrift = \"report\"\n");
+        let running = node.start();
+        node.wait_for(&snapshot);
+        node.namespace.ok(&[&iptables, "-F", "CM-INGRESS"], "");
+        node.wait_until("told", || node.status().0 == "synced drifted");
+        assert_code(&node.ask(&["status"]), 1);
+        let done = node.ask(&["verify"]);
+        assert_code(&done, 1);
+        assert!(done.out.contains("+ v4 -A CM-INGRESS -j DROP"), "{}", done.out);
+        assert_eq!(running.stop(), Some(0));
+        assert_code(&node.ask(&["verify"]), 1);
+    }
+}
+
+#[test]
+fn nft_changes_by_others_are_seen_without_waiting() {
+    if skipped() {
+        return;
+    }
+    let node = Node::new("nft");
+    let snapshot = policy(&["10.8.0.0/24"], 80);
+    node.configure("interval = 3600\n");
+    node.spool(&snapshot);
+    let running = node.start();
+    node.wait_for(&snapshot);
+    let begin = Instant::now();
+    node.namespace.ok(&["iptables-nft", "-F"], "");
+    node.wait_until("healed", || node.ask(&["verify"]).code == 0);
+    assert!(begin.elapsed() < Duration::from_secs(30), "{:?}", begin.elapsed());
+    assert_eq!(running.stop(), Some(0));
+}
+
+#[test]
+fn a_snapshot_that_the_kernel_refuses_is_held_and_the_last_good_one_stays() {
+    if skipped() {
+        return;
+    }
+    for backend in BACKENDS {
+        let node = Node::new(backend);
+        let good = policy(&["10.8.0.0/24"], 80);
+        node.configure("");
+        node.spool(&good);
+        let running = node.start();
+        node.wait_for(&good);
+        let bad = looping(&policy(&["10.9.0.0/16"], 8080));
+        node.spool(&bad);
+        node.wait_until("held", || node.status().0 == "held rolled-back");
+        node.assert_holds(&good);
+        assert_code(&node.ask(&["status"]), 1);
+        assert!(node.ask(&["history"]).out.contains("went-back"));
+        let next = policy(&["10.9.0.0/16"], 8080);
+        node.spool(&next);
+        node.wait_for(&next);
+        node.assert_holds(&next);
+        assert_eq!(running.stop(), Some(0));
+    }
+}
+
+/// A loop passes --test on both backends; only the commit finds it. IPv4 is committed by then.
+fn looping(snapshot: &Snapshot) -> Snapshot {
+    let v6 =
+        "*filter\n:CM-FORWARD - [0:0]\n:CM-A - [0:0]\n-A CM-FORWARD -j CM-A\n-A CM-A -j CM-FORWARD\nCOMMIT\n";
+    Snapshot::new(snapshot.v4.clone(), v6.to_owned(), snapshot.sets.clone())
+}
+
+#[test]
+fn a_second_service_or_an_uninstall_beside_it_is_refused() {
+    if skipped() {
+        return;
+    }
+    let node = Node::new("nft");
+    node.configure("");
+    let running = node.start();
+    node.wait_until("it waits", || node.status().0 == "pending nothing");
+    for words in [&["run"][..], &["boot"], &["uninstall"]] {
+        assert_code(&node.ask(words), 7);
+    }
+    node.write("etc/chainmail/node.toml", "drifft = \"heal\"\n");
+    let done = node.ask(&["check-config"]);
+    assert_code(&done, 2);
+    assert!(done.err.contains("node.toml:1:1"), "{}", done.err);
+    assert_code(&node.ask(&["run"]), 2);
+    assert_eq!(running.stop(), Some(0));
+}
+
+#[test]
+fn the_first_format_is_applied_for_ever_and_a_newer_one_refused() {
+    if skipped() {
+        return;
+    }
+    let node = Node::new("nft");
+    node.write("etc/chainmail/node.toml", "node = \"worker-1\"\nbackend = \"nft\"\n");
+    let fixture = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/format-1");
+    let digest = std::fs::read_to_string(fixture.join("desired")).unwrap();
+    let digest = digest.trim_end();
+    let copied = node.root().join("var/lib/chainmail/spool").join(digest);
+    std::fs::create_dir_all(&copied).unwrap();
+    for file in ["manifest.json", "ipsets", "rules.v4", "rules.v6", "provenance.json"] {
+        std::fs::copy(fixture.join(digest).join(file), copied.join(file)).unwrap();
+    }
+    node.want(digest);
+    let running = node.start();
+    node.wait_until("in force", || node.status() == ("synced enforcing".to_owned(), digest.to_owned()));
+    let audit = node.read("var/log/chainmail/audit.jsonl");
+    assert!(audit.contains("\"policies\":["), "{audit}");
+
+    let newer = policy(&["10.8.0.0/24"], 80);
+    let folder = format!("var/lib/chainmail/spool/{}", newer.manifest.digest);
+    newer.write_joined(&node.root().join(&folder));
+    node.write(&format!("{folder}/manifest.json"), "{\"format\": 2, \"what\": \"comes later\"}\n");
+    node.want(newer.manifest.digest.as_str());
+    node.wait_until("held", || node.status() == ("held enforcing".to_owned(), digest.to_owned()));
+    assert!(node.read("run/chainmail/apply.json").contains("is newer than 1"));
+    assert_eq!(running.stop(), Some(0));
+}
