@@ -3,14 +3,16 @@
 
 CARGO ?= cargo
 
-.PHONY: demo test bench lint golden help
+.PHONY: demo test test-long bench lint golden install help
 
 help:
 	@echo "make demo    the tutorial: rules, truth tables and diffs; as root also with real packets"
 	@echo "make test    all tests; as root also on real kernels"
+	@echo "make test-long  what takes minutes: crashes at every call on both backends, packets under 500 transitions"
 	@echo "make lint    formatting and lints"
 	@echo "make golden  rewrite the goldens in snapshots/ and tests/, for review"
 	@echo "make bench   measurements, against the committed ones"
+	@echo "make install DESTDIR=…   programs, units and an example configuration; starts nothing"
 
 demo:
 	@tests/prepare demo
@@ -44,3 +46,15 @@ bench:
 golden:
 	$(CARGO) build --locked --workspace --bins
 	INSTA_UPDATE=always INSTA_FORCE_PASS=1 $(CARGO) test --locked --package chainmail-tests
+
+# Programs, units and an example configuration. Nothing is started or enabled: `systemctl enable --now chainmail.target
+# chainmail-boot chainmail-apply` does that, after `systemd-sysusers` and `systemd-tmpfiles --create`.
+DESTDIR =
+PREFIX = /usr
+install:
+	$(CARGO) build --release --locked --package chainmail-compiler --package chainmail-reconciler --bins
+	install -D -m 755 -t "$(DESTDIR)$(PREFIX)/bin" target/release/chainmail target/release/chainmaild
+	install -D -m 644 -t "$(DESTDIR)$(PREFIX)/lib/systemd/system" systemd/*.service systemd/*.target
+	install -D -m 644 systemd/chainmail.sysusers.conf "$(DESTDIR)$(PREFIX)/lib/sysusers.d/chainmail.conf"
+	install -D -m 644 systemd/chainmail.tmpfiles.conf "$(DESTDIR)$(PREFIX)/lib/tmpfiles.d/chainmail.conf"
+	@[ -e "$(DESTDIR)/etc/chainmail/node.toml" ] || install -D -m 644 -t "$(DESTDIR)/etc/chainmail" systemd/node.toml

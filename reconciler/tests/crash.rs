@@ -214,11 +214,12 @@ fn killed_at_every_call_of_a_tool_legacy() {
     }
 }
 
-/// strace kills it as it enters its n-th call of rename, fsync or unlink.
+/// strace kills it as it enters its n-th call of rename, fsync or unlink, or starts its n-th tool, which takes three
+/// pipes.
 fn killed_at_every_write(stages: &mut BTreeSet<String>) {
     let [_, change] = Change::all();
-    for call in ["rename", "fsync", "unlink"] {
-        for turn in 1.. {
+    for (call, step) in [("rename", 1), ("fsync", 1), ("unlink", 1), ("pipe2", 3)] {
+        for turn in (1..).step_by(step) {
             let lab = Lab { node: Node::new("nft") };
             lab.node.configure("trial = \"off\"\n");
             change.begin(&lab);

@@ -13,6 +13,14 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// A running `chainmaild`, which is killed with the test.
 pub(crate) struct Running {
     child: Child,
+    by: StartedBy,
+}
+
+/// Who waits for the end of `chainmaild`.
+enum StartedBy {
+    Test,
+    /// A program that keeps signals to itself.
+    Another,
 }
 
 impl Drop for Running {
@@ -25,7 +33,15 @@ impl Drop for Running {
 impl Running {
     /// Asks it to end, and returns its exit code.
     pub(crate) fn stop(mut self) -> Option<i32> {
-        let id = rustix::process::Pid::from_child(&self.child);
+        let id = match self.by {
+            StartedBy::Test => self.child.id(),
+            StartedBy::Another => {
+                let id = self.child.id();
+                let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap();
+                children.trim().parse().unwrap()
+            }
+        };
+        let id = rustix::process::Pid::from_raw(id.cast_signed()).unwrap();
         rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
         self.child.wait().unwrap().code()
     }
@@ -104,7 +120,8 @@ impl Node {
         let said = std::fs::OpenOptions::new().create(true).append(true).open(self.path("said")).unwrap();
         let mut command = self.namespace.command(&[before, &program].concat());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(said).env_remove("JOURNAL_STREAM");
-        Running { child: command.spawn().unwrap() }
+        let by = if before.is_empty() { StartedBy::Test } else { StartedBy::Another };
+        Running { child: command.spawn().unwrap(), by }
     }
 
     /// The two words of the status, and the digest in force.

@@ -1,0 +1,74 @@
+//! The shipped units, as text: what systemd says of them.
+
+#![expect(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "a test starts programs, and fails by panic"
+)]
+#![allow(clippy::print_stderr, reason = "it says aloud when it must skip")]
+
+use std::path::Path;
+use std::process::Command;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+/// Runs systemd-analyze, where there is one.
+fn analyze(words: &[&str]) -> Option<(bool, String)> {
+    let output = Command::new("systemd-analyze").args(words).output();
+    let Ok(output) = output else {
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "in CI there must be systemd-analyze");
+        eprintln!("SKIPPED: needs systemd-analyze");
+        return None;
+    };
+    let said = [output.stdout, output.stderr].concat();
+    Some((output.status.success(), String::from_utf8(said).unwrap()))
+}
+
+fn unit(name: &str) -> String {
+    root().join("systemd").join(name).to_str().unwrap().to_owned()
+}
+
+#[test]
+fn the_fences_keep_out_what_they_should() {
+    for name in ["chainmail-apply.service", "chainmail-boot.service"] {
+        // The number is ten times the exposure.
+        let words = ["security", "--offline=yes", "--threshold=23", &unit(name)];
+        let Some((fine, said)) = analyze(&words) else { return };
+        assert!(fine, "{name}\n{said}");
+    }
+}
+
+#[test]
+fn systemd_understands_the_units() {
+    let folder = tempfile::tempdir().unwrap();
+    // It asks whether the programs are there, so the units are installed with one that is.
+    for name in ["chainmail-apply.service", "chainmail-boot.service", "chainmail.target"] {
+        let text = std::fs::read_to_string(unit(name)).unwrap();
+        std::fs::write(
+            folder.path().join(name),
+            text.replace("/usr/bin/chainmaild", env!("CARGO_BIN_EXE_chainmaild")),
+        )
+        .unwrap();
+    }
+    for name in ["chainmail-apply.service", "chainmail-boot.service", "chainmail.target"] {
+        let Some((fine, said)) = analyze(&["verify", "--man=no", folder.path().join(name).to_str().unwrap()])
+        else {
+            return;
+        };
+        assert!(fine && !said.contains("chainmail"), "{name}\n{said}");
+    }
+}
+
+#[test]
+fn the_example_configuration_shows_the_defaults() {
+    use chainmail_reconciler::config::Config;
+    let text = std::fs::read_to_string(root().join("systemd/node.toml")).unwrap();
+    assert_eq!(Config::parse("node.toml", &text).unwrap(), Config::default());
+    let keys = |line: &&str| line.starts_with('#') && !line.starts_with("# ");
+    let shown: String = text.lines().filter(keys).map(|line| format!("{}\n", &line[1..])).collect();
+    let shown = Config::parse("node.toml", &shown).unwrap();
+    let default = Config { node: shown.node.clone(), backend: shown.backend, ..Config::default() };
+    assert_eq!(shown, default, "what is commented out is the default");
+}
