@@ -1,4 +1,4 @@
-//! The kernel as this program sees it: five calls. Plans are made and judged without it.
+//! The kernel as this program sees it: few calls. Plans are made and judged without it.
 
 pub mod backend;
 pub mod command;
@@ -6,12 +6,14 @@ pub mod command;
 pub(crate) mod fake;
 pub mod process;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use chainmail_snapshot::{Family, SetName};
 use thiserror::Error;
 
+use crate::flows::Flow;
 use crate::live::{Live, LiveError, LiveSet, LiveTable};
 
 /// Reads and changes the kernel. Each change is the text of one call of a tool.
@@ -53,6 +55,24 @@ pub trait Kernel {
     /// # Errors
     /// When a rule refers to it, or it does not exist.
     fn destroy_set(&mut self, name: &SetName) -> Result<(), KernelError>;
+
+    /// The entries of conntrack.
+    ///
+    /// # Errors
+    /// When the tool fails.
+    fn flows(&mut self) -> Result<Vec<Flow>, KernelError>;
+
+    /// The addresses of this host.
+    ///
+    /// # Errors
+    /// When `/proc` cannot be read.
+    fn host_addresses(&mut self) -> Result<BTreeSet<IpAddr>, KernelError>;
+
+    /// Deletes entries of conntrack; one that is gone already is no error.
+    ///
+    /// # Errors
+    /// When the tool fails.
+    fn forget_flows(&mut self, flows: &[Flow]) -> Result<(), KernelError>;
 
     /// Waits, before something is tried again.
     fn pause(&mut self, time: Duration);

@@ -77,6 +77,12 @@ impl Paths {
         self.state().join("history.jsonl")
     }
 
+    /// What flows were cut.
+    #[must_use]
+    pub fn cut(&self) -> PathBuf {
+        self.state().join("cut")
+    }
+
     /// The backend that this node was found to use.
     #[must_use]
     pub fn backend(&self) -> PathBuf {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use chainmail_snapshot::{Family, NodeName, Sha256Hex};
+use chainmail_snapshot::{Family, Joined, NodeName, Sha256Hex};
 use thiserror::Error;
 
 use crate::apply::{ApplyError, Change, Progress, bring, destroy_orphans, go_back};
@@ -10,6 +10,7 @@ use crate::audit::Audit;
 use crate::changes::{self, Line};
 use crate::clock::Moment;
 use crate::config::{Config, Drift};
+use crate::cut;
 use crate::desired::Desired;
 use crate::fight::Fight;
 use crate::files::{self, FileError};
@@ -127,6 +128,8 @@ pub struct Service<K> {
     good: Option<Good>,
     held: Option<Held>,
     fight: Fight,
+    /// Why refused flows could not be ended.
+    uncut: Option<String>,
     status: Status,
     retry: Duration,
 }
@@ -164,8 +167,9 @@ impl<K: Kernel> Service<K> {
             skipped: Vec::new(),
         };
         let audit = Audit::new(settings.paths.audit(), settings.config.audit);
-        let (good, held, fight, retry) = (None, None, Fight::default(), RETRY_FIRST);
-        Ok(Self { kernel, settings, state, audit, good, held, fight, status, retry })
+        let (good, held, uncut) = (None, None, None);
+        let (fight, retry) = (Fight::default(), RETRY_FIRST);
+        Ok(Self { kernel, settings, state, audit, good, held, fight, uncut, status, retry })
     }
 
     /// How things stand.
@@ -272,6 +276,9 @@ impl<K: Kernel> Service<K> {
 
     fn alarms(&self) -> Vec<String> {
         let mut alarms = Vec::new();
+        if let Some(error) = &self.uncut {
+            alarms.push(format!("flows that the rules refuse may go on: {error}"));
+        }
         if self.fight.has_truce() {
             alarms.push(format!(
                 "another program keeps moving the jump in FORWARD; its place ({}) is given up for an hour, and packets may \
@@ -386,6 +393,8 @@ impl<K: Kernel> Service<K> {
         let mut outcome = in_force.outcome;
         stages.begins(Stage::DestroyOrphans);
         destroy_orphans(&mut self.kernel, in_force.orphans, &mut outcome);
+        stages.begins(Stage::CutFlows);
+        self.cut_flows(&new.snapshot);
         let summary = report::summary(&outcome.steps);
         tracing::info!(digest = digest.as_str(), "applied: {summary}");
         let after = Provenance::of(&new.desired, new.provenance.as_deref().unwrap_or_default());
@@ -406,6 +415,9 @@ impl<K: Kernel> Service<K> {
         let desired = good.desired.clone();
         self.skip_families(&desired, &live);
         if plan.is_empty() && journal.is_none() {
+            if self.uncut.is_some() {
+                self.cut_flows_again(&digest);
+            }
             return Ok(Done { enforce: Enforce::Enforcing, drift: Vec::new() });
         }
         if journal.is_none() && !plan.is_settled() {
@@ -425,7 +437,11 @@ impl<K: Kernel> Service<K> {
         let mut outcome = in_force.outcome;
         stages.begins(Stage::DestroyOrphans);
         destroy_orphans(&mut self.kernel, in_force.orphans, &mut outcome);
-        drop(stages);
+        if journal.is_some() || !plan.is_settled() {
+            stages.begins(Stage::CutFlows);
+            drop(stages);
+            self.cut_flows_again(&digest);
+        }
         if moved_jump(&plan) && self.fight.moved(now) {
             tracing::error!("the jump in FORWARD was moved too often; its place is given up for an hour");
         }
@@ -471,6 +487,21 @@ impl<K: Kernel> Service<K> {
             Journal::end(&self.settings.paths)?;
         }
         Ok(Done { enforce: Enforce::Nothing, drift: Vec::new() })
+    }
+
+    fn cut_flows_again(&mut self, digest: &Sha256Hex) {
+        let Settings { paths, node, .. } = &self.settings;
+        match spool::load(&paths.kept(digest), digest, node) {
+            Ok(loaded) => self.cut_flows(&loaded.snapshot),
+            Err(error) => self.uncut = Some(error.to_string()),
+        }
+    }
+
+    /// Ends the flows that a snapshot refuses. That this fails leaves old flows alive, but the rules are in force: it is
+    /// an alarm, and tried again.
+    fn cut_flows(&mut self, snapshot: &Joined) {
+        let done = cut::cut(&mut self.kernel, &self.settings.paths, snapshot);
+        self.uncut = done.err().map(|error| error.to_string());
     }
 
     fn tell_drift(&self, lines: &[Line]) {

@@ -1,13 +1,15 @@
 //! The kernel through the tools of iptables and ipset.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use chainmail_snapshot::{Family, SetName};
 
-use crate::kernel::backend::Backend;
-use crate::kernel::process::Call;
+use crate::flows::{Flow, host_addresses};
+use crate::kernel::backend::{Backend, kernel_families};
+use crate::kernel::process::{Call, read_proc};
 use crate::kernel::{Kernel, KernelError};
 use crate::live::{LiveSet, LiveTable, parse_sets};
 
@@ -60,6 +62,42 @@ impl Kernel for CommandKernel {
 
     fn destroy_set(&mut self, name: &SetName) -> Result<(), KernelError> {
         self.call("ipset").arg("destroy").arg(name.as_str()).run("").map(drop)
+    }
+
+    fn flows(&mut self) -> Result<Vec<Flow>, KernelError> {
+        let mut flows = Vec::new();
+        for family in kernel_families()? {
+            let word = match family {
+                Family::V4 => "ipv4",
+                Family::V6 => "ipv6",
+            };
+            let tool = self.call("conntrack").arg("-L").arg("-f").arg(word).arg("-o").arg("extended");
+            flows.extend(tool.run("")?.lines().filter_map(Flow::parse));
+        }
+        Ok(flows)
+    }
+
+    fn host_addresses(&mut self) -> Result<BTreeSet<IpAddr>, KernelError> {
+        let read = |path| Ok::<_, KernelError>(read_proc(path)?.unwrap_or_default());
+        Ok(host_addresses(&read("/proc/net/fib_trie")?, &read("/proc/net/if_inet6")?))
+    }
+
+    fn forget_flows(&mut self, flows: &[Flow]) -> Result<(), KernelError> {
+        let lines: Vec<_> = flows.iter().map(Flow::deletion).collect();
+        // One process for all of them; conntrack before 1.4.7 has no such option, and then each takes its own.
+        let all = self.call("conntrack").arg("-R").arg("-").run(&(lines.join("\n") + "\n"));
+        if all.is_ok() {
+            return Ok(());
+        }
+        for line in lines {
+            let tool = line.split(' ').fold(self.call("conntrack"), Call::arg);
+            match tool.run("") {
+                // "0 flow entries have been deleted" is exit code 1, and an entry that ended by itself.
+                Err(KernelError::Failed { stderr, .. }) if stderr.contains(" 0 flow entries") => {}
+                done => drop(done?),
+            }
+        }
+        Ok(())
     }
 
     fn pause(&mut self, time: Duration) {

@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write as _;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use chainmail_snapshot::{Family, SetName};
 
+use crate::flows::Flow;
 use crate::kernel::{Kernel, KernelError};
 use crate::live::{LiveSet, LiveTable, parse_sets};
 use crate::save::{Line, words};
@@ -29,6 +31,7 @@ pub(crate) struct FakeKernel {
     pub(crate) tables: BTreeMap<Family, Table>,
     /// Create line without `create NAME`, and the members.
     pub(crate) sets: BTreeMap<String, (String, BTreeSet<String>)>,
+    pub(crate) flows: Vec<Flow>,
     pub(crate) faults: VecDeque<Fault>,
     /// Each call that changes something, as `ipset`, `rules v4` or `destroy NAME`.
     pub(crate) calls: Vec<String>,
@@ -38,7 +41,13 @@ impl FakeKernel {
     pub(crate) fn new() -> Self {
         let builtin = ["FORWARD", "INPUT", "OUTPUT"].map(|chain| (chain.to_owned(), Vec::new()));
         let tables = Family::ALL.map(|family| (family, Table::from(builtin.clone())));
-        Self { tables: tables.into(), sets: BTreeMap::new(), faults: VecDeque::new(), calls: Vec::new() }
+        Self {
+            tables: tables.into(),
+            sets: BTreeMap::new(),
+            flows: Vec::new(),
+            faults: VecDeque::new(),
+            calls: Vec::new(),
+        }
     }
 
     pub(crate) fn save(&self, family: Family) -> String {
@@ -83,6 +92,15 @@ impl FakeKernel {
                     return Err("set with the same name already exists".to_owned());
                 }
                 self.sets.insert(name.to_owned(), (rest.to_owned(), BTreeSet::new()));
+            }
+            ["add" | "del", name, member] if member.ends_with(" -exist") => {
+                let (_, members) = self.sets.get_mut(name).ok_or("the set does not exist")?;
+                let member = member.split(' ').next().unwrap_or_default().to_owned();
+                if words[0] == "add" {
+                    members.insert(member)
+                } else {
+                    members.remove(&member)
+                };
             }
             ["add", name, member] => {
                 let (_, members) = self.sets.get_mut(name).ok_or("the set does not exist")?;
@@ -256,6 +274,19 @@ impl Kernel for FakeKernel {
     fn destroy_set(&mut self, name: &SetName) -> Result<(), KernelError> {
         self.calls.push(format!("destroy {name}"));
         self.run_set_line(&format!("destroy {name}")).map_err(|error| failed("ipset destroy", error))
+    }
+
+    fn flows(&mut self) -> Result<Vec<Flow>, KernelError> {
+        Ok(self.flows.clone())
+    }
+
+    fn host_addresses(&mut self) -> Result<BTreeSet<IpAddr>, KernelError> {
+        Ok(BTreeSet::new())
+    }
+
+    fn forget_flows(&mut self, flows: &[Flow]) -> Result<(), KernelError> {
+        self.flows.retain(|flow| !flows.contains(flow));
+        Ok(())
     }
 
     fn pause(&mut self, _time: Duration) {}
