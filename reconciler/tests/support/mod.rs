@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 pub(crate) mod node;
+pub(crate) mod pods;
 pub(crate) mod service;
 
 use std::collections::BTreeMap;
@@ -49,6 +50,25 @@ impl Namespace {
         std::io::Read::read_exact(holder.stdout.as_mut().unwrap(), &mut ready)
             .expect("the namespace is made");
         Self { holder }
+    }
+
+    /// The process that holds it.
+    pub(crate) fn id(&self) -> u32 {
+        self.holder.id()
+    }
+
+    /// Runs a function in this network namespace. Sockets that it makes stay there.
+    pub(crate) fn within<T: Send>(&self, run: impl FnOnce() -> T + Send) -> T {
+        let file = std::fs::File::open(format!("/proc/{}/ns/net", self.id())).unwrap();
+        std::thread::scope(|scope| {
+            let inside = scope.spawn(|| {
+                let network = rustix::thread::LinkNameSpaceType::Network;
+                rustix::thread::move_into_link_name_space(std::os::fd::AsFd::as_fd(&file), Some(network))
+                    .unwrap();
+                run()
+            });
+            inside.join().unwrap()
+        })
     }
 
     /// A command that is to run in it.
