@@ -8,7 +8,7 @@ CARGO ?= cargo
 help:
 	@echo "make demo    the tutorial: rules, truth tables and diffs; as root also with real packets"
 	@echo "make test    all tests; as root also on real kernels"
-	@echo "make test-long  what takes minutes: crashes at every call on both backends, packets under 500 transitions"
+	@echo "make test-long   nodes that boot a real systemd, packets under 500 transitions, competitors"
 	@echo "make lint    formatting and lints"
 	@echo "make golden  rewrite the goldens in snapshots/ and tests/, for review"
 	@echo "make bench   measurements, against the committed ones"
@@ -23,6 +23,10 @@ test:
 	@tests/prepare test
 	$(CARGO) build --locked --workspace --bins
 	INSTA_UPDATE=no $(CARGO) test --locked --workspace
+
+test-long:
+	@tests/prepare test-long
+	$(CARGO) test --locked --package chainmail-reconciler -- --ignored --test-threads 2
 
 lint:
 	@tests/prepare lint

@@ -208,3 +208,29 @@ fn the_first_format_is_applied_for_ever_and_a_newer_one_refused() {
     assert!(node.read("run/chainmail/apply.json").contains("is newer than 1"));
     assert_eq!(running.stop(), Some(0));
 }
+
+#[test]
+fn no_socket_that_could_reach_a_network_is_ever_opened() {
+    if skipped() {
+        return;
+    }
+    for backend in BACKENDS {
+        let node = Node::new(backend);
+        node.configure("");
+        node.spool(&policy(&["10.8.0.0/24"], 80));
+        let calls = node.folder.path().join("calls");
+        let running =
+            node.start_under(&["strace", "-f", "-qq", "-e", "trace=socket", "-o", calls.to_str().unwrap()]);
+        node.wait_for(&policy(&["10.8.0.0/24"], 80));
+        assert_eq!(running.stop(), Some(0));
+        let calls = std::fs::read_to_string(calls).unwrap();
+        assert!(calls.contains("AF_NETLINK"), "{calls}");
+        // iptables asks for sets and legacy tables over this one, and sends no packet by it.
+        let harmless = ["AF_NETLINK", "AF_UNIX", "SOCK_RAW, IPPROTO_RAW"];
+        let other: Vec<_> = calls
+            .lines()
+            .filter(|line| line.contains("socket(") && !harmless.iter().any(|h| line.contains(h)))
+            .collect();
+        assert!(other.is_empty(), "{backend}: {other:?}");
+    }
+}
