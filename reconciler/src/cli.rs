@@ -60,6 +60,8 @@ enum Command {
     History(look::OutputArgs),
     /// Compares the kernel with the last good snapshot, line by line. Exits with 1 if they differ.
     Verify(look::OutputArgs),
+    /// Looks for what could make right rules useless on this host. Exits with 1 if there is an alarm.
+    Doctor(look::OutputArgs),
     /// Applies a snapshot.
     Apply(once::ApplyArgs),
     /// Removes the jump, our chains and our sets, and nothing else.
@@ -157,6 +159,7 @@ pub fn main() -> ExitCode {
         Command::Plan(args) => look::plan(&paths, args),
         Command::History(args) => look::history(&paths, args),
         Command::Verify(args) => look::verify(&paths, args),
+        Command::Doctor(args) => look::doctor(&paths, args),
         Command::Apply(args) => once::apply(&paths, &args).map(Answer::done),
         Command::Uninstall(args) => once::uninstall(&paths, &args).map(Answer::done),
     };

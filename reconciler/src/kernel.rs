@@ -5,6 +5,7 @@ pub mod command;
 #[cfg(test)]
 pub(crate) mod fake;
 pub mod process;
+pub mod trial;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -13,6 +14,8 @@ use std::time::Duration;
 use chainmail_snapshot::{Family, SetName};
 use thiserror::Error;
 
+use crate::apply::ApplyError;
+use crate::desired::Desired;
 use crate::flows::Flow;
 use crate::live::{Live, LiveError, LiveSet, LiveTable};
 
@@ -73,6 +76,9 @@ pub trait Kernel {
     /// # Errors
     /// When the tool fails.
     fn forget_flows(&mut self, flows: &[Flow]) -> Result<(), KernelError>;
+
+    /// Loads what is desired into a network namespace of its own and reads it back; `None` where none can be made.
+    fn load_elsewhere(&mut self, desired: &Desired) -> Option<Result<(), ApplyError>>;
 
     /// Waits, before something is tried again.
     fn pause(&mut self, time: Duration);

@@ -92,7 +92,7 @@ pub fn one_backend(backend: Backend) -> Result<(), PreflightError> {
 /// usual for the backend that a host does not use, holds nothing.
 #[must_use]
 pub fn own_tables(backend: Backend) -> BTreeMap<Family, LiveTable> {
-    match backend.tables(DEADLINE) {
+    match backend.tables(DEADLINE, None) {
         Ok(mut tables) => {
             tables.retain(|_, table| !table.is_empty());
             tables

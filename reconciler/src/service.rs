@@ -9,7 +9,7 @@ use crate::apply::{ApplyError, Change, Progress, bring, destroy_orphans, go_back
 use crate::audit::Audit;
 use crate::changes::{self, Line};
 use crate::clock::Moment;
-use crate::config::{Config, Drift};
+use crate::config::{Config, Drift, Trial};
 use crate::cut;
 use crate::desired::Desired;
 use crate::fight::Fight;
@@ -81,6 +81,9 @@ pub enum ServiceError {
     /// The kernel cannot be read.
     #[error("the kernel cannot be read: {0}")]
     Read(#[source] KernelError),
+    /// The kernel refuses the snapshot also where nothing else is.
+    #[error("nothing was changed: the snapshot does not load into a network namespace of its own: {0}")]
+    Trial(#[source] ApplyError),
     /// The change failed.
     #[error(transparent)]
     Apply(#[from] ApplyError),
@@ -99,6 +102,7 @@ impl ServiceError {
             | ServiceError::State(_)
             | ServiceError::Journal(_)
             | ServiceError::Preflight(_)
+            | ServiceError::Trial(_)
             | ServiceError::Read(_) => true,
             ServiceError::Apply(_) | ServiceError::Record(_) | ServiceError::Undo(_) => false,
         }
@@ -368,6 +372,17 @@ impl<K: Kernel> Service<K> {
         let journal = Journal { from: from.clone(), to: digest.clone(), old };
         journal.begin(&paths)?;
         let mut stages = Stages { paths: &paths, alive: self.settings.alive };
+        if self.settings.config.trial == Trial::Auto {
+            stages.begins(Stage::Trial);
+            if let Some(Err(error)) = self.kernel.load_elsewhere(&new.desired) {
+                Journal::end(&paths)?;
+                let error = ServiceError::Trial(error);
+                self.state.remember(Event::WentBack, digest, from.as_ref(), error.to_string());
+                self.hold(digest, error.to_string(), now);
+                self.status.sync = Sync::Held;
+                return Err(error);
+            }
+        }
         let change = Change { desired: &new.desired, place: &place, old: Some(&journal.old) };
         let in_force = match bring(&mut self.kernel, change, &live, &mut stages) {
             Ok(in_force) => in_force,

@@ -133,12 +133,20 @@ fn a_snapshot_that_the_kernel_refuses_is_held_and_the_last_good_one_stays() {
     for backend in BACKENDS {
         let node = Node::new(backend);
         let good = policy(&["10.8.0.0/24"], 80);
+        let bad = looping(&policy(&["10.9.0.0/16"], 8080));
         node.configure("");
         node.spool(&good);
         let running = node.start();
         node.wait_for(&good);
-        let bad = looping(&policy(&["10.9.0.0/16"], 8080));
+        let state = node.state();
         node.spool(&bad);
+        node.wait_until("held", || node.status().0 == "held enforcing");
+        assert!(node.read("said").contains("does not load into a network namespace of its own"));
+        assert_eq!(node.state(), state, "{backend}: it was tried elsewhere");
+        assert_eq!(running.stop(), Some(0));
+
+        node.configure("trial = \"off\"\n");
+        let running = node.start();
         node.wait_until("held", || node.status().0 == "held rolled-back");
         node.assert_holds(&good);
         assert_code(&node.ask(&["status"]), 1);
@@ -232,5 +240,30 @@ fn no_socket_that_could_reach_a_network_is_ever_opened() {
             .filter(|line| line.contains("socket(") && !harmless.iter().any(|h| line.contains(h)))
             .collect();
         assert!(other.is_empty(), "{backend}: {other:?}");
+    }
+}
+
+#[test]
+fn the_doctor_finds_what_is_wrong_with_a_host() {
+    if skipped() {
+        return;
+    }
+    let node = Node::new("nft");
+    node.configure("");
+    let said = node.ask(&["doctor"]);
+    assert!(said.out.contains("fine     ipset"), "{}{}", said.out, said.err);
+    node.namespace.ok(&["iptables-nft", "-N", "cali-FORWARD"], "");
+    node.namespace.ok(&["ip", "link", "add", "cni0", "type", "bridge"], "");
+    node.namespace
+        .ok(&["ip", "link", "add", "port", "master", "cni0", "type", "veth", "peer", "name", "pod"], "");
+    // The namespace's own view of its interfaces.
+    let root = node.root();
+    let program = env!("CARGO_BIN_EXE_chainmaild");
+    let command = format!("mount -t sysfs sysfs /sys && exec {program} --root {} doctor", root.display());
+    let said = node.namespace.run(&["unshare", "-m", "sh", "-c", &command], "");
+    assert_code(&said, 1);
+    for part in ["alarm    pod_bridge     pods on bridge cni0", "warning  other engines  Calico", "rp_filter"]
+    {
+        assert!(said.out.contains(part), "{part}\n{}", said.out);
     }
 }

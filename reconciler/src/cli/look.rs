@@ -8,7 +8,9 @@ use serde::Serialize;
 use super::{Answer, CliError, Output, setup};
 use crate::apply::ApplyError;
 use crate::changes::{self, Line, Sign};
+use crate::doctor::{Level, diagnose};
 use crate::exit::Exit;
+use crate::facts;
 use crate::files;
 use crate::kernel::Kernel as _;
 use crate::kernel::command::CommandKernel;
@@ -38,6 +40,16 @@ pub(super) fn status(paths: &Paths, args: OutputArgs) -> Result<Answer, CliError
         Output::Json => status.json(),
     };
     Ok(Answer { text, exit })
+}
+
+pub(super) fn doctor(paths: &Paths, args: OutputArgs) -> Result<Answer, CliError> {
+    let findings = diagnose(&facts::gather(paths, &setup::config(paths)?));
+    let alarmed = findings.iter().any(|finding| finding.level == Level::Alarm);
+    let text = match args.output {
+        Output::Text => findings.iter().map(|finding| format!("{finding}\n")).collect(),
+        Output::Json => serde_json::to_string_pretty(&findings).expect("it has only string keys") + "\n",
+    };
+    Ok(Answer { text, exit: if alarmed { Exit::Differences } else { Exit::Done } })
 }
 
 pub(super) fn history(paths: &Paths, args: OutputArgs) -> Result<Answer, CliError> {
@@ -106,7 +118,7 @@ fn compare(
     preflight::capabilities()?;
     let backend = setup::backend_read_only(&config, paths)?;
     preflight::one_backend(backend)?;
-    let live = CommandKernel { backend, deadline: config.deadline }.live().map_err(ApplyError::Read)?;
+    let live = CommandKernel::new(backend, config.deadline).live().map_err(ApplyError::Read)?;
     let plan = plan::plan(&loaded.desired, &live, &config.jump);
     let lines = changes::lines(&plan, &loaded.desired, &live);
     let digest = loaded.digest().as_str();

@@ -71,7 +71,7 @@ pub(super) fn apply(paths: &Paths, args: &ApplyArgs) -> Result<String, CliError>
     let _lock = if args.dry_run { None } else { Some(args.state.lock(paths)?) };
     let backend = args.backend.map_or_else(Backend::detect, Ok)?;
     preflight::one_backend(backend)?;
-    let mut kernel = CommandKernel { backend, deadline: DEADLINE };
+    let mut kernel = CommandKernel::new(backend, DEADLINE);
     let live = kernel.live().map_err(ApplyError::Read)?;
     for family in desired.tables.keys().filter(|family| !live.tables.contains_key(family)) {
         tracing::warn!(%family, "this network namespace does not have the family: its rules and sets are left out");
@@ -114,22 +114,17 @@ pub(super) fn uninstall(paths: &Paths, args: &UninstallArgs) -> Result<String, C
     let mut outcome = Outcome::default();
     let holding = |backend: &Backend| !preflight::own_tables(*backend).is_empty();
     match args.backend {
-        Some(backend) => {
-            uninstall::remove_rules(&mut CommandKernel { backend, deadline: DEADLINE }, &mut outcome)?
-        }
+        Some(backend) => uninstall::remove_rules(&mut CommandKernel::new(backend, DEADLINE), &mut outcome)?,
         None => {
             for backend in Backend::ALL.into_iter().filter(holding) {
-                uninstall::remove_rules(&mut CommandKernel { backend, deadline: DEADLINE }, &mut outcome)?;
+                uninstall::remove_rules(&mut CommandKernel::new(backend, DEADLINE), &mut outcome)?;
             }
         }
     }
     let left = Backend::ALL.into_iter().find(holding);
     if left.is_none() {
         // Sets belong to no backend; any will do to reach them.
-        uninstall::remove_sets(
-            &mut CommandKernel { backend: Backend::Nft, deadline: DEADLINE },
-            &mut outcome,
-        )?;
+        uninstall::remove_sets(&mut CommandKernel::new(Backend::Nft, DEADLINE), &mut outcome)?;
     }
     let mut text = if outcome.steps.is_empty() {
         "nothing to remove\n".to_owned()

@@ -42,7 +42,7 @@ fn open(paths: &Paths) -> Result<(ApplyLock, Service<CommandKernel>), CliError> 
         let policy = preflight::forward_policy(backend, family)?;
         tracing::debug!(%family, %policy, "FORWARD can be worked with");
     }
-    let kernel = CommandKernel { backend, deadline: config.deadline };
+    let kernel = CommandKernel::new(backend, config.deadline);
     let settings = Settings { paths: paths.clone(), config, node, backend, guard, alive: run::alive };
     Ok((lock, Service::open(kernel, settings)?))
 }

@@ -92,15 +92,22 @@ impl Backend {
         }
     }
 
-    /// Reads the table `filter` of each family that the kernel has, without making one.
+    /// Reads the table `filter` of each family that the kernel has, without making one in this network namespace.
     ///
     /// # Errors
     /// When a tool fails, or the table cannot be printed.
-    pub fn tables(self, deadline: Duration) -> Result<BTreeMap<Family, LiveTable>, KernelError> {
+    pub fn tables(
+        self,
+        deadline: Duration,
+        inside: Option<u32>,
+    ) -> Result<BTreeMap<Family, LiveTable>, KernelError> {
         let mut tables = BTreeMap::new();
         for family in kernel_families()? {
-            let tool = Call::new(self.save_tool(family)).arg("-t").arg("filter").deadline(deadline);
-            let text = if self.has_filter(family)? { tool.run("")? } else { String::new() };
+            let tool =
+                Call::new(self.save_tool(family)).arg("-t").arg("filter").deadline(deadline).inside(inside);
+            // What is asked here is this process's own network namespace.
+            let text =
+                if inside.is_some() || self.has_filter(family)? { tool.run("")? } else { String::new() };
             let table = LiveTable::parse(&text)
                 .map_err(|source| KernelError::Output { command: tool.to_string(), source })?;
             tables.insert(family, table);

@@ -7,30 +7,42 @@ use std::time::Duration;
 
 use chainmail_snapshot::{Family, SetName};
 
+use crate::apply::{ApplyError, Change, bring};
+use crate::desired::Desired;
 use crate::flows::{Flow, host_addresses};
 use crate::kernel::backend::{Backend, kernel_families};
 use crate::kernel::process::{Call, read_proc};
+use crate::kernel::trial::Namespace;
 use crate::kernel::{Kernel, KernelError};
 use crate::live::{LiveSet, LiveTable, parse_sets};
+use crate::place::Place;
 
-/// The real kernel, in the network namespace of this process.
+/// The real kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CommandKernel {
     /// Where rules are read and written.
     pub backend: Backend,
     /// How long one call of a tool may take.
     pub deadline: Duration,
+    /// The process in whose network namespace the tools run, where it is not this one's.
+    pub inside: Option<u32>,
 }
 
 impl CommandKernel {
+    /// The kernel of this process's network namespace.
+    #[must_use]
+    pub fn new(backend: Backend, deadline: Duration) -> Self {
+        Self { backend, deadline, inside: None }
+    }
+
     fn call(self, program: &'static str) -> Call {
-        Call::new(program).deadline(self.deadline)
+        Call::new(program).deadline(self.deadline).inside(self.inside)
     }
 }
 
 impl Kernel for CommandKernel {
     fn tables(&mut self) -> Result<BTreeMap<Family, LiveTable>, KernelError> {
-        self.backend.tables(self.deadline)
+        self.backend.tables(self.deadline, self.inside)
     }
 
     fn sets(&mut self) -> Result<BTreeMap<SetName, LiveSet>, KernelError> {
@@ -98,6 +110,14 @@ impl Kernel for CommandKernel {
             }
         }
         Ok(())
+    }
+
+    fn load_elsewhere(&mut self, desired: &Desired) -> Option<Result<(), ApplyError>> {
+        let namespace = Namespace::new()?;
+        let mut kernel = namespace.kernel(*self)?;
+        let change = Change { desired, place: &Place::First, old: None };
+        let loaded = kernel.live().map_err(ApplyError::Read);
+        Some(loaded.and_then(|live| bring(&mut kernel, change, &live, &mut ()).map(drop)))
     }
 
     fn pause(&mut self, time: Duration) {

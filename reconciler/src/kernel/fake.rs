@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use chainmail_snapshot::{Family, SetName};
 
+use crate::apply::ApplyError;
+use crate::desired::Desired;
 use crate::flows::Flow;
 use crate::kernel::{Kernel, KernelError};
 use crate::live::{LiveSet, LiveTable, parse_sets};
@@ -287,6 +289,10 @@ impl Kernel for FakeKernel {
     fn forget_flows(&mut self, flows: &[Flow]) -> Result<(), KernelError> {
         self.flows.retain(|flow| !flows.contains(flow));
         Ok(())
+    }
+
+    fn load_elsewhere(&mut self, _desired: &Desired) -> Option<Result<(), ApplyError>> {
+        None
     }
 
     fn pause(&mut self, _time: Duration) {}

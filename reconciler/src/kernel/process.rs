@@ -19,7 +19,7 @@ use crate::kernel::KernelError;
 /// How long a call may take. 50,000 rules load in 1.3 s, and another tool may hold the lock for 10.
 pub const DEADLINE: Duration = Duration::from_secs(30);
 /// Where tools are looked for, whatever the caller's environment says.
-const PATH: &str = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin";
+pub const PATH: &str = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin";
 
 /// A tool and its arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,13 +27,15 @@ pub struct Call {
     program: &'static str,
     args: Vec<String>,
     deadline: Duration,
+    /// The process whose network namespace it is to run in.
+    inside: Option<u32>,
 }
 
 impl Call {
     /// A tool without arguments.
     #[must_use]
     pub fn new(program: &'static str) -> Self {
-        Self { program, args: Vec::new(), deadline: DEADLINE }
+        Self { program, args: Vec::new(), deadline: DEADLINE, inside: None }
     }
 
     /// Adds an argument.
@@ -50,6 +52,20 @@ impl Call {
         self
     }
 
+    /// Runs the tool in the network namespace of another process.
+    #[must_use]
+    pub fn inside(mut self, process: Option<u32>) -> Self {
+        self.inside = process;
+        self
+    }
+
+    fn command(&self) -> Command {
+        let Some(process) = self.inside else { return Command::new(self.program) };
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--net=/proc/{process}/ns/net")).arg("--").arg(self.program);
+        command
+    }
+
     /// Runs the tool with `input` on its standard input, and returns what it printed.
     ///
     /// The environment is empty but for PATH, so the kernel's state does not depend on who started this program.
@@ -61,7 +77,8 @@ impl Call {
     pub fn run(&self, input: &str) -> Result<String, KernelError> {
         let fail = |source| KernelError::Run { command: self.to_string(), source };
         tracing::debug!(command = %self, bytes = input.len(), "running");
-        let mut child = Command::new(self.program)
+        let mut child = self
+            .command()
             .args(&self.args)
             .env_clear()
             .env("PATH", PATH)

@@ -1,0 +1,306 @@
+//! What on this host could make right rules useless, told in words.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::kernel::backend::Backend;
+
+/// Chains by which other programs that police pods are known, and their names.
+const ENGINES: [(&str, &str); 5] = [
+    ("cali-", "Calico"),
+    ("AZURE-NPM", "Azure NPM"),
+    ("KUBE-ROUTER", "kube-router"),
+    ("WEAVE-NPC", "Weave Net"),
+    ("CILIUM", "Cilium"),
+];
+/// Bridges of programs that make no pods.
+const OTHER_BRIDGES: [&str; 3] = ["docker", "virbr", "lxcbr"];
+
+/// What was found on the host; what could not be read is `None`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// `net.ipv4.ip_forward`.
+    pub forward_v4: Option<u8>,
+    /// `net.ipv6.conf.all.forwarding`, on a kernel with IPv6.
+    pub forward_v6: Option<u8>,
+    /// `net.ipv4.conf.NAME.rp_filter` of each interface, and of `all`.
+    pub rp_filter: BTreeMap<String, u8>,
+    /// Each bridge, and whether anything is plugged into it.
+    pub bridges: BTreeMap<String, bool>,
+    /// The bridges that the rules in force guard.
+    pub guarded: BTreeSet<String>,
+    /// `net.bridge.bridge-nf-call-iptables`.
+    pub bridge_calls: Option<u8>,
+    /// Whether IPVS has services.
+    pub ipvs: bool,
+    /// Where this program keeps rules.
+    pub backend: Option<Backend>,
+    /// Where `iptables` keeps them.
+    pub host_backend: Option<Backend>,
+    /// Backends that hold chains of ours.
+    pub holding: Vec<Backend>,
+    /// What `ipset --version` says.
+    pub ipset: Option<String>,
+    /// Whether there is a `conntrack`.
+    pub conntrack: bool,
+    /// Whether there is a lock file of iptables-legacy.
+    pub lock_file: bool,
+    /// The chains of table filter, in both backends.
+    pub chains: BTreeSet<String>,
+}
+
+/// How bad it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// Nothing to do.
+    Fine,
+    /// It depends on the host whether this matters.
+    Note,
+    /// Something does not work as it could.
+    Warning,
+    /// Packets pass that the policies refuse, or the rules cannot be kept.
+    Alarm,
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Finding {
+    /// How bad it is.
+    pub level: Level,
+    /// What was looked at.
+    pub check: &'static str,
+    /// What was found, and what to do.
+    pub text: String,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let level = match self.level {
+            Level::Fine => "fine",
+            Level::Note => "note",
+            Level::Warning => "warning",
+            Level::Alarm => "alarm",
+        };
+        write!(f, "{level:<8} {:<14} {}", self.check, self.text)
+    }
+}
+
+/// Judges what was found.
+#[must_use]
+pub fn diagnose(facts: &Facts) -> Vec<Finding> {
+    vec![
+        forwarding(facts),
+        rp_filter(facts),
+        bridges(facts),
+        bridge_calls(facts),
+        ipvs(facts),
+        backend(facts),
+        ipset(facts),
+        conntrack(facts),
+        lock_file(facts),
+        engines(facts),
+    ]
+}
+
+fn finding(level: Level, check: &'static str, text: impl Into<String>) -> Finding {
+    Finding { level, check, text: text.into() }
+}
+
+fn forwarding(facts: &Facts) -> Finding {
+    let off: Vec<_> = [("ipv4", facts.forward_v4), ("ipv6", facts.forward_v6)]
+        .into_iter()
+        .filter(|(_, value)| *value == Some(0))
+        .map(|(family, _)| family)
+        .collect();
+    if off.is_empty() {
+        return finding(Level::Fine, "ip_forward", "this host forwards");
+    }
+    let text = format!("this host does not forward {}: pods reach only their own node", off.join(" and "));
+    finding(Level::Note, "ip_forward", text)
+}
+
+/// The larger of the interface's value and the one of `all` counts: ip-sysctl of the kernel, "rp_filter".
+fn rp_filter(facts: &Facts) -> Finding {
+    let all = facts.rp_filter.get("all").copied().unwrap_or(0);
+    let open = |(name, value): &(&String, &u8)| {
+        !matches!(name.as_str(), "all" | "default" | "lo") && all.max(**value) == 0
+    };
+    let open: Vec<_> = facts.rp_filter.iter().filter(open).map(|(name, _)| name.as_str()).collect();
+    if open.is_empty() {
+        return finding(Level::Fine, "rp_filter", "forged sources are refused");
+    }
+    let text = format!(
+        "a packet with a forged source is believed on {}: set net.ipv4.conf.NAME.rp_filter to 1 or 2 unless the CNI stops them",
+        open.join(", ")
+    );
+    finding(Level::Warning, "rp_filter", text)
+}
+
+fn pod_bridges(facts: &Facts) -> impl Iterator<Item = &str> {
+    let pods = |(name, used): &(&String, &bool)| {
+        **used && !OTHER_BRIDGES.iter().any(|other| name.starts_with(other))
+    };
+    facts.bridges.iter().filter(pods).map(|(name, _)| name.as_str())
+}
+
+fn bridges(facts: &Facts) -> Finding {
+    let bare: Vec<_> = pod_bridges(facts).filter(|bridge| !facts.guarded.contains(*bridge)).collect();
+    if bare.is_empty() {
+        return finding(Level::Fine, "pod_bridge", "no bridge lets pods by");
+    }
+    let text = format!(
+        "pods on bridge {} reach each other by fe80:: and multicast whatever the policies say: set pod_bridge in chainmail.toml",
+        bare.join(", ")
+    );
+    finding(Level::Alarm, "pod_bridge", text)
+}
+
+fn bridge_calls(facts: &Facts) -> Finding {
+    let bridges: Vec<_> = pod_bridges(facts).collect();
+    match (bridges.as_slice(), facts.bridge_calls) {
+        ([], _) => finding(Level::Fine, "bridge-nf", "no bridge of pods"),
+        (_, Some(1)) => finding(Level::Fine, "bridge-nf", "bridged packets go through the rules"),
+        (bridges, _) => {
+            let text = format!(
+                "packets between pods on bridge {} do not go through any rule: load br_netfilter and set \
+                 net.bridge.bridge-nf-call-iptables=1",
+                bridges.join(", ")
+            );
+            finding(Level::Alarm, "bridge-nf", text)
+        }
+    }
+}
+
+fn ipvs(facts: &Facts) -> Finding {
+    if facts.ipvs {
+        let text =
+            "IPVS has services: their packets bypass FORWARD; run kube-proxy in mode iptables or nftables";
+        return finding(Level::Alarm, "ipvs", text);
+    }
+    finding(Level::Fine, "ipvs", "not in use")
+}
+
+fn backend(facts: &Facts) -> Finding {
+    if facts.holding.len() > 1 {
+        let text = "both backends hold chains of ours, and both judge: `chainmaild uninstall --backend …` clears one";
+        return finding(Level::Alarm, "backend", text);
+    }
+    match (facts.backend, facts.host_backend) {
+        (Some(ours), Some(host)) if ours != host => {
+            let text = format!(
+                "our rules are in {ours}, but `iptables` works on {host}: see that others mean the same"
+            );
+            finding(Level::Warning, "backend", text)
+        }
+        (Some(ours), Some(_)) => {
+            finding(Level::Fine, "backend", format!("{ours}, as `iptables` on this host"))
+        }
+        (_, None) | (None, _) => {
+            finding(Level::Alarm, "backend", "there is no usable `iptables` on this host")
+        }
+    }
+}
+
+fn ipset(facts: &Facts) -> Finding {
+    match &facts.ipset {
+        None => finding(Level::Alarm, "ipset", "there is no usable `ipset` on this host"),
+        Some(said) if said.contains("Warning") => finding(
+            Level::Warning,
+            "ipset",
+            format!("tool and kernel do not fit: {}", said.replace('\n', " ")),
+        ),
+        Some(said) => finding(Level::Fine, "ipset", said.trim()),
+    }
+}
+
+fn conntrack(facts: &Facts) -> Finding {
+    if facts.conntrack {
+        return finding(Level::Fine, "conntrack", "refused flows can be cut");
+    }
+    let text = "there is no `conntrack`: flows that a tightened policy refuses go on; install conntrack";
+    finding(Level::Warning, "conntrack", text)
+}
+
+fn lock_file(facts: &Facts) -> Finding {
+    if facts.backend == Some(Backend::Legacy) && !facts.lock_file {
+        let text = "/run/xtables.lock is missing, and the unit cannot make it: run systemd-tmpfiles --create";
+        return finding(Level::Alarm, "xtables.lock", text);
+    }
+    finding(Level::Fine, "xtables.lock", "nothing in the way")
+}
+
+fn engines(facts: &Facts) -> Finding {
+    let at_work = |prefix: &str| facts.chains.iter().any(|chain| chain.starts_with(prefix));
+    let found: Vec<_> =
+        ENGINES.into_iter().filter(|(prefix, _)| at_work(prefix)).map(|(_, name)| name).collect();
+    if found.is_empty() {
+        return finding(Level::Fine, "other engines", "none has chains here");
+    }
+    let text = format!("{} polices pods here too: a packet passes only if all allow it", found.join(", "));
+    finding(Level::Warning, "other engines", text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn healthy() -> Facts {
+        Facts {
+            forward_v4: Some(1),
+            forward_v6: Some(1),
+            rp_filter: [("all".to_owned(), 0), ("eth0".to_owned(), 2)].into(),
+            bridges: [("cni0".to_owned(), true), ("docker0".to_owned(), true), ("br1".to_owned(), false)]
+                .into(),
+            guarded: ["cni0".to_owned()].into(),
+            bridge_calls: Some(1),
+            backend: Some(Backend::Nft),
+            host_backend: Some(Backend::Nft),
+            holding: vec![Backend::Nft],
+            ipset: Some("ipset v7.17, protocol version: 7\n".to_owned()),
+            conntrack: true,
+            chains: ["KUBE-FORWARD".to_owned()].into(),
+            ..Facts::default()
+        }
+    }
+
+    #[test]
+    fn each_sickness_has_its_finding() {
+        assert!(
+            diagnose(&healthy()).iter().all(|finding| finding.level == Level::Fine),
+            "{:?}",
+            diagnose(&healthy())
+        );
+        type Sickness = fn(&mut Facts);
+        let rows: [(&str, Level, Sickness); 11] = [
+            ("ip_forward", Level::Note, |facts| facts.forward_v6 = Some(0)),
+            ("rp_filter", Level::Warning, |facts| drop(facts.rp_filter.insert("eth1".to_owned(), 0))),
+            ("pod_bridge", Level::Alarm, |facts| facts.guarded.clear()),
+            ("bridge-nf", Level::Alarm, |facts| facts.bridge_calls = None),
+            ("ipvs", Level::Alarm, |facts| facts.ipvs = true),
+            ("backend", Level::Alarm, |facts| facts.holding = Backend::ALL.to_vec()),
+            ("backend", Level::Warning, |facts| facts.host_backend = Some(Backend::Legacy)),
+            ("ipset", Level::Warning, |facts| {
+                facts.ipset = Some("Warning: Kernel support protocol".to_owned())
+            }),
+            ("conntrack", Level::Warning, |facts| facts.conntrack = false),
+            ("xtables.lock", Level::Alarm, |facts| {
+                (facts.backend, facts.host_backend) = (Some(Backend::Legacy), Some(Backend::Legacy));
+            }),
+            ("other engines", Level::Warning, |facts| drop(facts.chains.insert("cali-FORWARD".to_owned()))),
+        ];
+        for (check, level, sicken) in rows {
+            let mut facts = healthy();
+            sicken(&mut facts);
+            let sick: Vec<_> =
+                diagnose(&facts).into_iter().filter(|finding| finding.level != Level::Fine).collect();
+            assert_eq!(
+                sick.iter().map(|f| (f.check, f.level)).collect::<Vec<_>>(),
+                [(check, level)],
+                "{sick:?}"
+            );
+        }
+    }
+}

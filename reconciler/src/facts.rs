@@ -1,0 +1,98 @@
+//! The shell: looks at the host for [`crate::doctor`].
+
+#![expect(clippy::disallowed_methods, reason = "this module is the one that reads /proc and /sys at large")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use chainmail_snapshot::Family;
+
+use crate::config::Config;
+use crate::doctor::Facts;
+use crate::kernel::backend::Backend;
+use crate::kernel::process::{Call, find_tool};
+use crate::paths::Paths;
+use crate::save::{Line, words};
+use crate::{files, preflight, spool, state};
+
+/// Looks at the host. What cannot be read is told as not found.
+#[must_use]
+pub fn gather(paths: &Paths, config: &Config) -> Facts {
+    let host_backend = Backend::detect().ok();
+    let pinned = state::pinned_backend(paths).ok().flatten();
+    let holding = |backend: &Backend| !preflight::own_tables(*backend).is_empty();
+    Facts {
+        forward_v4: number("/proc/sys/net/ipv4/ip_forward"),
+        forward_v6: number("/proc/sys/net/ipv6/conf/all/forwarding"),
+        rp_filter: rp_filter(),
+        bridges: bridges(),
+        guarded: guarded(paths),
+        bridge_calls: number("/proc/sys/net/bridge/bridge-nf-call-iptables"),
+        ipvs: ipvs(),
+        backend: config.backend.or(pinned).or(host_backend),
+        host_backend,
+        holding: Backend::ALL.into_iter().filter(holding).collect(),
+        ipset: Call::new("ipset").arg("--version").run("").ok(),
+        conntrack: find_tool("conntrack").is_some(),
+        lock_file: Path::new("/run/xtables.lock").exists(),
+        chains: Backend::ALL.into_iter().flat_map(chains).collect(),
+    }
+}
+
+fn number(path: &str) -> Option<u8> {
+    std::fs::read_to_string(path).ok()?.trim().parse().ok()
+}
+
+fn rp_filter() -> BTreeMap<String, u8> {
+    let folder = Path::new("/proc/sys/net/ipv4/conf");
+    let names = files::names(folder).unwrap_or_default();
+    let value = |name: &String| number(folder.join(name).join("rp_filter").to_str()?);
+    names.into_iter().filter_map(|name| Some((name.clone(), value(&name)?))).collect()
+}
+
+/// A bridge has a folder of that name, and one with its ports.
+fn bridges() -> BTreeMap<String, bool> {
+    let folder = Path::new("/sys/class/net");
+    let names = files::names(folder).unwrap_or_default().into_iter();
+    let bridges = names.filter(|name| folder.join(name).join("bridge").is_dir());
+    let used =
+        |name: &String| files::names(&folder.join(name).join("brif")).is_ok_and(|ports| !ports.is_empty());
+    bridges.map(|name| (name.clone(), used(&name))).collect()
+}
+
+/// The guard of a bridge is the only rule of ours that names an interface to come in by.
+fn guarded(paths: &Paths) -> BTreeSet<String> {
+    let digest = spool::pointer(&paths.good()).ok().flatten();
+    let texts = digest.into_iter().flat_map(|digest| {
+        Family::ALL.map(|family| files::read(&paths.kept(&digest).join(family.rules_file())).ok().flatten())
+    });
+    let mut guarded = BTreeSet::new();
+    for text in texts.flatten() {
+        for rule in text.lines() {
+            let words = words(rule).unwrap_or_default();
+            guarded.extend(words.windows(2).filter(|pair| pair[0] == "-i").map(|pair| pair[1].clone()));
+        }
+    }
+    guarded
+}
+
+/// The file has three lines of head. kube-proxy in that mode also has an interface of this name.
+fn ipvs() -> bool {
+    let services = std::fs::read_to_string("/proc/net/ip_vs").unwrap_or_default();
+    services.lines().count() > 3 || Path::new("/sys/class/net/kube-ipvs0").exists()
+}
+
+fn chains(backend: Backend) -> Vec<String> {
+    // A table that nobody has made must not be made by looking at it.
+    if backend == Backend::Legacy
+        && !std::fs::read_to_string("/proc/net/ip_tables_names").is_ok_and(|t| t.contains("filter"))
+    {
+        return Vec::new();
+    }
+    let text = Call::new(backend.save_tool(Family::V4)).arg("-t").arg("filter").run("").unwrap_or_default();
+    let name = |line| match Line::of(line) {
+        Line::Chain { name, .. } => Some(name.to_owned()),
+        Line::Table(_) | Line::Rule { .. } | Line::Commit | Line::Remark(_) | Line::Other(_) => None,
+    };
+    text.lines().filter_map(name).collect()
+}
