@@ -276,7 +276,7 @@ mod tests {
         type Sickness = fn(&mut Facts);
         let rows: [(&str, Level, Sickness); 11] = [
             ("ip_forward", Level::Note, |facts| facts.forward_v6 = Some(0)),
-            ("rp_filter", Level::Warning, |facts| drop(facts.rp_filter.insert("eth1".to_owned(), 0))),
+            ("rp_filter", Level::Warning, |facts| facts.rp_filter.extend([("eth1".to_owned(), 0)])),
             ("pod_bridge", Level::Alarm, |facts| facts.guarded.clear()),
             ("bridge-nf", Level::Alarm, |facts| facts.bridge_calls = None),
             ("ipvs", Level::Alarm, |facts| facts.ipvs = true),
@@ -289,7 +289,7 @@ mod tests {
             ("xtables.lock", Level::Alarm, |facts| {
                 (facts.backend, facts.host_backend) = (Some(Backend::Legacy), Some(Backend::Legacy));
             }),
-            ("other engines", Level::Warning, |facts| drop(facts.chains.insert("cali-FORWARD".to_owned()))),
+            ("other engines", Level::Warning, |facts| facts.chains.extend(["cali-FORWARD".to_owned()])),
         ];
         for (check, level, sicken) in rows {
             let mut facts = healthy();

@@ -1,0 +1,212 @@
+//! Packets through a node, as many as 10,000 a second, while one policy takes another's place again and again: each is
+//! judged by the old one or by the new one, and by nothing in between.
+//!
+//! One policy admits client 1 on port 80, the other client 2 on port 443; both admit both on port 53. A mix of rules of
+//! the one and sets of the other shows as client 1 on 443, or client 2 on 80.
+
+#![expect(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "a test writes files, and fails by panic"
+)]
+
+mod support;
+
+use std::net::{Ipv4Addr, UdpSocket};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use chainmail_snapshot::{Family, SetKind};
+use support::node::{BACKENDS, Node, skipped};
+use support::pods::{CLIENT, Pods, SERVER};
+use support::{Snapshot, set_of};
+
+const SECOND_CLIENT: Ipv4Addr = Ipv4Addr::new(10, 8, 1, 2);
+const PORTS: [u16; 3] = [80, 443, 53];
+/// The time between two rounds of six packets: 10,000 a second.
+const ROUND: Duration = Duration::from_micros(600);
+
+/// Packets sent and received: by client, then by port.
+#[derive(Default)]
+struct Counts {
+    sent: [[AtomicU64; 3]; 2],
+    received: [[AtomicU64; 3]; 2],
+}
+
+impl Counts {
+    fn received(&self, client: usize, port: usize) -> u64 {
+        self.received[client][port].load(Ordering::Relaxed)
+    }
+
+    /// Packets that neither policy admits, and yet came.
+    fn mixed(&self) -> u64 {
+        self.received(0, 1) + self.received(1, 0)
+    }
+
+    /// Packets that both policies admit, and yet were lost.
+    fn lost(&self) -> u64 {
+        (0..2).map(|client| self.sent[client][2].load(Ordering::Relaxed) - self.received(client, 2)).sum()
+    }
+}
+
+/// The policy that admits one of the two clients.
+fn admits(client: usize) -> Snapshot {
+    let (address, port) = [(CLIENT, 80), (SECOND_CLIENT, 443)][client];
+    let isolated = set_of(Family::V4, SetKind::HashIp, &[&SERVER.to_string()]);
+    let peers = set_of(Family::V4, SetKind::HashIp, &[&address.to_string()]);
+    let class = format!("CM-I-{port:016x}");
+    let v4 = format!(
+        "*filter\n:CM-FORWARD - [0:0]\n:{class} - [0:0]\n\
+         -A CM-FORWARD -m conntrack --ctstate ESTABLISHED -j RETURN\n\
+         -A CM-FORWARD -m set --match-set {} dst -g {class}\n\
+         -A {class} -p udp -m udp --dport {port} -m set --match-set {} src -j RETURN\n\
+         -A {class} -p udp -m udp --dport 53 -j RETURN\n-A {class} -j DROP\nCOMMIT\n",
+        isolated.0, peers.0
+    );
+    Snapshot::new(v4, "*filter\nCOMMIT\n".to_owned(), [isolated, peers])
+}
+
+/// Sends and receives while `apply` is at work, then compares.
+fn hammered(pods: &Pods, counts: &Counts, apply: impl FnOnce()) {
+    let buffer = |socket: &UdpSocket| {
+        rustix::net::sockopt::set_socket_recv_buffer_size_force(socket, 8 << 20).unwrap()
+    };
+    let servers = PORTS.map(|port| pods.server.within(|| UdpSocket::bind((SERVER, port)).unwrap()));
+    let clients =
+        [CLIENT, SECOND_CLIENT].map(|address| pods.client.within(|| UdpSocket::bind((address, 0)).unwrap()));
+    let (stop, ended) = (AtomicBool::new(false), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        for (port, socket) in servers.iter().enumerate() {
+            buffer(socket);
+            socket.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+            let ended = &ended;
+            scope.spawn(move || {
+                while !ended.load(Ordering::Relaxed) {
+                    if let Ok((_, from)) = socket.recv_from(&mut [0; 8]) {
+                        let client = usize::from(from.ip() == SECOND_CLIENT);
+                        counts.received[client][port].fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+            });
+        }
+        let stop = &stop;
+        let sender = scope.spawn(move || {
+            let mut next = Instant::now();
+            while !stop.load(Ordering::Relaxed) {
+                for (client, socket) in clients.iter().enumerate() {
+                    for (place, port) in PORTS.into_iter().enumerate() {
+                        // What a rule drops on its way is no error of the sender; a full queue is nothing sent.
+                        if socket.send_to(b"x", (SERVER, port)).is_ok() {
+                            counts.sent[client][place].fetch_add(1, Ordering::Relaxed);
+                        }
+                    }
+                }
+                next += ROUND;
+                std::thread::sleep(next.saturating_duration_since(Instant::now()));
+            }
+        });
+        apply();
+        stop.store(true, Ordering::Relaxed);
+        sender.join().unwrap();
+        std::thread::sleep(Duration::from_millis(300));
+        ended.store(true, Ordering::Relaxed);
+    });
+}
+
+fn lab(backend: &'static str) -> (Node, Pods) {
+    let node = Node::new(backend);
+    let pods = Pods::on(&node);
+    pods.client.ok(&["ip", "addr", "add", &format!("{SECOND_CLIENT}/24"), "dev", "eth0"], "");
+    node.configure("interval = 3600\ntrial = \"off\"\n");
+    (node, pods)
+}
+
+fn no_packet_meets_a_mix(backend: &'static str, transitions: usize) {
+    let (node, pods) = lab(backend);
+    let policies = [admits(0), admits(1)];
+    node.spool(&policies[0]);
+    let running = node.start();
+    node.wait_for(&policies[0]);
+    let counts = Counts::default();
+    hammered(&pods, &counts, || {
+        for turn in 0..transitions {
+            let (new, old) = ((turn + 1) % 2, turn % 2);
+            node.spool(&policies[new]);
+            node.wait_for(&policies[new]);
+            // What was on its way has arrived; from here on the new one alone judges.
+            std::thread::sleep(Duration::from_millis(3));
+            let before = (counts.received(old, old), counts.received(new, new));
+            std::thread::sleep(Duration::from_millis(5));
+            let after = (counts.received(old, old), counts.received(new, new));
+            assert_eq!(before.0, after.0, "{backend} {turn}: the old policy is in force");
+            assert!(after.1 > before.1 || turn < 2, "{backend} {turn}: the new policy is not in force");
+        }
+    });
+    let sent: u64 = counts.sent.iter().flatten().map(|count| count.load(Ordering::Relaxed)).sum();
+    assert!(counts.received(0, 0) > 0 && counts.received(1, 1) > 0, "both policies were seen");
+    assert_eq!((counts.mixed(), counts.lost()), (0, 0), "{backend}: of {sent} packets, mixed and lost");
+    assert_eq!(running.stop(), Some(0));
+}
+
+#[test]
+fn no_packet_meets_a_mix_in_20_transitions() {
+    if !skipped() {
+        BACKENDS.into_iter().for_each(|backend| no_packet_meets_a_mix(backend, 20));
+    }
+}
+
+#[test]
+#[ignore = "takes minutes; run by make test-long"]
+fn no_packet_meets_a_mix_in_500_transitions() {
+    if !skipped() {
+        BACKENDS.into_iter().for_each(|backend| no_packet_meets_a_mix(backend, 500));
+    }
+}
+
+/// An applier that flushes, and then loads.
+fn flush_then_load(node: &Node, policy: &Snapshot) {
+    node.namespace.run(&[&format!("iptables-{}", node.backend), "-F", "CM-FORWARD"], "");
+    let sets: String = policy.sets.values().map(String::as_str).collect();
+    node.namespace.ok(&["ipset", "restore", "-exist"], &sets);
+    node.namespace.ok(&[&format!("iptables-{}-restore", node.backend), "--noflush"], &policy.v4);
+}
+
+/// An applier that keeps one set, edits it in place, and changes the rules after it.
+fn edit_in_place(node: &Node, policy: &Snapshot) {
+    let peers = |client: Ipv4Addr| set_of(Family::V4, SetKind::HashIp, &[&client.to_string()]).0;
+    let (first, second) = (peers(CLIENT), peers(SECOND_CLIENT));
+    let (comes, goes) =
+        if policy.v4.contains(first.as_str()) { (CLIENT, SECOND_CLIENT) } else { (SECOND_CLIENT, CLIENT) };
+    let text = format!("create peers hash:ip -exist\nadd peers {comes} -exist\ndel peers {goes} -exist\n");
+    let isolated = set_of(Family::V4, SetKind::HashIp, &[&SERVER.to_string()]);
+    node.namespace.ok(&["ipset", "restore", "-exist"], &(isolated.1 + &text));
+    let rules = policy.v4.replace(first.as_str(), "peers").replace(second.as_str(), "peers");
+    node.namespace.ok(&[&format!("iptables-{}-restore", node.backend), "--noflush"], &rules);
+}
+
+#[test]
+fn appliers_that_are_wrong_are_found_out() {
+    if skipped() {
+        return;
+    }
+    let appliers: [(&str, fn(&Node, &Snapshot)); 2] =
+        [("flush, then load", flush_then_load), ("edit in place", edit_in_place)];
+    for backend in BACKENDS {
+        for (name, apply) in appliers {
+            let (node, pods) = lab(backend);
+            let policies = [admits(0), admits(1)];
+            apply(&node, &policies[0]);
+            node.namespace.ok(&[&format!("iptables-{backend}"), "-I", "FORWARD", "-j", "CM-FORWARD"], "");
+            let counts = Counts::default();
+            hammered(&pods, &counts, || {
+                for turn in 0..200 {
+                    apply(&node, &policies[(turn + 1) % 2]);
+                    if counts.mixed() > 0 {
+                        break;
+                    }
+                }
+            });
+            assert!(counts.mixed() > 0, "{backend}: {name}: nothing was noticed");
+        }
+    }
+}
