@@ -283,7 +283,7 @@ mod tests {
             ("backend", Level::Alarm, |facts| facts.holding = Backend::ALL.to_vec()),
             ("backend", Level::Warning, |facts| facts.host_backend = Some(Backend::Legacy)),
             ("ipset", Level::Warning, |facts| {
-                facts.ipset = Some("Warning: Kernel support protocol".to_owned())
+                facts.ipset = Some("Warning: Kernel support protocol".to_owned());
             }),
             ("conntrack", Level::Warning, |facts| facts.conntrack = false),
             ("xtables.lock", Level::Alarm, |facts| {

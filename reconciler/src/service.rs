@@ -354,6 +354,7 @@ impl<K: Kernel> Service<K> {
         journal: Option<Journal>,
         now: Instant,
     ) -> Result<Done, ServiceError> {
+        let began = Instant::now();
         (self.settings.guard)(self.settings.backend)?;
         let live = self.kernel.live().map_err(ServiceError::Read)?;
         self.skip_families(&new.desired, &live);
@@ -411,7 +412,8 @@ impl<K: Kernel> Service<K> {
         stages.begins(Stage::CutFlows);
         self.cut_flows(&new.snapshot);
         let summary = report::summary(&outcome.steps);
-        tracing::info!(digest = digest.as_str(), "applied: {summary}");
+        let milliseconds = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        tracing::info!(digest = digest.as_str(), milliseconds, "applied: {summary}");
         let after = Provenance::of(&new.desired, new.provenance.as_deref().unwrap_or_default());
         self.audit.write(Event::Applied, digest, &lines, &before, &after);
         self.state.remember(Event::Applied, digest, from.as_ref(), summary);

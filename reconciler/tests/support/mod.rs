@@ -130,7 +130,7 @@ pub(crate) fn set_of(family: Family, kind: SetKind, members: &[&str]) -> (SetNam
     let members = members.iter().map(|member| Member::parse(kind, member).unwrap()).collect();
     let name = content_name(family, kind, &members);
     let word = family.ipset_word();
-    let mut text = format!("create {name} {} family {word} hashsize 64 maxelem 64\n", kind.as_str());
+    let mut text = format!("create {name} {} family {word} hashsize 64 maxelem 65536\n", kind.as_str());
     for member in members {
         text += &format!("add {name} {member}\n");
     }

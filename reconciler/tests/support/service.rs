@@ -31,6 +31,10 @@ impl Drop for Running {
 }
 
 impl Running {
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Asks it to end, and returns its exit code.
     pub(crate) fn stop(mut self) -> Option<i32> {
         let id = match self.by {

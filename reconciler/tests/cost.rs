@@ -1,0 +1,156 @@
+//! What applying and looking cost, compared with the tools alone on the same texts. `make test-long` runs it.
+
+#![expect(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test starts programs, tells what it measured, and fails by panic"
+)]
+
+mod support;
+
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
+
+use chainmail_snapshot::{Family, SetKind};
+use support::node::{BACKENDS, Node, skipped};
+use support::{Snapshot, set_of};
+
+/// How often each thing is measured; the median counts.
+const TIMES: usize = 5;
+
+/// 10,000 pods in sets and 110 classes of 30 rules.
+fn large(port: u16) -> Snapshot {
+    let pods: Vec<String> =
+        (0..10_000).map(|pod| format!("10.{}.{}.{}", 8 + pod / 50_000, pod / 250 % 250, pod % 250)).collect();
+    let mut sets =
+        vec![set_of(Family::V4, SetKind::HashIp, &pods.iter().map(String::as_str).collect::<Vec<_>>())];
+    for group in pods.chunks(1000) {
+        // Another snapshot has other sets, as after a change of pods.
+        let group: Vec<_> = group.iter().map(String::as_str).skip(usize::from(port % 10)).collect();
+        sets.push(set_of(Family::V4, SetKind::HashIp, &group));
+    }
+    let (mut declared, mut rules) = (":CM-FORWARD - [0:0]\n".to_owned(), String::new());
+    for class in 0..110 {
+        writeln!(declared, ":CM-I-{class:016x} - [0:0]").unwrap();
+        writeln!(rules, "-A CM-FORWARD -d 10.8.0.{class}/32 -g CM-I-{class:016x}").unwrap();
+        for rule in 0..30 {
+            let set = &sets[1 + rule % 10].0;
+            let port = usize::from(port) + rule;
+            writeln!(
+                rules,
+                "-A CM-I-{class:016x} -p tcp -m tcp --dport {port} -m set --match-set {set} src -j RETURN"
+            )
+            .unwrap();
+        }
+        writeln!(rules, "-A CM-I-{class:016x} -j DROP").unwrap();
+    }
+    // iptables-save prints rules chain by chain, in this order.
+    let v4 = format!("*filter\n{declared}{rules}COMMIT\n");
+    Snapshot::new(v4, "*filter\nCOMMIT\n".to_owned(), sets)
+}
+
+fn median(mut measure: impl FnMut(usize) -> Duration) -> Duration {
+    let mut times: Vec<_> = (0..TIMES).map(&mut measure).collect();
+    times.sort();
+    times[TIMES / 2]
+}
+
+fn timed(run: impl FnOnce()) -> Duration {
+    let begin = Instant::now();
+    run();
+    begin.elapsed()
+}
+
+/// The tools alone: sets, both families, and the old sets gone.
+fn bare_apply(node: &Node, old: &Snapshot, new: &Snapshot) -> Duration {
+    let comes: String = new
+        .sets
+        .iter()
+        .filter(|(name, _)| !old.sets.contains_key(name))
+        .map(|(_, text)| text.as_str())
+        .collect();
+    let goes: Vec<_> = old.sets.keys().filter(|name| !new.sets.contains_key(name)).collect();
+    timed(|| {
+        node.namespace.ok(&["ipset", "restore"], &comes);
+        node.namespace.ok(&[&format!("iptables-{}-restore", node.backend), "--noflush"], &new.v4);
+        node.namespace.ok(&[&format!("ip6tables-{}-restore", node.backend), "--noflush"], &new.v6);
+        for set in goes {
+            node.namespace.ok(&["ipset", "destroy", set.as_str()], "");
+        }
+    })
+}
+
+fn bare_save(node: &Node) -> Duration {
+    timed(|| {
+        node.namespace.ok(&[&format!("iptables-{}-save", node.backend), "-t", "filter"], "");
+        node.namespace.ok(&[&format!("ip6tables-{}-save", node.backend), "-t", "filter"], "");
+        node.namespace.ok(&["ipset", "save"], "");
+    })
+}
+
+/// Own and tools' CPU time in clock ticks, proc(5).
+fn ticks(process: u32) -> (u64, u64) {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+    let fields: Vec<u64> =
+        stat.rsplit(')').next().unwrap().split(' ').filter_map(|word| word.parse().ok()).collect();
+    // After state: ppid is the 4th field of the manual and the first number here; utime is the 14th.
+    (fields[10] + fields[11], fields[12] + fields[13])
+}
+
+#[test]
+#[ignore = "measures; run by make test-long"]
+fn applying_costs_little_more_than_the_tools_alone() {
+    if skipped() {
+        return;
+    }
+    let snapshots = [large(1000), large(2001)];
+    for (backend, most) in BACKENDS.into_iter().zip([2.0, 2.4]) {
+        let bare = Node::new(backend);
+        let empty = Snapshot::new("*filter\nCOMMIT\n".to_owned(), "*filter\nCOMMIT\n".to_owned(), []);
+        bare_apply(
+            &bare,
+            &empty,
+            &Snapshot::new("*filter\nCOMMIT\n".to_owned(), empty.v6.clone(), snapshots[0].sets.clone()),
+        );
+        bare.namespace.ok(&[&format!("iptables-{backend}-restore"), "--noflush"], &snapshots[0].v4);
+        let tools = median(|turn| bare_apply(&bare, &snapshots[turn % 2], &snapshots[(turn + 1) % 2]));
+        let saves = median(|_| bare_save(&bare));
+
+        let node = Node::new(backend);
+        node.configure("interval = 3600\ntrial = \"off\"\n");
+        node.spool(&snapshots[0]);
+        let running = node.start();
+        node.wait_for(&snapshots[0]);
+        let before = ticks(running.id());
+        let ours = median(|turn| {
+            let wanted = &snapshots[(turn + 1) % 2];
+            node.spool(wanted);
+            node.wait_for(wanted);
+            let said = node.read("said");
+            let last = said.rsplit("milliseconds=").next().unwrap();
+            let digits: String = last.chars().take_while(char::is_ascii_digit).collect();
+            Duration::from_millis(digits.parse().unwrap())
+        });
+        let after = ticks(running.id());
+        let (own, theirs) = (after.0 - before.0, after.1 - before.1);
+        let status = std::fs::read_to_string(format!("/proc/{}/status", running.id())).unwrap();
+        let kilobytes = |field: &str| -> u64 {
+            let line = status.lines().find(|line| line.starts_with(field)).unwrap();
+            line.split_ascii_whitespace().nth(1).unwrap().parse().unwrap()
+        };
+        let look = median(|_| timed(|| assert_eq!(node.ask(&["verify"]).code, 0)));
+        let ratio = |a: Duration, b: Duration| a.as_secs_f64() / b.as_secs_f64();
+        eprintln!(
+            "{backend}: apply {ours:?}, tools {tools:?}: {:.2}; own CPU {own} ticks of tools' {theirs}; look {look:?}, saves {saves:?}: \
+             {:.2}; resident {} kB, at most {} kB",
+            ratio(ours, tools),
+            ratio(look, saves),
+            kilobytes("VmRSS"),
+            kilobytes("VmHWM"),
+        );
+        assert!(ratio(ours, tools) <= most, "{backend}: applying");
+        assert!(kilobytes("VmRSS") <= 40_000, "{backend}: memory");
+        assert_eq!(running.stop(), Some(0));
+    }
+}
