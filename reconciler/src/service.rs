@@ -1,5 +1,6 @@
 //! One cycle of the service: what is wanted, what the kernel holds, and what is done about the difference.
 
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use chainmail_snapshot::{Family, Joined, NodeName, Sha256Hex};
@@ -112,7 +113,7 @@ impl ServiceError {
 /// The snapshot in force.
 struct Good {
     digest: Sha256Hex,
-    desired: Desired,
+    desired: Rc<Desired>,
 }
 
 /// A snapshot that failed.
@@ -237,7 +238,7 @@ impl<K: Kernel> Service<K> {
             _ => Sync::Pending,
         };
         let done = match new {
-            Some(new) => match self.change_to(&new, journal.clone(), now) {
+            Some(new) => match self.change_to(new, journal.clone(), now) {
                 Err(error) if self.good.is_some() && error.nothing_was_changed() => {
                     refused = Some(error);
                     self.keep(journal, now)
@@ -324,11 +325,11 @@ impl<K: Kernel> Service<K> {
             Err(damage) => {
                 let loaded = spool::load(&paths.spooled(&digest), &digest, node).map_err(|_| damage)?;
                 files::remove_folder(&paths.kept(&digest))?;
-                self.state.keep(&loaded)?;
+                self.state.keep(&loaded.snapshot, loaded.provenance.as_deref())?;
                 loaded
             }
         };
-        self.good = Some(Good { digest, desired: loaded.desired });
+        self.good = Some(Good { digest, desired: Rc::new(loaded.desired) });
         Ok(())
     }
 
@@ -350,33 +351,40 @@ impl<K: Kernel> Service<K> {
     /// Brings another snapshot into force.
     fn change_to(
         &mut self,
-        new: &Loaded,
+        new: Loaded,
         journal: Option<Journal>,
         now: Instant,
     ) -> Result<Done, ServiceError> {
         let began = Instant::now();
+        let Loaded { snapshot, desired, provenance } = new;
+        let desired = Rc::new(desired);
         (self.settings.guard)(self.settings.backend)?;
         let live = self.kernel.live().map_err(ServiceError::Read)?;
-        self.skip_families(&new.desired, &live);
+        self.skip_families(&live);
         let from = self.good.as_ref().map(|good| good.digest.clone());
-        let old = match (journal, &self.good) {
+        let interrupted = journal.filter(|journal| Some(&journal.to) != from.as_ref());
+        let old = match (&interrupted, &self.good) {
             // What the interrupted change began from; the kernel may hold a mix by now.
-            (Some(journal), _) if Some(&journal.to) != from.as_ref() => journal.old,
+            (Some(journal), _) => journal.old.clone(),
             (_, Some(good)) => Old::of_desired(&good.desired, &live),
             (_, None) => Old::of_live(&live),
         };
         let place = self.fight.place(&self.settings.config.jump, now).clone();
-        let lines = changes::lines(&plan(&new.desired, &live, &place), &new.desired, &live);
+        let lines = changes::lines(&plan(&desired, &live, &place), &desired, &live);
         let paths = self.settings.paths.clone();
-        let digest = new.digest();
-        self.state.keep(new)?;
+        let digest = &snapshot.manifest().digest;
+        self.state.keep(&snapshot, provenance.as_deref())?;
         let journal = Journal { from: from.clone(), to: digest.clone(), old };
         journal.begin(&paths)?;
         let mut stages = Stages { paths: &paths, alive: self.settings.alive };
         if self.settings.config.trial == Trial::Auto {
             stages.begins(Stage::Trial);
-            if let Some(Err(error)) = self.kernel.load_elsewhere(&new.desired) {
-                Journal::end(&paths)?;
+            if let Some(Err(error)) = self.kernel.load_elsewhere(&desired) {
+                // Nothing has changed, so an interrupted change is still to be undone.
+                match interrupted {
+                    Some(journal) => journal.begin(&paths)?,
+                    None => Journal::end(&paths)?,
+                }
                 let error = ServiceError::Trial(error);
                 self.state.remember(Event::WentBack, digest, from.as_ref(), error.to_string());
                 self.hold(digest, error.to_string(), now);
@@ -384,7 +392,7 @@ impl<K: Kernel> Service<K> {
                 return Err(error);
             }
         }
-        let change = Change { desired: &new.desired, place: &place, old: Some(&journal.old) };
+        let change = Change { desired: &desired, place: &place, old: Some(&journal.old) };
         let in_force = match bring(&mut self.kernel, change, &live, &mut stages) {
             Ok(in_force) => in_force,
             Err(error) => {
@@ -402,7 +410,7 @@ impl<K: Kernel> Service<K> {
         stages.begins(Stage::Record);
         self.state.record_good(digest).map_err(ServiceError::Record)?;
         let before = self.provenance(from.as_ref());
-        self.good = Some(Good { digest: digest.clone(), desired: new.desired.clone() });
+        self.good = Some(Good { digest: digest.clone(), desired: Rc::clone(&desired) });
         self.held = None;
         self.status.sync = Sync::Synced;
         self.status.since = Some(Moment::now().to_string());
@@ -410,11 +418,10 @@ impl<K: Kernel> Service<K> {
         stages.begins(Stage::DestroyOrphans);
         destroy_orphans(&mut self.kernel, in_force.orphans, &mut outcome);
         stages.begins(Stage::CutFlows);
-        self.cut_flows(&new.snapshot);
+        self.cut_flows(&snapshot);
         let summary = report::summary(&outcome.steps);
-        let milliseconds = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        tracing::info!(digest = digest.as_str(), milliseconds, "applied: {summary}");
-        let after = Provenance::of(&new.desired, new.provenance.as_deref().unwrap_or_default());
+        tracing::info!(digest = digest.as_str(), milliseconds = milliseconds(began), "applied: {summary}");
+        let after = Provenance::of(&desired, provenance.as_deref().unwrap_or_default());
         self.audit.write(Event::Applied, digest, &lines, &before, &after);
         self.state.remember(Event::Applied, digest, from.as_ref(), summary);
         Journal::end(&paths)?;
@@ -425,12 +432,14 @@ impl<K: Kernel> Service<K> {
     fn keep(&mut self, journal: Option<Journal>, now: Instant) -> Result<Done, ServiceError> {
         let Some(good) = &self.good else { return Ok(Done { enforce: Enforce::Nothing, drift: Vec::new() }) };
         let digest = good.digest.clone();
+        let began = Instant::now();
         let live = self.kernel.live().map_err(ServiceError::Read)?;
         let place = self.fight.place(&self.settings.config.jump, now).clone();
         let plan = plan(&good.desired, &live, &place);
+        tracing::debug!(milliseconds = milliseconds(began), "the kernel was read and compared");
         let lines = changes::lines(&plan, &good.desired, &live);
-        let desired = good.desired.clone();
-        self.skip_families(&desired, &live);
+        let desired = Rc::clone(&good.desired);
+        self.skip_families(&live);
         if plan.is_empty() && journal.is_none() {
             if self.uncut.is_some() {
                 self.cut_flows_again(&digest);
@@ -534,8 +543,8 @@ impl<K: Kernel> Service<K> {
         }
     }
 
-    fn skip_families(&mut self, desired: &Desired, live: &Live) {
-        let skipped = desired.tables.keys().filter(|family| !live.tables.contains_key(family));
+    fn skip_families(&mut self, live: &Live) {
+        let skipped = Family::ALL.iter().filter(|family| !live.tables.contains_key(family));
         self.status.skipped = skipped.map(Family::to_string).collect();
     }
 
@@ -544,6 +553,10 @@ impl<K: Kernel> Service<K> {
         let text = files::read(&self.settings.paths.kept(digest).join("provenance.json")).ok().flatten();
         Provenance::of(&good.desired, text.as_deref().unwrap_or_default())
     }
+}
+
+fn milliseconds(began: Instant) -> u64 {
+    u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
 fn moved_jump(plan: &Plan) -> bool {

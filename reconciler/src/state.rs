@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use chainmail_snapshot::{NodeName, Sha256Hex};
+use chainmail_snapshot::{Joined, Sha256Hex};
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Moment;
 use crate::files::{self, FileError};
 use crate::kernel::backend::Backend;
 use crate::paths::Paths;
-use crate::spool::{self, Loaded, SpoolError};
+use crate::spool::{self, SpoolError};
 
 /// How many lines the history grows to before it is cut back to half of them.
 const HISTORY_LINES: usize = 1000;
@@ -81,28 +81,18 @@ impl State {
         spool::pointer(&self.paths.good())
     }
 
-    /// The last good snapshot.
-    ///
-    /// # Errors
-    /// When there is one, but not whole any more.
-    pub fn good(&self, node: &NodeName) -> Result<Option<Loaded>, SpoolError> {
-        let Some(digest) = self.good_digest()? else { return Ok(None) };
-        spool::load(&self.paths.kept(&digest), &digest, node).map(Some)
-    }
-
     /// Keeps a copy of a snapshot. It is made before anything is changed: when the disk is full, nothing is.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn keep(&self, loaded: &Loaded) -> Result<(), FileError> {
-        let Loaded { snapshot, provenance, .. } = loaded;
+    pub fn keep(&self, snapshot: &Joined, provenance: Option<&str>) -> Result<(), FileError> {
         let (manifest, ipsets) = (snapshot.manifest().to_json(), snapshot.ipsets());
         let mut parts = vec![("manifest.json", manifest.as_str()), ("ipsets", ipsets.as_str())];
         for family in chainmail_snapshot::Family::ALL {
             parts.push((family.rules_file(), snapshot.rules(family)));
         }
-        parts.extend(provenance.as_deref().map(|text| ("provenance.json", text)));
-        files::write_folder(&self.paths.kept(loaded.digest()), &parts)
+        parts.extend(provenance.map(|text| ("provenance.json", text)));
+        files::write_folder(&self.paths.kept(&snapshot.manifest().digest), &parts)
     }
 
     /// Says that a snapshot, of which a copy is kept, is verified to be in force.

@@ -69,7 +69,7 @@ fn admits(client: usize) -> Snapshot {
 /// Sends and receives while `apply` is at work, then compares.
 fn hammered(pods: &Pods, counts: &Counts, apply: impl FnOnce()) {
     let buffer = |socket: &UdpSocket| {
-        rustix::net::sockopt::set_socket_recv_buffer_size_force(socket, 8 << 20).unwrap()
+        rustix::net::sockopt::set_socket_recv_buffer_size_force(socket, 8 << 20).unwrap();
     };
     let servers = PORTS.map(|port| pods.server.within(|| UdpSocket::bind((SERVER, port)).unwrap()));
     let clients =
@@ -189,7 +189,8 @@ fn appliers_that_are_wrong_are_found_out() {
     if skipped() {
         return;
     }
-    let appliers: [(&str, fn(&Node, &Snapshot)); 2] =
+    type Applier = fn(&Node, &Snapshot);
+    let appliers: [(&str, Applier); 2] =
         [("flush, then load", flush_then_load), ("edit in place", edit_in_place)];
     for backend in BACKENDS {
         for (name, apply) in appliers {

@@ -34,6 +34,8 @@ pub(crate) struct FakeKernel {
     /// Create line without `create NAME`, and the members.
     pub(crate) sets: BTreeMap<String, (String, BTreeSet<String>)>,
     pub(crate) flows: Vec<Flow>,
+    /// What becomes of a snapshot in a network namespace of its own, where one can be made.
+    pub(crate) elsewhere: Option<fn() -> Result<(), ApplyError>>,
     pub(crate) faults: VecDeque<Fault>,
     /// Each call that changes something, as `ipset`, `rules v4` or `destroy NAME`.
     pub(crate) calls: Vec<String>,
@@ -47,6 +49,7 @@ impl FakeKernel {
             tables: tables.into(),
             sets: BTreeMap::new(),
             flows: Vec::new(),
+            elsewhere: None,
             faults: VecDeque::new(),
             calls: Vec::new(),
         }
@@ -292,7 +295,7 @@ impl Kernel for FakeKernel {
     }
 
     fn load_elsewhere(&mut self, _desired: &Desired) -> Option<Result<(), ApplyError>> {
-        None
+        self.elsewhere.map(|load| load())
     }
 
     fn pause(&mut self, _time: Duration) {}

@@ -253,3 +253,20 @@ fn a_full_disk_changes_nothing() {
     );
     assert_eq!(service.kernel.calls, [""; 0]);
 }
+
+#[test]
+fn a_snapshot_that_does_not_load_elsewhere_does_not_make_a_mix_the_old_state() {
+    let node = Node::new();
+    let mut service = node.start(FakeKernel::new());
+    let next = policy_snapshot(&["10.0.0.2"], 81);
+    node.spool(&next);
+    let live = service.kernel.live().unwrap();
+    let begun = Journal { from: None, to: next.manifest().digest.clone(), old: Old::of_live(&live) };
+    begun.begin(&node.paths()).unwrap();
+    let mut service = node.start(crate::testing::applied(&crate::testing::policy(&["10.0.0.1"], 80)));
+    service.kernel.elsewhere = Some(|| Err(ApplyError::Unsettled { difference: "one rule".to_owned() }));
+    assert_eq!(node.cycle(&mut service), "held unknown");
+    assert_eq!(node.cycle(&mut service), "held nothing");
+    assert_eq!(state_of(&mut service.kernel), state_of(&mut FakeKernel::new()));
+    assert!(service.status.last_error.as_ref().unwrap().contains("a network namespace of its own"));
+}

@@ -1,6 +1,10 @@
 //! Network namespaces, and snapshots to apply in them.
 
-#![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(
+    dead_code,
+    clippy::print_stderr,
+    reason = "each test file uses a part of it, and says aloud when it must skip"
+)]
 
 pub(crate) mod node;
 pub(crate) mod pods;

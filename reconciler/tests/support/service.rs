@@ -124,6 +124,7 @@ impl Node {
         let said = std::fs::OpenOptions::new().create(true).append(true).open(self.path("said")).unwrap();
         let mut command = self.namespace.command(&[before, &program].concat());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(said).env_remove("JOURNAL_STREAM");
+        command.env("RUST_LOG", "info,chainmail_reconciler::service=debug");
         let by = if before.is_empty() { StartedBy::Test } else { StartedBy::Another };
         Running { child: command.spawn().unwrap(), by }
     }
