@@ -1,5 +1,6 @@
 //! The shell: waits for what may need a cycle, and speaks to systemd.
 
+use std::ops::ControlFlow;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
@@ -55,49 +56,33 @@ pub fn run<K: Kernel>(service: &mut Service<K>, paths: &Paths) -> std::io::Resul
             tell(&[NotifyState::Ready]);
         }
         tell(&[NotifyState::Status(&status.words()), NotifyState::Watchdog]);
-        match wait_for(&events, began + wait, beat) {
-            Some(Event::Stop) => {
-                tell(&[NotifyState::Stopping]);
-                tracing::info!("stopping; the rules stay in force");
-                return Ok(());
-            }
-            Some(Event::Rules) => calm_down(began, beat),
-            Some(Event::Spool) | None => {}
+        if wait_for(&events, began, began + wait, beat).is_break() {
+            tell(&[NotifyState::Stopping]);
+            tracing::info!("stopping; the rules stay in force");
+            return Ok(());
         }
     }
 }
 
-/// Waits for an event or a moment, and feeds the watchdog meanwhile.
-fn wait_for(events: &Receiver<Event>, until: Instant, beat: Option<Duration>) -> Option<Event> {
+/// Waits until the next cycle is due, and feeds the watchdog meanwhile. Breaks when there is to be none.
+fn wait_for(
+    events: &Receiver<Event>,
+    began: Instant,
+    until: Instant,
+    beat: Option<Duration>,
+) -> ControlFlow<()> {
+    let mut due = until;
     loop {
-        let left = until.saturating_duration_since(Instant::now());
+        let left = due.saturating_duration_since(Instant::now());
         match events.recv_timeout(beat.map_or(left, |beat| beat.min(left))) {
-            Ok(Event::Stop) => return Some(Event::Stop),
-            Ok(mut event) => {
-                // What belongs together comes together. News of the spool do not wait for calm.
-                while let Ok(next) = events.recv_timeout(GATHER) {
-                    match next {
-                        Event::Stop => return Some(Event::Stop),
-                        Event::Spool => event = Event::Spool,
-                        Event::Rules => {}
-                    }
-                    if Instant::now() >= until {
-                        break;
-                    }
-                }
-                return Some(event);
-            }
-            Err(RecvTimeoutError::Timeout) if Instant::now() >= until => return None,
-            Err(RecvTimeoutError::Timeout) => alive(),
+            Ok(Event::Spool) => due = due.min(Instant::now() + GATHER),
+            Ok(Event::Rules) => due = due.min((Instant::now() + GATHER).max(began + CALM)),
             // The senders live as long as the process.
-            Err(RecvTimeoutError::Disconnected) => return Some(Event::Stop),
+            Ok(Event::Stop) | Err(RecvTimeoutError::Disconnected) => return ControlFlow::Break(()),
+            Err(RecvTimeoutError::Timeout) if Instant::now() >= due => return ControlFlow::Continue(()),
+            Err(RecvTimeoutError::Timeout) => alive(),
         }
     }
-}
-
-fn calm_down(began: Instant, beat: Option<Duration>) {
-    let left = CALM.saturating_sub(began.elapsed());
-    std::thread::sleep(beat.map_or(left, |beat| beat.min(left)));
 }
 
 /// Feeds the watchdog.

@@ -12,7 +12,9 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
 use crate::kernel::KernelError;
 
@@ -60,8 +62,11 @@ impl Call {
     }
 
     fn command(&self) -> Command {
-        let Some(process) = self.inside else { return Command::new(self.program) };
-        let mut command = Command::new("nsenter");
+        // With a path the process is spawned; with a name and another PATH it would be forked, and a fork copies the page
+        // tables of all that this program has in memory.
+        let path = |program: &str| find_tool(program).unwrap_or_else(|| program.to_owned());
+        let Some(process) = self.inside else { return Command::new(path(self.program)) };
+        let mut command = Command::new(path("nsenter"));
         command.arg(format!("--net=/proc/{process}/ns/net")).arg("--").arg(self.program);
         command
     }
@@ -131,18 +136,23 @@ impl fmt::Display for Call {
 
 /// Waits for the end of a child; `None` when it had to be killed.
 fn wait(child: &mut Child, deadline: Duration) -> std::io::Result<Option<ExitStatus>> {
-    let started = Instant::now();
+    let process = Pid::from_child(child);
+    // It can be read once the process has ended: pidfd_open(2).
+    let end = pidfd_open(process, PidfdFlags::empty())?;
+    let begin = Instant::now();
     loop {
-        if let Some(status) = child.try_wait()? {
-            return Ok(Some(status));
+        let left = deadline.saturating_sub(begin.elapsed());
+        let left = Timespec::try_from(left).map_err(std::io::Error::other)?;
+        match poll(&mut [PollFd::new(&end, PollFlags::IN)], Some(&left)) {
+            Ok(0) => {
+                kill_process_group(process, Signal::KILL)?;
+                child.wait()?;
+                return Ok(None);
+            }
+            Ok(_) => return child.wait().map(Some),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
         }
-        if started.elapsed() >= deadline {
-            let group = Pid::from_child(child);
-            kill_process_group(group, Signal::KILL)?;
-            child.wait()?;
-            return Ok(None);
-        }
-        std::thread::sleep(Duration::from_millis(1));
     }
 }
 
