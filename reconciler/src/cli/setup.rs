@@ -53,8 +53,9 @@ pub(super) fn check(paths: &Paths) -> Result<Answer, CliError> {
     let node = node(&config)?;
     let backend = config.backend.map_or("found by itself", Backend::as_str);
     let path = paths.config();
+    let there = if path.exists() { "can be used" } else { "is not there, so the defaults hold" };
     let text = format!(
-        "{} can be used: node {node}, backend {backend}, jump {}, a look every {} s\n",
+        "{} {there}: node {node}, backend {backend}, jump {}, a look every {} s\n",
         path.display(),
         config.jump,
         config.interval.as_secs()
