@@ -252,7 +252,6 @@ fn the_doctor_finds_what_is_wrong_with_a_host() {
     node.configure("");
     let said = node.ask(&["doctor"]);
     assert!(said.out.contains("fine     ipset"), "{}{}", said.out, said.err);
-    node.namespace.ok(&["iptables-nft", "-N", "cali-FORWARD"], "");
     node.namespace.ok(&["ip", "link", "add", "cni0", "type", "bridge"], "");
     node.namespace
         .ok(&["ip", "link", "add", "port", "master", "cni0", "type", "veth", "peer", "name", "pod"], "");

@@ -71,10 +71,25 @@ pub(crate) fn load_foreign(namespace: &Namespace, backend: &str) {
         "create KUBE-X hash:ip,port,ip family inet\nadd KUBE-X 10.9.9.9,tcp:80,10.9.9.8\n\
          create cm5-x hash:net family inet6\nadd cm5-x fd00::/8\n",
     );
+    // As kube-proxy, Docker and Calico leave it, in that order of starting.
     let v4 = "*nat\n-A POSTROUTING -s 10.8.0.0/16 -j MASQUERADE\nCOMMIT\n*filter\n:FORWARD DROP [0:0]\n\
-              :KUBE-FORWARD - [0:0]\n:XCM-FORWARD - [0:0]\n-A INPUT -i lo -j ACCEPT\n\
+              :KUBE-FORWARD - [0:0]\n:KUBE-PROXY-FIREWALL - [0:0]\n:XCM-FORWARD - [0:0]\n:DOCKER - [0:0]\n\
+              :DOCKER-ISOLATION-STAGE-1 - [0:0]\n:DOCKER-USER - [0:0]\n:cali-FORWARD - [0:0]\n\
+              :cali-from-wl-dispatch - [0:0]\n-A INPUT -i lo -j ACCEPT\n\
+              -A FORWARD -m comment --comment \"cali:wUHhoiAYhphO9Mso\" -j cali-FORWARD\n\
+              -A FORWARD -j DOCKER-USER\n-A FORWARD -j DOCKER-ISOLATION-STAGE-1\n\
+              -A FORWARD -o docker0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n\
+              -A FORWARD -o docker0 -j DOCKER\n-A FORWARD -i docker0 ! -o docker0 -j ACCEPT\n\
+              -A FORWARD -m conntrack --ctstate NEW -m comment --comment \"kubernetes load balancer firewall\" -j KUBE-PROXY-FIREWALL\n\
               -A FORWARD -m comment --comment \"kubernetes forwarding rules\" -j KUBE-FORWARD\n-A FORWARD -j XCM-FORWARD\n\
-              -A KUBE-FORWARD -m set --match-set KUBE-X src,src,dst -j ACCEPT\nCOMMIT\n";
+              -A FORWARD -m comment --comment \"cali:S93hcgKJrXEqnTfs\" -m mark --mark 0x10000/0x10000 -j ACCEPT\n\
+              -A KUBE-FORWARD -m conntrack --ctstate INVALID -j DROP\n\
+              -A KUBE-FORWARD -m mark --mark 0x4000/0x4000 -j ACCEPT\n\
+              -A KUBE-FORWARD -m set --match-set KUBE-X src,src,dst -j ACCEPT\n\
+              -A DOCKER-ISOLATION-STAGE-1 -j RETURN\n-A DOCKER-USER -j RETURN\n\
+              -A cali-FORWARD -m comment --comment \"cali:vjrMJCRpqwy5oRoX\" -j MARK --set-xmark 0x0/0xe0000\n\
+              -A cali-FORWARD -i cali+ -m comment --comment \"cali:A_sPAO0mcxbT9mOV\" -j cali-from-wl-dispatch\n\
+              -A cali-from-wl-dispatch -m comment --comment \"cali:zTj6P0TIgYvgz-md\" -j DROP\nCOMMIT\n";
     namespace.ok(&[&format!("iptables-{backend}-restore")], v4);
     let v6 = "*filter\n-A FORWARD -m set --match-set cm5-x src -j ACCEPT\nCOMMIT\n";
     namespace.ok(&[&format!("ip6tables-{backend}-restore")], v6);
