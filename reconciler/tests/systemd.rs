@@ -30,6 +30,28 @@ impl Drop for Node {
         let group = rustix::process::Pid::from_child(&self.script);
         rustix::process::kill_process_group(group, rustix::process::Signal::KILL).ok();
         self.script.wait().ok();
+        let name = self.folder.path().file_name().unwrap().to_str().unwrap();
+        let name: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
+        for hierarchy in ["unified", "systemd"] {
+            remove_group(&Path::new("/sys/fs/cgroup").join(hierarchy).join(format!("cm-{name}")));
+        }
+    }
+}
+
+/// Removes a control group with those in it. The kernel may take a moment to see that a process is gone.
+fn remove_group(group: &Path) {
+    for entry in std::fs::read_dir(group).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            remove_group(&entry.path());
+        }
+    }
+    for _ in 0..50 {
+        match std::fs::remove_dir(group) {
+            Err(error) if error.kind() == std::io::ErrorKind::ResourceBusy => {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            Ok(()) | Err(_) => return,
+        }
     }
 }
 
