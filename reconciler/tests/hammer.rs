@@ -13,6 +13,7 @@
 mod support;
 
 use std::net::{Ipv4Addr, UdpSocket};
+use std::sync::RwLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -29,6 +30,10 @@ const ROUND: Duration = Duration::from_micros(600);
 /// Packets sent and received: by client, then by port.
 #[derive(Default)]
 struct Counts {
+    /// Odd while a policy takes another's place. Each packet carries what it was when it was sent.
+    epoch: RwLock<u64>,
+    /// Packets that were sent while one policy alone was in force, and came although it refuses them.
+    wrong: AtomicU64,
     sent: [[AtomicU64; 3]; 2],
     received: [[AtomicU64; 3]; 2],
 }
@@ -36,6 +41,18 @@ struct Counts {
 impl Counts {
     fn received(&self, client: usize, port: usize) -> u64 {
         self.received[client][port].load(Ordering::Relaxed)
+    }
+
+    fn next_epoch(&self) {
+        *self.epoch.write().unwrap() += 1;
+    }
+
+    fn arrived(&self, epoch: u64, client: usize, port: usize) {
+        self.received[client][port].fetch_add(1, Ordering::Relaxed);
+        let in_force = usize::from(epoch / 2 % 2 == 1);
+        if epoch.is_multiple_of(2) && port != 2 && (client, port) != (in_force, in_force) {
+            self.wrong.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// Packets that neither policy admits, and yet came.
@@ -82,9 +99,13 @@ fn hammered(pods: &Pods, counts: &Counts, apply: impl FnOnce()) {
             let ended = &ended;
             scope.spawn(move || {
                 while !ended.load(Ordering::Relaxed) {
-                    if let Ok((_, from)) = socket.recv_from(&mut [0; 8]) {
-                        let client = usize::from(from.ip() == SECOND_CLIENT);
-                        counts.received[client][port].fetch_add(1, Ordering::Relaxed);
+                    let mut epoch = [0; 8];
+                    if let Ok((_, from)) = socket.recv_from(&mut epoch) {
+                        counts.arrived(
+                            u64::from_le_bytes(epoch),
+                            usize::from(from.ip() == SECOND_CLIENT),
+                            port,
+                        );
                     }
                 }
             });
@@ -96,7 +117,8 @@ fn hammered(pods: &Pods, counts: &Counts, apply: impl FnOnce()) {
                 for (client, socket) in clients.iter().enumerate() {
                     for (place, port) in PORTS.into_iter().enumerate() {
                         // What a rule drops on its way is no error of the sender; a full queue is nothing sent.
-                        if socket.send_to(b"x", (SERVER, port)).is_ok() {
+                        let epoch = counts.epoch.read().unwrap();
+                        if socket.send_to(&epoch.to_le_bytes(), (SERVER, port)).is_ok() {
                             counts.sent[client][place].fetch_add(1, Ordering::Relaxed);
                         }
                     }
@@ -105,11 +127,13 @@ fn hammered(pods: &Pods, counts: &Counts, apply: impl FnOnce()) {
                 std::thread::sleep(next.saturating_duration_since(Instant::now()));
             }
         });
-        apply();
+        // A panic must not leave the others at it for ever.
+        let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(apply));
         stop.store(true, Ordering::Relaxed);
         sender.join().unwrap();
         std::thread::sleep(Duration::from_millis(300));
         ended.store(true, Ordering::Relaxed);
+        done.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
     });
 }
 
@@ -127,24 +151,23 @@ fn no_packet_meets_a_mix(backend: &'static str, transitions: usize) {
     node.spool(&policies[0]);
     let running = node.start();
     node.wait_for(&policies[0]);
+    // Epoch 0 is the first policy's.
     let counts = Counts::default();
     hammered(&pods, &counts, || {
         for turn in 0..transitions {
-            let (new, old) = ((turn + 1) % 2, turn % 2);
+            let new = (turn + 1) % 2;
+            let before = counts.received(new, new);
+            counts.next_epoch();
             node.spool(&policies[new]);
             node.wait_for(&policies[new]);
-            // What was on its way has arrived; from here on the new one alone judges.
-            std::thread::sleep(Duration::from_millis(3));
-            let before = (counts.received(old, old), counts.received(new, new));
-            std::thread::sleep(Duration::from_millis(5));
-            let after = (counts.received(old, old), counts.received(new, new));
-            assert_eq!(before.0, after.0, "{backend} {turn}: the old policy is in force");
-            assert!(after.1 > before.1 || turn < 2, "{backend} {turn}: the new policy is not in force");
+            counts.next_epoch();
+            node.wait_until("its packets", || counts.received(new, new) > before);
         }
     });
     let sent: u64 = counts.sent.iter().flatten().map(|count| count.load(Ordering::Relaxed)).sum();
     assert!(counts.received(0, 0) > 0 && counts.received(1, 1) > 0, "both policies were seen");
-    assert_eq!((counts.mixed(), counts.lost()), (0, 0), "{backend}: of {sent} packets, mixed and lost");
+    let wrong = counts.wrong.load(Ordering::Relaxed);
+    assert_eq!((counts.mixed(), wrong, counts.lost()), (0, 0, 0), "{backend}: of {sent}, mixed, wrong, lost");
     assert_eq!(running.stop(), Some(0));
 }
 
