@@ -207,8 +207,7 @@ fn wrong_where(traffic: &Traffic, ending: &Ending, right: &dyn Fn(&Ending) -> bo
                 (&summary.dropped, &Ending::Drop),
             ];
             let wrong = ends.into_iter().filter(|(_, ending)| !right(ending));
-            let wrong = wrong.map(|(some, _)| traffic.intersection(some)).find(|some| !some.is_empty());
-            wrong
+            wrong.map(|(some, _)| traffic.intersection(some)).find(|some| !some.is_empty())
         }
         ending => (!right(ending)).then(|| traffic.clone()),
     }

@@ -43,8 +43,11 @@ struct Memory<'a> {
     traffic: BTreeMap<TrafficKey<'a>, Rc<Traffic>>,
     /// Of both families.
     pods: BTreeMap<(PodsOf<'a>, &'a LabelSelector), [Rc<AddressSet>; 2]>,
-    named: BTreeMap<(Family, Transport, &'a PortName), Rc<Vec<(u16, AddressSet)>>>,
+    named: BTreeMap<(Family, Transport, &'a PortName), Rc<Numbers>>,
 }
+
+/// The numbers that a port's name stands for, and whose pods' it does.
+type Numbers = Vec<(u16, AddressSet)>;
 
 /// Everything that a pod's allowed traffic hangs on.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
@@ -242,7 +245,7 @@ impl<'a> Meaning<'a> {
     }
 
     /// The numbers that a name stands for, and the pods' addresses where it does.
-    fn named(&self, family: Family, transport: Transport, name: &'a PortName) -> Rc<Vec<(u16, AddressSet)>> {
+    fn named(&self, family: Family, transport: Transport, name: &'a PortName) -> Rc<Numbers> {
         let key = (family, transport, name);
         if let Some(known) = self.memory.borrow().named.get(&key) {
             return Rc::clone(known);
@@ -254,7 +257,7 @@ impl<'a> Meaning<'a> {
             }
         }
         let named = by_number.into_iter().map(|(number, pods)| (number, AddressSet::of(family, pods)));
-        let named = Rc::new(named.collect::<Vec<_>>());
+        let named = Rc::new(named.collect::<Numbers>());
         self.memory.borrow_mut().named.insert(key, Rc::clone(&named));
         named
     }

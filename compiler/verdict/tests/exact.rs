@@ -83,8 +83,8 @@ proptest! {
         prop_assert_eq!(a.is_disjoint(&b), a.intersection(&b).is_empty());
         prop_assert_eq!(a == b, in_a == in_b);
         // One set, one form.
-        prop_assert_eq!(a.union(&b).difference(&b).union(&a.intersection(&b)), a.clone());
-        prop_assert_eq!(a.complement().complement(), a.clone());
+        prop_assert_eq!(&a.union(&b).difference(&b).union(&a.intersection(&b)), &a);
+        prop_assert_eq!(&a.complement().complement(), &a);
         match a.witness() {
             Some((peer, service)) => prop_assert!(a.contains(peer, service)),
             None => prop_assert!(!in_a.contains(&true)),
@@ -184,7 +184,7 @@ fn kernel(family: Family) -> impl Strategy<Value = Kernel> {
 }
 
 /// Where a piece's packet ends, with what a chain's summary says of it.
-fn ending<'p>(piece: &'p Piece, peer: IpAddr, service: Service) -> &'p Ending {
+fn ending(piece: &Piece, peer: IpAddr, service: Service) -> &Ending {
     match &piece.ending {
         Ending::Chain { summary, returned, .. } => {
             let of = [
