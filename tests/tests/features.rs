@@ -13,8 +13,10 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
-/// The tests of a test program that run when nothing is asked for.
+/// The tests of a test program that run when nothing is asked for: of the workspace, or of the daemon.
 fn tests_of(program: &str) -> BTreeSet<String> {
+    let of_daemon = support::root().join("reconciler/tests").join(format!("{program}.rs")).is_file();
+    let package = if of_daemon { "chainmail-reconciler" } else { "chainmail-tests" };
     let list = |extra: &[&str]| {
         let mut cargo = Command::new(env!("CARGO"));
         cargo.args([
@@ -23,7 +25,7 @@ fn tests_of(program: &str) -> BTreeSet<String> {
             "--offline",
             "--locked",
             "--package",
-            "chainmail-tests",
+            package,
             "--test",
             program,
         ]);
