@@ -30,7 +30,7 @@ use crate::render::NodeSnapshot;
 use crate::source::Sources;
 
 pub use contract::{Exit, Expected, Way};
-pub use flaw::{Difference, Flaw};
+pub use flaw::{Difference, Flaw, FlawText};
 pub use meaning::Meaning;
 
 use compare::Compare;

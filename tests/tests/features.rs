@@ -19,16 +19,7 @@ fn tests_of(program: &str) -> BTreeSet<String> {
     let package = if of_daemon { "chainmail-reconciler" } else { "chainmail-tests" };
     let list = |extra: &[&str]| {
         let mut cargo = Command::new(env!("CARGO"));
-        cargo.args([
-            "test",
-            "--quiet",
-            "--offline",
-            "--locked",
-            "--package",
-            package,
-            "--test",
-            program,
-        ]);
+        cargo.args(["test", "--quiet", "--offline", "--locked", "--package", package, "--test", program]);
         let text = support::run(cargo.args(["--", "--list"]).args(extra).current_dir(support::root()));
         text.lines()
             .filter_map(|line| line.strip_suffix(": test"))

@@ -105,6 +105,18 @@ fn committed_snapshots_are_held_against_the_policies_beside_them() {
 }
 
 #[test]
+fn programs_read_what_was_found() {
+    let repository = Repository::compiled();
+    fs::write(repository.path("repo/db.yaml"), POLICY.replace("5432", "5433")).unwrap();
+    let output = repository.chainmail(&["prove", "repo", "--snapshots", "out", "-o", "json"]);
+    let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(found["node"], "n1");
+    let difference = &found["flaws"][0]["difference"];
+    let said = ["source", "destination", "service", "expected"].map(|key| difference[key].as_str().unwrap());
+    assert_eq!(said, ["10.244.1.11", "10.244.1.10", "tcp/5433", "let out to the host's other rules"]);
+}
+
+#[test]
 fn what_nobody_allows_is_found_too() {
     let repository = Repository::compiled();
     fs::write(repository.path("repo/db.yaml"), POLICY.replace("role: web", "role: nobody")).unwrap();

@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 
 use chainmail_compiler::cluster::{Cluster, Node, Os};
-use chainmail_compiler::prove::{Flaw, Prover, live};
+use chainmail_compiler::prove::{Flaw, FlawText, Prover, live};
 use chainmail_snapshot::{Family, NodeName, read};
+use clap::ValueEnum;
+use serde::Serialize;
 
 use super::input::{FindingArgs, InputArgs, Purpose, loaded};
 use super::{Exit, Failure, Screen, output, save};
@@ -28,6 +30,24 @@ pub(super) struct Args {
     /// told apart by content; without files these programs are run here.
     #[arg(long, value_name = "FILE", num_args = 0.., requires = "node")]
     live: Option<Vec<PathBuf>>,
+    /// How to say what was found.
+    #[arg(short, long, value_enum, default_value_t = Format::Text)]
+    output: Format,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// As people read it.
+    Text,
+    /// One object a node: its name, and its flaws with the packets that show them.
+    Json,
+}
+
+/// What was found of a node, as programs read it.
+#[derive(Serialize)]
+struct Found<'f> {
+    node: &'f NodeName,
+    flaws: Vec<FlawText<'f>>,
 }
 
 pub(super) fn run(args: &Args, screen: Screen) -> Result<Exit, Failure> {
@@ -43,7 +63,7 @@ pub(super) fn run(args: &Args, screen: Screen) -> Result<Exit, Failure> {
         let texts = texts.map_err(|error| Failure::input(&error))?;
         let kernel = live::read(&texts).map_err(|error| Failure::input(&error))?;
         let flaws = prover.live(find(cluster, node)?, &kernel).err().unwrap_or_default();
-        return report(&[(node.clone(), flaws)], "the kernel's rules");
+        return report(&[(node.clone(), flaws)], "the kernel's rules", args.output);
     }
     let mut compiler = chainmail_compiler::Compiler::new(cluster, &sources);
     let nodes: Vec<&Node> = compiler.nodes().collect();
@@ -66,7 +86,7 @@ pub(super) fn run(args: &Args, screen: Screen) -> Result<Exit, Failure> {
         };
         found.push((node.name.clone(), flaws));
     }
-    report(&found, "the rules")
+    report(&found, "the rules", args.output)
 }
 
 fn find<'c>(cluster: &'c Cluster, name: &NodeName) -> Result<&'c Node, Failure> {
@@ -79,11 +99,16 @@ fn find<'c>(cluster: &'c Cluster, name: &NodeName) -> Result<&'c Node, Failure> 
     }
 }
 
-fn report(found: &[(NodeName, Vec<Flaw>)], what: &str) -> Result<Exit, Failure> {
+fn report(found: &[(NodeName, Vec<Flaw>)], what: &str, format: Format) -> Result<Exit, Failure> {
     let mut text = String::new();
     for (node, flaws) in found {
-        for flaw in flaws {
-            text.push_str(&format!("node {node}: {flaw}\n"));
+        match format {
+            Format::Text => text.extend(flaws.iter().map(|flaw| format!("node {node}: {flaw}\n"))),
+            Format::Json => {
+                let found = Found { node, flaws: flaws.iter().map(Flaw::text).collect() };
+                text.push_str(&serde_json::to_string(&found).expect("what was found has only string keys"));
+                text.push('\n');
+            }
         }
     }
     output::text(&text)?;

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use chainmail_snapshot::{ChainName, Family, NodeName, SetName};
 use chainmail_verdict::exact::{Ending, Mode, Modes, Service, Unprovable};
 use chainmail_verdict::{ConnState, End, Kernel, TcpFlags};
+use serde::Serialize;
 use thiserror::Error;
 
 use super::Meaning;
@@ -199,6 +200,51 @@ impl Context<'_, '_> {
         }
         let isolating = policies.into_iter().map(|policy| PolicyAt::new(self.sources, policy));
         isolating.map(|at| format!("isolated by {} at {}, allowed by no rule", at.policy, at.place)).collect()
+    }
+}
+
+/// A flaw as programs read it.
+#[derive(Debug, Serialize)]
+pub struct FlawText<'f> {
+    /// All of it, as it is printed.
+    message: String,
+    /// The packet that shows it, where it is a difference.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    difference: Option<DifferenceText<'f>>,
+}
+
+#[derive(Debug, Serialize)]
+struct DifferenceText<'f> {
+    direction: String,
+    source: IpAddr,
+    destination: IpAddr,
+    service: String,
+    packet: String,
+    expected: &'static str,
+    because: &'f [String],
+    found: String,
+    rule: Option<&'f str>,
+}
+
+impl Flaw {
+    /// The flaw as programs read it.
+    #[must_use]
+    pub fn text(&self) -> FlawText<'_> {
+        let difference = match self {
+            Flaw::Difference(difference) => Some(DifferenceText {
+                direction: difference.direction.to_string(),
+                source: difference.source,
+                destination: difference.destination,
+                service: difference.service.to_string(),
+                packet: words(&difference.mode, difference.service),
+                expected: expectation(difference),
+                because: &difference.because,
+                found: outcome(difference),
+                rule: difference.rule.as_deref(),
+            }),
+            _ => None,
+        };
+        FlawText { message: self.to_string(), difference }
     }
 }
 
