@@ -8,7 +8,7 @@ CARGO ?= cargo
 help:
 	@echo "make demo    the tutorial: rules, truth tables and diffs; as root also with real packets"
 	@echo "make test    all tests; as root also on real kernels"
-	@echo "make test-long   nodes that boot a real systemd, packets under 500 transitions, competitors"
+	@echo "make test-long   nodes that boot a real systemd, packets under 500 transitions, competitors, 500 generated clusters"
 	@echo "make lint    formatting and lints"
 	@echo "make golden  rewrite the goldens in snapshots/ and tests/, for review"
 	@echo "make bench   measurements, against the committed ones"
@@ -26,7 +26,9 @@ test:
 
 test-long:
 	@tests/prepare test-long
+	$(CARGO) build --locked --workspace --bins
 	$(CARGO) test --locked --package chainmail-reconciler -- --ignored --test-threads 2
+	$(CARGO) test --locked --package chainmail-tests -- --ignored
 
 lint:
 	@tests/prepare lint

@@ -2,6 +2,7 @@
 
 pub mod agreement;
 pub mod bench_input;
+pub mod breakpoints;
 pub mod misreadings;
 pub mod probes;
 pub mod seeded;

@@ -16,7 +16,7 @@ use crate::seeded::Seeded;
 use crate::world::PORT_NAMES;
 
 /// Addresses that no manifest explains: outside, and inside the nodes' networks for pods.
-const STRANGERS: [&str; 6] =
+pub(crate) const STRANGERS: [&str; 6] =
     ["203.0.113.9", "8.8.8.8", "10.1.1.200", "2001:db8::9", "fd00:10:1:1::200", "fd00:c0::ff"];
 
 /// Makes probes of one cluster.
@@ -146,13 +146,13 @@ fn may_select(rule: &Rule, pod: &Pod) -> bool {
 }
 
 /// A port and its neighbours.
-fn around(port: u16) -> impl Iterator<Item = u16> {
+pub(crate) fn around(port: u16) -> impl Iterator<Item = u16> {
     let ports = [port.checked_sub(1), Some(port), port.checked_add(1)];
     ports.into_iter().flatten().filter(|port| *port > 0)
 }
 
 /// Addresses at the edges of a rule's blocks and of what they leave out, on either side.
-fn edges(rule: &Rule) -> Vec<IpAddr> {
+pub(crate) fn edges(rule: &Rule) -> Vec<IpAddr> {
     let Peers::OneOf(peers) = &rule.peers else { return Vec::new() };
     let mut edges = Vec::new();
     for peer in peers {
