@@ -3,12 +3,13 @@
 
 CARGO ?= cargo
 
-.PHONY: demo test test-long bench lint golden install help
+.PHONY: demo test test-long fuzz bench lint golden install help
 
 help:
 	@echo "make demo    the tutorial: rules, truth tables and diffs; as root also with real packets"
 	@echo "make test    all tests; as root also on real kernels"
 	@echo "make test-long   nodes that boot a real systemd, packets under 500 transitions, competitors, 500 generated clusters"
+	@echo "make fuzz    libFuzzer on the readers of kernel text and on the walk, FUZZ_SECONDS=60 each"
 	@echo "make lint    formatting and lints"
 	@echo "make golden  rewrite the goldens in snapshots/ and tests/, for review"
 	@echo "make bench   measurements, against the committed ones"
@@ -29,6 +30,18 @@ test-long:
 	$(CARGO) build --locked --workspace --bins
 	$(CARGO) test --locked --package chainmail-reconciler -- --ignored --test-threads 2
 	$(CARGO) test --locked --package chainmail-tests -- --ignored
+
+# What is new stays in target/; a file that a target fails on is left in tests/fuzz/crashes, where `make test` runs it.
+FUZZ_SECONDS ?= 60
+fuzz:
+	@tests/prepare fuzz
+	cd tests/fuzz && $(CARGO) build --release --locked
+	cd tests/fuzz && for target in text walk; do \
+	mkdir -p target/corpus/$$target crashes/$$target; \
+	$(CARGO) run --quiet --release --locked --bin $$target -- target/corpus/$$target corpus/$$target -dict=dictionary \
+	-artifact_prefix=crashes/$$target/ -timeout=5 -max_len=4096 -max_total_time=$(FUZZ_SECONDS) \
+	-print_final_stats=1 || exit 1; \
+	done; rmdir -p --ignore-fail-on-non-empty crashes/text crashes/walk
 
 lint:
 	@tests/prepare lint

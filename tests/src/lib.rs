@@ -3,6 +3,7 @@
 pub mod agreement;
 pub mod bench_input;
 pub mod breakpoints;
+pub mod fuzzed;
 pub mod misreadings;
 pub mod probes;
 pub mod seeded;
