@@ -5,6 +5,7 @@ pub mod bench_input;
 pub mod breakpoints;
 pub mod fuzzed;
 pub mod misreadings;
+pub mod mutation;
 pub mod probes;
 pub mod seeded;
 mod shrink;

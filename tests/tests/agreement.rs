@@ -163,7 +163,7 @@ fn observe_one(seed: u64) -> TruthTable {
     let origin = written(&sources, folder.path());
     let cluster = loaded(&sources);
     let mut spec = LabSpec::new(cluster.clone());
-    spec.backend = if seed % 2 == 0 { Backend::Nft } else { Backend::Legacy };
+    spec.backend = if seed.is_multiple_of(2) { Backend::Nft } else { Backend::Legacy };
     spec.topology = Topology::Routed;
     let lab = Lab::up(&spec).unwrap();
     lab.compile_and_apply(&origin).unwrap();
