@@ -13,10 +13,9 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
-/// The tests of a test program that run when nothing is asked for: of the workspace, or of the daemon.
+/// The tests of a test program that run when nothing is asked for. All of the workspace is asked, as `make test` does:
+/// other features would be built anew.
 fn tests_of(program: &str) -> BTreeSet<String> {
-    let of_daemon = support::root().join("reconciler/tests").join(format!("{program}.rs")).is_file();
-    let package = if of_daemon { "chainmail-reconciler" } else { "chainmail-tests" };
     let list = |extra: &[&str]| {
         let mut cargo = Command::new(env!("CARGO"));
         cargo.args(["test", "--quiet", "--offline", "--locked", "--package", package, "--test", program]);
