@@ -18,7 +18,7 @@ use std::process::Command;
 fn tests_of(program: &str) -> BTreeSet<String> {
     let list = |extra: &[&str]| {
         let mut cargo = Command::new(env!("CARGO"));
-        cargo.args(["test", "--quiet", "--offline", "--locked", "--package", package, "--test", program]);
+        cargo.args(["test", "--quiet", "--offline", "--locked", "--workspace", "--test", program]);
         let text = support::run(cargo.args(["--", "--list"]).args(extra).current_dir(support::root()));
         text.lines()
             .filter_map(|line| line.strip_suffix(": test"))

@@ -140,7 +140,8 @@ fn write_out(args: &Args, proven: &mut Proven<'_>, nodes: &[&Node]) -> Result<Ex
     }
     stage.commit().map_err(|e| fail(&e))?;
     let nodes = counted(nodes.len(), "node", "nodes");
-    output::error_line(&format!("compiled {nodes} to {}", args.out.display()));
+    let proven = if args.no_prove { "" } else { " and proven" };
+    output::error_line(&format!("compiled{proven}: {nodes}, to {}", args.out.display()));
     Ok(Exit::Done)
 }
 
