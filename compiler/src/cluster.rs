@@ -19,5 +19,6 @@ pub use policy::{
     Direction, IpBlock, NamespaceScope, Peer, Peers, Policy, Port, PortMatch, PortRange, Ports, Rule, RuleRef,
 };
 pub use settings::{
-    AllowTarget, InterfaceName, InterfaceNameError, InvalidPackets, NodeSettings, UnknownPods,
+    AllowTarget, Enforcement, InterfaceName, InterfaceNameError, InvalidPackets, LogLimit, LogLimitError,
+    NodeSettings, Refusal, UnknownPods,
 };

@@ -131,7 +131,7 @@ impl NodeDecision {
     fn lets_pass(&self) -> bool {
         match self.verdict {
             KernelVerdict::Pass | KernelVerdict::Accept => true,
-            KernelVerdict::Drop | KernelVerdict::Reject => false,
+            KernelVerdict::Drop | KernelVerdict::Reject | KernelVerdict::Observed => false,
         }
     }
 }
@@ -206,5 +206,6 @@ fn kernel_verdict_word<S: Serializer>(verdict: &KernelVerdict, serializer: S) ->
         KernelVerdict::Accept => "accept",
         KernelVerdict::Drop => "drop",
         KernelVerdict::Reject => "reject",
+        KernelVerdict::Observed => "observed",
     })
 }

@@ -8,7 +8,7 @@
 //!  └ goto CM-INGRESS   dispatch by destination address, by goto, to the class of the destination pod
 //! ```
 //!
-//! A class allows by RETURN and ends in DROP. CM-EGRESS is entered by the only jump, so that traffic it allows comes
+//! A class allows by RETURN and ends in DROP, or in CM-DENY where a node tells of what it denies. CM-EGRESS is entered by the only jump, so that traffic it allows comes
 //! back to the ingress check; everything below is entered by goto, so that RETURN leaves all of it at once. No rule
 //! outside a dispatch tree points into it: Linux 6.1 validates every path of an nft table, and a tree that each
 //! allowing rule pointed at would make that quadratic.
@@ -52,7 +52,7 @@ pub struct ChainOrigins {
     pub family: Family,
     /// The chain.
     pub chain: ChainName,
-    /// The policy rules of each of its rules, in order; none for a final DROP.
+    /// The policy rules of each of its rules, in order; none for a final one that denies.
     pub origins: Rc<Vec<BTreeSet<Origin>>>,
 }
 

@@ -24,7 +24,7 @@ use chainmail_snapshot::{FORWARD_CHAIN, Family, INGRESS_CHAIN, SetName};
 use chainmail_verdict::exact::{Modes, Stretch, Summaries, Summary, Traffic};
 use chainmail_verdict::{End, Kernel, Rule, Ruleset, Sets, Target};
 
-use crate::cluster::{Cluster, Direction, Node};
+use crate::cluster::{Cluster, Direction, Node, Refusal};
 use crate::query::EngineError;
 use crate::render::NodeSnapshot;
 use crate::source::Sources;
@@ -47,8 +47,8 @@ pub struct Prover<'a> {
     agreements: Agreements,
 }
 
-/// Chains and policies that were held against each other, each by its one copy in memory.
-type Agreements = BTreeMap<(*const Summary, *const Traffic), (Rc<Summary>, Rc<Traffic>, bool)>;
+/// Chains and policies that were held against each other, each by its one copy in memory, and what denied packets come to.
+type Agreements = BTreeMap<(*const Summary, *const Traffic, Refusal), (Rc<Summary>, Rc<Traffic>, bool)>;
 
 impl<'a> Prover<'a> {
     /// Works out what the policies say.
@@ -136,6 +136,12 @@ impl<'a> Prover<'a> {
             flaws.push(Flaw::NoForwardChain(family));
             return;
         };
+        let refusal = node.settings.refusal();
+        if matches!(refusal, Refusal::Observe(_)) {
+            flaws.extend(
+                structure::refusals(rules).map(|rule| Flaw::Refuses { family, rule: rule.text.clone() }),
+            );
+        }
         let modes = Modes::of(rules, &contract::asked(node));
         let ends = Ends::new(&self.meaning, node, family);
         let halfway = second_half(rules, &forward.rules);
@@ -156,7 +162,7 @@ impl<'a> Prover<'a> {
                 pieces.iter_mut().for_each(|piece| piece.ending.at_the_end());
             }
             let contract = Contract::new(&self.meaning, node, &ends, &modes, direction);
-            let mut compare = Compare::new(&contract, &mut self.agreements, modes.all());
+            let mut compare = Compare::new(&contract, &mut self.agreements, modes.all(), refusal);
             let found = pieces.iter().find_map(|piece| compare.piece(piece));
             flaws.extend(found.map(|found| {
                 let context = flaw::Context {

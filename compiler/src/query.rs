@@ -184,10 +184,13 @@ impl<'a> RulesEngine<'a> {
     }
 }
 
+/// Rules that are only observed refuse, too: they are judged by what they would do.
 fn is_refusal(verdict: chainmail_verdict::Verdict) -> bool {
     match verdict {
         chainmail_verdict::Verdict::Pass | chainmail_verdict::Verdict::Accept => false,
-        chainmail_verdict::Verdict::Drop | chainmail_verdict::Verdict::Reject => true,
+        chainmail_verdict::Verdict::Drop
+        | chainmail_verdict::Verdict::Reject
+        | chainmail_verdict::Verdict::Observed => true,
     }
 }
 

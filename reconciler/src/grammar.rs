@@ -142,6 +142,7 @@ mod tests {
             "-m conntrack --ctstate ESTABLISHED -j RETURN",
             "-p ipv6-icmp -m icmp6 --icmpv6-type 133 -m hl --hl-eq 255 -j RETURN",
             "! -p tcp -m set --match-set cm4-a src -j DROP",
+            "-m limit --limit 1/sec -j NFLOG --nflog-prefix cm-deny --nflog-group 67",
             "-p tcp -m tcp ! --tcp-flags FIN,SYN,RST,ACK SYN -m set ! --match-set cm4-a src -g CM-A",
             "-p tcp -m multiport --dports 80,443 -m comment --comment \"-t nat\" -j REJECT --reject-with tcp-reset",
         ];

@@ -12,7 +12,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use chainmail_compiler::cluster::{AllowTarget, InvalidPackets, NodeSettings, UnknownPods};
+use chainmail_compiler::cluster::{
+    AllowTarget, InvalidPackets, LogLimit, NodeSettings, Refusal, UnknownPods,
+};
 use chainmail_compiler::diagnostic::Code;
 use chainmail_compiler::load;
 use chainmail_compiler::source::{SourceFile, Sources, from_folder};
@@ -73,6 +75,7 @@ fn defaults_hold_where_nothing_is_said() {
             assert_eq!(settings.invalid, InvalidPackets::Drop);
             assert_eq!(settings.allow, AllowTarget::Return);
             assert_eq!(settings.pod_bridge, None);
+            assert_eq!(settings.refusal(), Refusal::Drop);
         }
     }
 }
@@ -93,6 +96,19 @@ fn sections_override_in_order_and_key_by_key() {
     assert_eq!(row("edge-1"), (UnknownPods::Pass, InvalidPackets::Drop, AllowTarget::Accept, cni0));
     assert_eq!(row("edge-2"), (UnknownPods::Drop, InvalidPackets::Judge, AllowTarget::Accept, br0.clone()));
     assert_eq!(row("core"), (UnknownPods::Drop, InvalidPackets::Judge, AllowTarget::Return, br0));
+}
+
+#[test]
+fn what_becomes_of_denied_packets_is_said_by_two_keys() {
+    let settings = settings(Some(
+        "log_denied = 600\n\
+         [[nodes]]\nmatch = \"edge-*\"\nenforce = false\nlog_denied = 0\n\
+         [[nodes]]\nmatch = \"edge-2\"\nenforce = true\n",
+    ));
+    assert_eq!(settings["core"].refusal(), Refusal::Log(LogLimit::try_from(600).unwrap()));
+    // Rules that drop nothing must tell of something, or nobody would know what they mean.
+    assert_eq!(settings["edge-1"].refusal(), Refusal::Observe(LogLimit::OBSERVING));
+    assert_eq!(settings["edge-2"].refusal(), Refusal::Drop);
 }
 
 #[test]

@@ -4,9 +4,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chainmail_compiler::cluster::{AllowTarget, Cluster, InvalidPackets, NodeSettings, UnknownPods};
-use chainmail_compiler::load;
+use chainmail_compiler::cluster::{
+    AllowTarget, Cluster, Enforcement, InvalidPackets, NodeSettings, Refusal, UnknownPods,
+};
+use chainmail_compiler::prove::Prover;
 use chainmail_compiler::semantics::{self, Packet, Verdict};
+use chainmail_compiler::{Compiler, load};
 use chainmail_tests::agreement::{report, verdicts};
 use chainmail_tests::misreadings;
 use chainmail_tests::probes::Prober;
@@ -23,19 +26,23 @@ struct Settings {
     nodes: BTreeMap<&'static str, usize>,
     /// Worlds whose nodes differ in some setting.
     mixed: usize,
-    /// Probes by the setting that decides them. The other two decide nothing about the first packet of a connection.
+    /// Probes by the setting that decides them. The others decide nothing about whether the first packet of a
+    /// connection is denied.
     decided: BTreeMap<&'static str, usize>,
 }
 
 impl Settings {
     fn count(&mut self, world: &World, cluster: &Cluster, judged: &[(Packet, Verdict)]) {
-        for NodeSettings { unknown_pods, invalid, allow, pod_bridge } in cluster.nodes().map(|n| &n.settings)
-        {
+        for node in cluster.nodes() {
+            let NodeSettings { unknown_pods, invalid, allow, pod_bridge, enforcement, log_denied } =
+                &node.settings;
             let unlike_default = [
                 ("unknown_pods", *unknown_pods == UnknownPods::Drop),
                 ("drop_invalid", *invalid == InvalidPackets::Judge),
                 ("allow", *allow == AllowTarget::Accept),
                 ("pod_bridge", pod_bridge.is_some()),
+                ("enforce", *enforcement == Enforcement::Observe),
+                ("log_denied", log_denied.is_some()),
             ];
             for (key, unlike) in unlike_default {
                 *self.nodes.entry(key).or_default() += usize::from(unlike);
@@ -102,4 +109,29 @@ fn rules_mean_what_policies_say() {
     for (key, count) in settings.decided {
         assert!(count >= 50, "{key} decides {count} probes only");
     }
+}
+
+/// The proof of `compile`, on nodes of every setting: what they deny, what they say of it, and that nothing else is.
+#[test]
+fn nodes_are_proven_whatever_becomes_of_what_they_deny() {
+    let mut proven: BTreeMap<&str, usize> = BTreeMap::new();
+    for seed in 0..60 {
+        let world = World::generate(seed);
+        let sources = world.sources(Layout::Documents);
+        let cluster = load(&sources).cluster;
+        let mut compiler = Compiler::new(&cluster, &sources);
+        let mut prover = Prover::new(&cluster, &sources);
+        for node in compiler.nodes().collect::<Vec<_>>() {
+            let flaws = prover.snapshot(node, &compiler.snapshot(node)).err().unwrap_or_default();
+            assert!(flaws.is_empty(), "world {seed}, {}: {}", node.name, flaws[0]);
+            let refusal = match node.settings.refusal() {
+                Refusal::Drop => "drop",
+                Refusal::Log(_) => "log",
+                Refusal::Observe(_) => "observe",
+            };
+            *proven.entry(refusal).or_default() += 1;
+        }
+    }
+    println!("{proven:?}");
+    assert!(proven.len() == 3 && proven.values().all(|count| *count >= 10), "{proven:?}");
 }

@@ -49,8 +49,13 @@ struct Repository(tempfile::TempDir);
 
 impl Repository {
     fn compiled() -> Self {
+        Self::configured("")
+    }
+
+    fn configured(config: &str) -> Self {
         let repository = Self(tempfile::tempdir().unwrap());
         fs::create_dir(repository.path("repo")).unwrap();
+        fs::write(repository.path("repo/chainmail.toml"), config).unwrap();
         fs::write(repository.path("repo/cluster.yaml"), NODE).unwrap();
         fs::write(repository.path("repo/db.yaml"), POLICY).unwrap();
         let output = repository.chainmail(&["compile", "repo", "--out", "out"]);
@@ -200,6 +205,55 @@ fn a_kernel_is_proven_and_each_way_to_spoil_it_is_seen() {
         }
         let missing = repository.prove(&["--node", "n1", "--live", "a", "c"]);
         assert_eq!(missing.0, Some(3), "{}", missing.1);
+    }
+}
+
+/// The mark of a denied packet is part of the proof, and so is what comes after it.
+#[test]
+fn what_is_told_of_denied_packets_is_proven_as_kernels_print_it() {
+    if !support::may_use_kernel() {
+        return;
+    }
+    let rows = [
+        ("log_denied = 7\n", "-A CM-DENY -j DROP", "-A CM-DENY -j RETURN", "expected: logged and dropped"),
+        (
+            "log_denied = 600\n",
+            "--nflog-prefix cm-deny",
+            "--nflog-prefix cm-allow",
+            "expected: logged and dropped",
+        ),
+        (
+            "enforce = false\n",
+            "-A CM-DENY -j RETURN",
+            "-A CM-DENY -j DROP",
+            "enforce is false, and yet a rule refuses",
+        ),
+        ("enforce = false\n", "-g CM-DENY", "-j RETURN", "expected: logged as denied and let pass"),
+        (
+            "enforce = false\n",
+            "--nflog-group 67",
+            "--nflog-group 66",
+            "expected: logged as denied and let pass",
+        ),
+    ];
+    for backend in BACKENDS {
+        for (config, right, wrong, says) in rows {
+            let repository = Repository::configured(config);
+            repository.in_a_namespace(
+                "$1 apply --node n1 --backend $3 --once out
+                 ipset save > a; ip6tables-$3-save > b; iptables-$3-save > c",
+                backend,
+            );
+            let live = ["--node", "n1", "--live", "a", "b", "c"];
+            let (code, said) = repository.prove(&live);
+            assert_eq!((code, said.contains("proven")), (Some(0), true), "{backend}, {config}: {said}");
+            let rules = fs::read_to_string(repository.path("c")).unwrap();
+            assert!(rules.contains(right), "{rules}");
+            fs::write(repository.path("c"), rules.replace(right, wrong)).unwrap();
+            let (code, said) = repository.prove(&live);
+            assert_eq!(code, Some(1), "{backend}, {config}, {wrong}: {said}");
+            assert!(said.contains(says), "{backend}, {config}, {wrong}: {says:?} is not in:\n{said}");
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use chainmail_compiler::source::from_folder;
-use chainmail_lab::{Backend, Cell, Endpoint, Lab, LabSpec, Origin, Topology, TruthTable};
+use chainmail_lab::{Backend, Cell, Counters, Endpoint, Lab, LabSpec, Origin, Topology, TruthTable};
 use chainmail_snapshot::Family;
 
 const BACKENDS: [Backend; 2] = [Backend::Nft, Backend::Legacy];
@@ -143,6 +143,67 @@ fn unknown_pods_drop_silences_addresses_that_no_manifest_explains() {
             let table = lab.questions(&ends, &["80/TCP".parse().unwrap()], &Family::ALL);
             let observed = lab.observe(&table).unwrap();
             assert_eq!(cells(&observed, answer), 4, "{config} on {}:\n{observed}", backend.as_str());
+        }
+        lab.down().unwrap();
+    }
+}
+
+/// How many packets each rule of CM-DENY has met on all nodes of a lab, the mark first.
+fn denied(lab: &Lab) -> [u64; 2] {
+    let mut met = [0, 0];
+    for node in lab.nodes() {
+        let Endpoint::Node(node) = node else { panic!("a node") };
+        let saved = lab.saved(&node, Counters::Shown).unwrap();
+        for text in [&saved.v4, &saved.v6] {
+            let rules = text.lines().filter(|line| line.contains("-A CM-DENY "));
+            for (sum, rule) in met.iter_mut().zip(rules) {
+                let packets = rule.trim_start_matches('[').split(':').next().unwrap();
+                *sum += packets.parse::<u64>().unwrap();
+            }
+        }
+    }
+    met
+}
+
+/// What is denied by egress, by ingress, and by what stands before both.
+#[test]
+fn observed_packets_pass_and_logged_ones_do_not_and_both_are_told_of() {
+    if !support::may_use_kernel() {
+        return;
+    }
+    for backend in BACKENDS {
+        let temp = tempfile::tempdir().unwrap();
+        let all = ["a", "b", "c", "d"];
+        let quiet = manifests(&temp.path().join("quiet"), &all, "");
+        let lab = lab(&quiet, backend, Topology::Routed);
+        let questions = questions(&lab);
+        let right = lab.predict(&quiet, &questions).unwrap();
+        let refused = u64::try_from(cells(&right, Cell::Denied)).unwrap();
+        let told = "unknown_pods = \"drop\"\nlog_denied = 600\n";
+        for (name, settings) in [
+            ("log", ""),
+            ("observe", "enforce = false\n"),
+            ("accept", "enforce = false\nallow = \"accept\"\n"),
+        ] {
+            let origin = manifests(&temp.path().join(name), &all, &format!("{told}{settings}"));
+            lab.compile_and_apply(&origin).unwrap();
+            let policy = if name == "accept" { "DROP" } else { "ACCEPT" };
+            for (node, iptables) in
+                lab.nodes().iter().flat_map(|node| ["iptables", "ip6tables"].map(|tool| (node, tool)))
+            {
+                let tool = format!("{iptables}-{}", backend.as_str());
+                assert!(lab.exec(node, &[&tool, "-P", "FORWARD", policy]).unwrap().status.success());
+            }
+            // What policies mean is the same whatever becomes of it.
+            let predicted = lab.predict(&origin, &questions).unwrap();
+            assert_eq!(right.differences(&predicted), [], "{name} on {}", backend.as_str());
+            let observed = lab.observe(&questions).unwrap();
+            let expected =
+                if name == "log" { right.clone() } else { right.answered(std::iter::repeat(Cell::Allowed)) };
+            assert_eq!(expected.differences(&observed), [], "{name} on {}:\n{observed}", backend.as_str());
+            let [marked, ended] = denied(&lab);
+            assert!(ended >= refused, "{name} on {}: {ended} of {refused}", backend.as_str());
+            assert!(marked > 0 && marked <= ended, "{name} on {}: {marked} of {ended}", backend.as_str());
         }
         lab.down().unwrap();
     }

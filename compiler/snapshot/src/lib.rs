@@ -28,6 +28,6 @@ pub use family::Family;
 pub use joined::{Joined, SnapshotError};
 pub use manifest::{FORMAT_VERSION, Manifest, Parts};
 pub use name::{
-    CHAIN_NAME_MAX, CHAIN_PREFIX, COMMENT_MAX, ChainName, FORWARD_CHAIN, INGRESS_CHAIN, MULTIPORT_SLOTS,
-    NameError, NodeName, SET_NAME_MAX, SetName, is_our_chain, is_our_set,
+    CHAIN_NAME_MAX, CHAIN_PREFIX, COMMENT_MAX, ChainName, DENY_CHAIN, DENY_GROUP, DENY_PREFIX, FORWARD_CHAIN,
+    INGRESS_CHAIN, MULTIPORT_SLOTS, NameError, NodeName, SET_NAME_MAX, SetName, is_our_chain, is_our_set,
 };

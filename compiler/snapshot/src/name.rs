@@ -21,6 +21,12 @@ pub const CHAIN_PREFIX: &str = "CM-";
 pub const FORWARD_CHAIN: &str = "CM-FORWARD";
 /// The chain that judges packets to isolated pods, the last thing that CM-FORWARD asks.
 pub const INGRESS_CHAIN: &str = "CM-INGRESS";
+/// The chain that tells of denied packets, where a node is to log or only to observe.
+pub const DENY_CHAIN: &str = "CM-DENY";
+/// The NFLOG group that denied packets are told to.
+pub const DENY_GROUP: u16 = 67;
+/// The NFLOG prefix by which denied packets are known.
+pub const DENY_PREFIX: &str = "cm-deny";
 
 /// A name that does not fit.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]

@@ -34,6 +34,58 @@ pub enum AllowTarget {
     Accept,
 }
 
+/// What becomes of packets that policies or settings deny.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Enforcement {
+    /// They are dropped.
+    #[default]
+    Enforce,
+    /// They pass, and are told of.
+    Observe,
+}
+
+/// How many denied packets a node tells of, a minute and family.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LogLimit(u16);
+
+/// A number that is no [`LogLimit`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("{0} is not from 1 to {most}", most = LogLimit::MOST)]
+pub struct LogLimitError(i64);
+
+impl LogLimit {
+    /// Up to here the kernel's arithmetic (`XT_LIMIT_SCALE` of 10,000 a second) gives back the number it was given.
+    pub const MOST: u16 = 600;
+    /// What a node that only observes tells of where nothing is said.
+    pub const OBSERVING: Self = Self(60);
+
+    /// The packets a minute.
+    #[must_use]
+    pub fn per_minute(self) -> u16 {
+        self.0
+    }
+}
+
+impl TryFrom<i64> for LogLimit {
+    type Error = LogLimitError;
+
+    fn try_from(number: i64) -> Result<Self, LogLimitError> {
+        let fits = u16::try_from(number).ok().filter(|n| (1..=Self::MOST).contains(n));
+        fits.map(Self).ok_or(LogLimitError(number))
+    }
+}
+
+/// How a node's rules end for a packet that is denied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Refusal {
+    /// It is dropped without a word.
+    Drop,
+    /// It is told of and dropped.
+    Log(LogLimit),
+    /// It is told of and passes.
+    Observe(LogLimit),
+}
+
 /// The name of a network interface, as the kernel takes it and iptables does not read it as a pattern.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct InterfaceName(String);
@@ -85,4 +137,20 @@ pub struct NodeSettings {
     pub allow: AllowTarget,
     /// `pod_bridge`: the bridge that the node's pods hang on, where there is one.
     pub pod_bridge: Option<InterfaceName>,
+    /// `enforce`.
+    pub enforcement: Enforcement,
+    /// `log_denied`; none for 0.
+    pub log_denied: Option<LogLimit>,
+}
+
+impl NodeSettings {
+    /// How rules end for a packet that is denied.
+    #[must_use]
+    pub fn refusal(&self) -> Refusal {
+        match (self.enforcement, self.log_denied) {
+            (Enforcement::Enforce, None) => Refusal::Drop,
+            (Enforcement::Enforce, Some(limit)) => Refusal::Log(limit),
+            (Enforcement::Observe, limit) => Refusal::Observe(limit.unwrap_or(LogLimit::OBSERVING)),
+        }
+    }
 }

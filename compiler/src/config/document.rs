@@ -8,11 +8,11 @@ use toml::de::{DeTable, DeValue};
 
 use super::settings::Overrides;
 use super::{Config, NodeOverrides};
-use crate::cluster::{AllowTarget, InterfaceName, InvalidPackets, UnknownPods};
+use crate::cluster::{AllowTarget, Enforcement, InterfaceName, InvalidPackets, LogLimit, UnknownPods};
 use crate::diagnostic::{Code, Diagnostic, Findings, Place, nearest};
 use crate::source::{FileFilter, SourceFile};
 
-const SETTINGS: [&str; 4] = ["unknown_pods", "drop_invalid", "allow", "pod_bridge"];
+const SETTINGS: [&str; 6] = ["unknown_pods", "drop_invalid", "allow", "pod_bridge", "enforce", "log_denied"];
 const TOP: [&str; 2] = ["manifests", "nodes"];
 const NODES: [&str; 1] = ["match"];
 
@@ -164,6 +164,25 @@ impl Reader<'_> {
                 },
                 _ => self.wrong(name, value, "an interface's name, like \"cni0\", or false for none"),
             },
+            "enforce" => match value.get_ref().as_bool() {
+                Some(true) => overrides.enforcement = Some(Enforcement::Enforce),
+                Some(false) => overrides.enforcement = Some(Enforcement::Observe),
+                None => self.wrong(name, value, "true or false"),
+            },
+            "log_denied" => {
+                let number = value.get_ref().as_integer();
+                match number.and_then(|n| i64::from_str_radix(n.as_str(), n.radix()).ok()) {
+                    Some(0) => overrides.log_denied = Some(None),
+                    Some(number) => match LogLimit::try_from(number) {
+                        Ok(limit) => overrides.log_denied = Some(Some(limit)),
+                        Err(error) => {
+                            let help = Some("write 0 to log nothing".to_owned());
+                            self.report(Code::BadConfig, value.span(), format!("log_denied: {error}"), help);
+                        }
+                    },
+                    None => self.wrong(name, value, "packets a minute, like 60, or 0 for none"),
+                }
+            }
             _ => {
                 let known = || beside.iter().copied().chain(SETTINGS);
                 let help = match nearest(name, known()) {

@@ -1,6 +1,8 @@
 //! The keys that hold for nodes, each of which may be said or not.
 
-use crate::cluster::{AllowTarget, InterfaceName, InvalidPackets, NodeSettings, UnknownPods};
+use crate::cluster::{
+    AllowTarget, Enforcement, InterfaceName, InvalidPackets, LogLimit, NodeSettings, UnknownPods,
+};
 
 /// What one section says.
 #[derive(Debug, Clone, Default)]
@@ -10,6 +12,9 @@ pub(super) struct Overrides {
     pub(super) allow: Option<AllowTarget>,
     /// Said to be none by `false`: TOML has no null.
     pub(super) pod_bridge: Option<Option<InterfaceName>>,
+    pub(super) enforcement: Option<Enforcement>,
+    /// Said to be off by 0.
+    pub(super) log_denied: Option<Option<LogLimit>>,
 }
 
 impl Overrides {
@@ -18,12 +23,14 @@ impl Overrides {
     }
 
     pub(super) fn apply(&self, settings: &mut NodeSettings) {
-        let Self { unknown_pods, invalid, allow, pod_bridge } = self;
+        let Self { unknown_pods, invalid, allow, pod_bridge, enforcement, log_denied } = self;
         settings.unknown_pods = unknown_pods.unwrap_or(settings.unknown_pods);
         settings.invalid = invalid.unwrap_or(settings.invalid);
         settings.allow = allow.unwrap_or(settings.allow);
         if let Some(bridge) = pod_bridge {
             settings.pod_bridge.clone_from(bridge);
         }
+        settings.enforcement = enforcement.unwrap_or(settings.enforcement);
+        settings.log_denied = log_denied.unwrap_or(settings.log_denied);
     }
 }

@@ -1,13 +1,16 @@
-//! The chains that every node has: CM-FORWARD, and CM-INVALID where somebody is isolated.
+//! The chains that every node has: CM-FORWARD, and CM-INVALID where somebody is isolated; and CM-DENY, in which packets
+//! that are denied end where a node is to tell of them.
 
 use std::net::Ipv6Addr;
 use std::rc::Rc;
 
-use chainmail_snapshot::{ChainName, FORWARD_CHAIN, Family, INGRESS_CHAIN, Transport, cut_set_name};
+use chainmail_snapshot::{
+    ChainName, DENY_CHAIN, FORWARD_CHAIN, Family, INGRESS_CHAIN, Transport, cut_set_name,
+};
 use ipnet::{IpNet, Ipv6Net};
 
 use super::class::set_ref;
-use crate::cluster::{AllowTarget, InvalidPackets, NodeSettings, UnknownPods};
+use crate::cluster::{AllowTarget, InvalidPackets, NodeSettings, Refusal, UnknownPods};
 use crate::netfilter::{ConnState, IpSet, Match, Protocol, Rule, SetRef, Side, SideOrder, Target};
 
 /// ICMPv6 types of neighbour discovery (RFC 4861): without them no neighbour is found.
@@ -56,6 +59,46 @@ pub(super) fn ingress() -> ChainName {
     fixed(INGRESS_CHAIN)
 }
 
+fn deny() -> ChainName {
+    fixed(DENY_CHAIN)
+}
+
+/// How chains below CM-FORWARD end for packets that they deny.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Tail {
+    /// In DROP.
+    Drop,
+    /// In CM-DENY, which decides for all of them.
+    Deny,
+}
+
+impl Tail {
+    pub(super) fn of(settings: &NodeSettings) -> Self {
+        match settings.refusal() {
+            Refusal::Drop => Tail::Drop,
+            Refusal::Log(_) | Refusal::Observe(_) => Tail::Deny,
+        }
+    }
+
+    pub(super) fn target(self) -> Target {
+        match self {
+            Tail::Drop => Target::Drop,
+            Tail::Deny => Target::Goto(deny()),
+        }
+    }
+}
+
+/// The chain that denied packets end in, where chains lead to it. RETURN in it leads back to behind the last jump, so
+/// that a packet which egress would have denied meets the ingress rules too.
+pub(super) fn deny_chain(settings: &NodeSettings) -> Option<(ChainName, Vec<Rule>)> {
+    let (limit, end) = match settings.refusal() {
+        Refusal::Drop => return None,
+        Refusal::Log(limit) => (limit, Target::Drop),
+        Refusal::Observe(limit) => (limit, Target::Return),
+    };
+    Some((deny(), vec![Rule::new([Match::Limit(limit)], Target::TellDenied), Rule::new([], end)]))
+}
+
 impl Base<'_> {
     /// The rules of CM-FORWARD, in the order in which a packet must meet them.
     pub(super) fn forward_rules(&self) -> Vec<Rule> {
@@ -78,7 +121,11 @@ impl Base<'_> {
             // A datagram is invalid by its checksum only, never by what came before it: the rules judge it like any
             // other, and new flows of UDP are spared a look at their state.
             let checked = Match::NotProtocol(Protocol::Transport(Transport::Udp));
-            rules.push(Rule::new([checked, Match::State(ConnState::Invalid)], Target::Goto(invalid())));
+            let target = match self.settings.refusal() {
+                Refusal::Drop | Refusal::Log(_) => Target::Goto(invalid()),
+                Refusal::Observe(_) => Target::Jump(invalid()),
+            };
+            rules.push(Rule::new([checked, Match::State(ConnState::Invalid)], target));
         }
         if let Some(set) = &self.egress {
             rules.push(Rule::new([Match::InSet(set_ref(set, Side::Src))], Target::Jump(egress())));
@@ -115,10 +162,23 @@ impl Base<'_> {
         }
     }
 
+    /// The target of rules that deny in CM-FORWARD itself. Where denied packets pass, they come back to the next rule, so
+    /// that a host which accepts what is a pod's does so.
+    fn refuse(&self) -> Target {
+        match self.settings.refusal() {
+            Refusal::Drop => Target::Drop,
+            Refusal::Log(_) => Target::Goto(deny()),
+            Refusal::Observe(_) => Target::Jump(deny()),
+        }
+    }
+
     /// Ends flows that were cut. A SYN opens a new connection, which the rules below judge, so that a client's port can
     /// be used again. Established packets never come here. What else than TCP a client sends needs no rule here: a flow
     /// is cut because the rules below refuse just that.
     fn cut(&self, rules: &mut Vec<Rule>) {
+        if matches!(self.settings.refusal(), Refusal::Observe(_)) {
+            return;
+        }
         let tcp = Protocol::Transport(Transport::Tcp);
         let flow = |order| Match::InSet(SetRef::Cut { name: cut_set_name(self.family), order });
         for order in [SideOrder::FromClient, SideOrder::ToClient] {
@@ -133,7 +193,7 @@ impl Base<'_> {
     fn bridge(&self, rules: &mut Vec<Rule>) {
         let Some(bridge) = &self.settings.pod_bridge else { return };
         let within = || Match::Within(bridge.clone());
-        let mut refuse = |matches: Vec<Match>| rules.push(Rule::new(matches, Target::Drop));
+        let mut refuse = |matches: Vec<Match>| rules.push(Rule::new(matches, self.refuse()));
         match self.family {
             Family::V4 => refuse(vec![within(), Match::ToMany]),
             Family::V6 => {
@@ -158,16 +218,17 @@ impl Base<'_> {
             for (side, inside) in [(Side::Src, Match::Source(*net)), (Side::Dst, Match::Destination(*net))] {
                 let stranger =
                     (!self.local.members().is_empty()).then(|| Match::NotInSet(set_ref(&self.local, side)));
-                rules.push(Rule::new([inside].into_iter().chain(stranger), Target::Drop));
+                rules.push(Rule::new([inside].into_iter().chain(stranger), self.refuse()));
             }
         }
     }
 
-    /// The rules of CM-INVALID: dropped where an isolated pod is an end, and none of our business elsewhere.
+    /// The rules of CM-INVALID: denied where an isolated pod is an end, and none of our business elsewhere.
     pub(super) fn invalid_rules(&self) -> Vec<Rule> {
         let mut sets: Vec<&Rc<IpSet>> = self.egress.iter().chain(&self.ingress).collect();
         sets.dedup_by_key(|set| set.name().clone());
+        let tail = Tail::of(self.settings).target();
         let sides = sets.into_iter().flat_map(|set| [(set, Side::Src), (set, Side::Dst)]);
-        sides.map(|(set, side)| Rule::new([Match::InSet(set_ref(set, side))], Target::Drop)).collect()
+        sides.map(|(set, side)| Rule::new([Match::InSet(set_ref(set, side))], tail.clone())).collect()
     }
 }

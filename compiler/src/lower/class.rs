@@ -7,23 +7,24 @@ use chainmail_snapshot::{ChainName, Family, SetKind, Sha256Hex};
 use ipnet::IpNet;
 
 use super::Lowering;
+use super::base::Tail;
 use super::peers::inline;
 use super::term::{Payload, Peers, Term, Terms, canonical};
 use crate::cluster::{Cluster, Direction};
 use crate::netfilter::{Comment, IpSet, Match, PortRange, Ports, Protocol, Rule, SetRef, Side, Target};
 use crate::policy::{ClassId, Origin};
 
-/// A class in one family.
-pub(super) type Key = (Direction, ClassId, Family);
+/// A class in one family, with one end for what it denies.
+pub(super) type Key = (Direction, ClassId, Family, Tail);
 
 /// A class's chain, before it has comments: those name the policies of the pods on one node.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct ClassChain {
     /// `CM-E-…` or `CM-I-…`, by the rules' text.
     pub(super) name: ChainName,
-    /// The rules in order, a final DROP among them.
+    /// The rules in order, a final one that denies among them.
     pub(super) rules: Vec<Rule>,
-    /// Which policy rules each rule comes from; none for the final DROP.
+    /// Which policy rules each rule comes from; none for the final one.
     pub(super) origins: Rc<Vec<BTreeSet<Origin>>>,
 }
 
@@ -62,15 +63,15 @@ impl Lowering<'_> {
         if let Some(chain) = self.chains.get(&key) {
             return Rc::clone(chain);
         }
-        let (direction, id, family) = key;
+        let (direction, id, family, tail) = key;
         let class = self.traffic.class(direction, id);
         let terms = canonical(self.cluster, &mut self.pod_sets, family, &class.allows);
-        let chain = Rc::new(self.chain_of(direction, family, &terms));
+        let chain = Rc::new(self.chain_of(direction, family, &terms, tail));
         self.chains.insert(key, Rc::clone(&chain));
         chain
     }
 
-    fn chain_of(&mut self, direction: Direction, family: Family, terms: &Terms) -> ClassChain {
+    fn chain_of(&mut self, direction: Direction, family: Family, terms: &Terms, tail: Tail) -> ClassChain {
         let mut rules: Vec<(Rule, BTreeSet<Origin>)> = Vec::new();
         for term in &terms.terms {
             for matches in self.term_matches(direction, family, term) {
@@ -85,7 +86,7 @@ impl Lowering<'_> {
         // Nothing comes after a rule that meets every packet.
         let all_return = rules.iter().any(|(rule, _)| rule.matches.is_empty());
         if !all_return {
-            rules.push((Rule::new([], Target::Drop), BTreeSet::new()));
+            rules.push((Rule::new([], tail.target()), BTreeSet::new()));
         }
         let (rules, origins): (Vec<Rule>, Vec<BTreeSet<Origin>>) = rules.into_iter().unzip();
         ClassChain { name: class_name(direction, family, &rules), rules, origins: Rc::new(origins) }

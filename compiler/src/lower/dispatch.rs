@@ -11,6 +11,7 @@ use std::rc::Rc;
 use chainmail_snapshot::{ChainName, Family};
 use ipnet::IpNet;
 
+use super::base::Tail;
 use crate::cluster::number;
 use crate::netfilter::{Match, Rule, Side, Target};
 
@@ -42,9 +43,14 @@ const CHAINS_A_RULE: usize = 8;
 
 /// The dispatch tree from `root`, which asks for the address at `side`. Leaves are of one family.
 ///
-/// Every chain ends in DROP: an address that is in the set of isolated pods has a leaf, and one without a leaf must
-/// not pass.
-pub(super) fn tree(root: &ChainName, side: Side, leaves: &[Leaf]) -> BTreeMap<ChainName, Rc<Vec<Rule>>> {
+/// Every chain ends in `tail`: an address that is in the set of isolated pods has a leaf, and one without a leaf is
+/// denied.
+pub(super) fn tree(
+    root: &ChainName,
+    side: Side,
+    leaves: &[Leaf],
+    tail: Tail,
+) -> BTreeMap<ChainName, Rc<Vec<Rule>>> {
     let mut leaves: Vec<&Leaf> = leaves.iter().collect();
     leaves.sort();
     let mut best: Option<(usize, Plan<'_>)> = None;
@@ -60,7 +66,7 @@ pub(super) fn tree(root: &ChainName, side: Side, leaves: &[Leaf]) -> BTreeMap<Ch
         }
     }
     let (_, plan) = best.expect("there is at least one shape");
-    let mut tree = Tree { side, chains: BTreeMap::new() };
+    let mut tree = Tree { side, tail, chains: BTreeMap::new() };
     tree.chain(root.clone(), &plan);
     tree.chains
 }
@@ -138,6 +144,7 @@ impl Shape {
 
 struct Tree {
     side: Side,
+    tail: Tail,
     chains: BTreeMap<ChainName, Rc<Vec<Rule>>>,
 }
 
@@ -157,7 +164,7 @@ impl Tree {
             }
         }
         if rules.last().is_none_or(|rule| !rule.matches.is_empty()) {
-            rules.push(Rule::new([], Target::Drop));
+            rules.push(Rule::new([], self.tail.target()));
         }
         self.chains.insert(name, Rc::new(rules));
         for (name, plan) in below {
@@ -249,7 +256,7 @@ mod tests {
         let class = |i: usize| ChainName::try_from(format!("CM-I-{i}")).unwrap();
         let leaves: Vec<Leaf> =
             addresses.iter().enumerate().map(|(i, a)| Leaf { address: *a, class: class(i) }).collect();
-        let chains = tree(&root, Side::Dst, &leaves);
+        let chains = tree(&root, Side::Dst, &leaves, Tail::Drop);
         let mut worst = 0;
         for leaf in &leaves {
             let (target, crossed) = walk(&chains, &root, leaf.address);

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use chainmail_snapshot::{ChainName, Family, Member, SetKind, is_cut_set};
 use ipnet::IpNet;
 
-use super::base::{self, Base};
+use super::base::{self, Base, Tail};
 use super::class::{self, Body};
 use super::dispatch::{self, Leaf};
 use super::{ChainOrigins, Lowering, NodeProgram};
@@ -33,6 +33,7 @@ impl Lowering<'_> {
 
     fn ruleset(&mut self, node: &Node, family: Family, provenance: &mut Vec<ChainOrigins>) -> Ruleset {
         let local = self.pods_of.get(&node.name).cloned().unwrap_or_default();
+        let tail = Tail::of(&node.settings);
         let mut addresses = Vec::new();
         let mut leaves: BTreeMap<Direction, Vec<Leaf>> = BTreeMap::new();
         let mut classes = BTreeSet::new();
@@ -41,7 +42,7 @@ impl Lowering<'_> {
             addresses.push(Member::Ip(address));
             for direction in Direction::ALL {
                 let Some(class) = self.traffic.class_of(direction, id) else { continue };
-                let key = (direction, class, family);
+                let key = (direction, class, family, tail);
                 let chain = self.class_chain(key);
                 leaves.entry(direction).or_default().push(Leaf { address, class: chain.name.clone() });
                 classes.insert(key);
@@ -60,7 +61,7 @@ impl Lowering<'_> {
         let local: Rc<IpSet> = self.peer_sets.intern(IpSet::new(family, SetKind::HashIp, addresses));
         let mut isolated = |direction, root: &ChainName, side| {
             let leaves: &Vec<Leaf> = leaves.get(&direction)?;
-            chains.extend(dispatch::tree(root, side, leaves));
+            chains.extend(dispatch::tree(root, side, leaves, tail));
             let members = leaves.iter().map(|leaf| Member::Ip(leaf.address));
             Some(self.peer_sets.intern(IpSet::new(family, SetKind::HashIp, members)))
         };
@@ -80,6 +81,11 @@ impl Lowering<'_> {
             chains.insert(base::invalid(), Rc::new(base.invalid_rules()));
         }
         chains.insert(base::forward(), Rc::new(forward));
+        if let Some((deny, rules)) = base::deny_chain(&node.settings)
+            && chains.values().flat_map(|rules| rules.iter()).any(|rule| rule.next_chain() == Some(&deny))
+        {
+            chains.insert(deny, Rc::new(rules));
+        }
         let ruleset = Ruleset { family, chains };
         assert!(
             longest_path(&ruleset, &base::forward()).is_some_and(|chains| chains <= CHAINS_ON_A_PATH_MAX),

@@ -5,7 +5,7 @@ use std::fmt;
 use chainmail_snapshot::{COMMENT_MAX, ChainName, MULTIPORT_SLOTS, SetKind, SetName, Transport};
 use ipnet::IpNet;
 
-use crate::cluster::InterfaceName;
+use crate::cluster::{InterfaceName, LogLimit};
 
 /// Which end of a packet a set is asked about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -147,6 +147,8 @@ pub enum Match {
     InSet(SetRef),
     /// The packet's end is not in a set.
     NotInSet(SetRef),
+    /// No more than so many packets have come here of late.
+    Limit(LogLimit),
 }
 
 /// What happens with a packet that meets a rule.
@@ -164,6 +166,8 @@ pub enum Target {
     Jump(ChainName),
     /// On in another chain, and back to where this one returns to.
     Goto(ChainName),
+    /// Told of as denied, and on with the next rule.
+    TellDenied,
 }
 
 /// A rule's comment: printable ASCII without quote and backslash, at most [`COMMENT_MAX`] bytes.
@@ -235,7 +239,8 @@ impl Rule {
             | Match::NotTcpSyn
             | Match::Icmpv6Type(_)
             | Match::HopLimit(_)
-            | Match::State(_) => None,
+            | Match::State(_)
+            | Match::Limit(_) => None,
         })
     }
 
@@ -244,7 +249,7 @@ impl Rule {
     pub fn next_chain(&self) -> Option<&ChainName> {
         match &self.target {
             Target::Jump(chain) | Target::Goto(chain) => Some(chain),
-            Target::Return | Target::Drop | Target::Accept | Target::TcpReset => None,
+            Target::Return | Target::Drop | Target::Accept | Target::TcpReset | Target::TellDenied => None,
         }
     }
 }

@@ -2,8 +2,10 @@
 
 use std::fmt::{self, Write as _};
 
-use chainmail_snapshot::{Family, KernelAddress, SetKind};
+use chainmail_snapshot::{DENY_GROUP, DENY_PREFIX, Family, KernelAddress, SetKind};
 use ipnet::IpNet;
+
+use crate::cluster::LogLimit;
 
 use super::{ConnState, Match, PortRange, Ports, Protocol, Rule, SetRef, Side, SideOrder, Target};
 
@@ -34,6 +36,9 @@ fn spec(text: &mut String, family: Family, rule: &Rule) {
         Target::TcpReset => word(text, format_args!("-j REJECT --reject-with tcp-reset")),
         Target::Jump(chain) => word(text, format_args!("-j {chain}")),
         Target::Goto(chain) => word(text, format_args!("-g {chain}")),
+        Target::TellDenied => {
+            word(text, format_args!("-j NFLOG --nflog-prefix {DENY_PREFIX} --nflog-group {DENY_GROUP}"));
+        }
     }
 }
 
@@ -56,6 +61,7 @@ fn condition_spec(text: &mut String, family: Family, condition: &Match) {
         Match::State(state) => word(text, format_args!("-m conntrack --ctstate {}", state_word(*state))),
         Match::InSet(set) => word(text, format_args!("-m set --match-set {}", SetWords(set))),
         Match::NotInSet(set) => word(text, format_args!("-m set ! --match-set {}", SetWords(set))),
+        Match::Limit(limit) => word(text, format_args!("-m limit --limit {}", LimitWord(*limit))),
     }
 }
 
@@ -72,6 +78,23 @@ fn state_word(state: ConnState) -> &'static str {
         ConnState::Established => "ESTABLISHED",
         ConnState::Related => "RELATED",
         ConnState::Invalid => "INVALID",
+    }
+}
+
+/// iptables keeps the time between two packets in ten thousandths of a second, and prints it back by the second where
+/// that is as exact as by the minute (`print_rate` of libxt_limit).
+struct LimitWord(LogLimit);
+
+impl fmt::Display for LimitWord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SECOND: u32 = 10_000;
+        let number = self.0.per_minute();
+        let between = 60 * SECOND / u32::from(number);
+        if between <= SECOND && SECOND / between >= SECOND % between {
+            write!(f, "{}/sec", SECOND / between)
+        } else {
+            write!(f, "{number}/min")
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use chainmail_verdict::{PortRange, RejectWith};
 
 use super::Agreements;
 use super::contract::{Clause, Contract, Exit, Expected, Way};
+use crate::cluster::Refusal;
 
 /// Packets of which one becomes something else than must.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,13 +33,19 @@ pub(super) struct Compare<'c> {
     contract: &'c Contract,
     agreements: &'c mut Agreements,
     all: ModeSet,
+    refusal: Refusal,
     /// Parts that pieces share, and whether the policies judge all of them.
     judged: Vec<(Rc<[Part]>, bool)>,
 }
 
 impl<'c> Compare<'c> {
-    pub(super) fn new(contract: &'c Contract, agreements: &'c mut Agreements, all: ModeSet) -> Self {
-        Self { contract, agreements, all, judged: Vec::new() }
+    pub(super) fn new(
+        contract: &'c Contract,
+        agreements: &'c mut Agreements,
+        all: ModeSet,
+        refusal: Refusal,
+    ) -> Self {
+        Self { contract, agreements, all, refusal, judged: Vec::new() }
     }
 
     /// Looks for a packet of a piece that becomes something else than must.
@@ -127,7 +134,7 @@ impl<'c> Compare<'c> {
             (Expected::Policies { allowed, way, .. }, Some(pod)) => {
                 self.policies(pod, &part.traffic, allowed, *way, ending)
             }
-            _ => wrong_where(&part.traffic, ending, &|ending| is(expected, ending)),
+            _ => wrong_where(&part.traffic, ending, &|ending| is(expected, ending, self.refusal)),
         };
         let (peer, service) = plainest(&wrong?)?;
         Some(Found {
@@ -150,7 +157,8 @@ impl<'c> Compare<'c> {
         ending: &Ending,
     ) -> Option<Traffic> {
         let allows = Expected::Allowed(way);
-        let right = |ending: &Ending| is(&allows, ending);
+        let refusal = self.refusal;
+        let right = |ending: &Ending| is(&allows, ending, refusal);
         let has_itself = traffic.peer_sets().any(|peers| peers.contains(pod));
         let is_itself = |peers: &AddressSet| peers.is_empty() || peers.single() == Some(pod);
         if has_itself && right(ending) && traffic.peer_sets().all(is_itself) {
@@ -171,14 +179,23 @@ impl<'c> Compare<'c> {
             return own;
         }
         wrong_where(&others.intersection(allowed), ending, &right).or_else(|| {
-            wrong_where(&others.difference(allowed), ending, &|ending| is(&Expected::Dropped, ending))
+            wrong_where(&others.difference(allowed), ending, &|ending| is(&Expected::Denied, ending, refusal))
         })
     }
 
-    /// Whether a chain returns exactly what policies allow and drops the rest.
+    /// Whether a chain returns exactly what policies allow and denies the rest, all in the way it must.
     fn agree(&mut self, summary: &Rc<Summary>, allowed: &Rc<Traffic>) -> bool {
-        let key = (Rc::as_ptr(summary), Rc::as_ptr(allowed));
-        let held = || summary.accepted.is_empty() && summary.returned == *allowed;
+        let key = (Rc::as_ptr(summary), Rc::as_ptr(allowed), self.refusal);
+        let denies = || {
+            let Summary { returned: _, accepted, dropped, logged, observed } = &**summary;
+            let others = match self.refusal {
+                Refusal::Drop => [logged, observed],
+                Refusal::Log(_) => [dropped, observed],
+                Refusal::Observe(_) => [dropped, logged],
+            };
+            accepted.is_empty() && others.iter().all(|some| some.is_empty())
+        };
+        let held = || summary.returned == *allowed && denies();
         // Both stay in memory with the answer, so that no other takes their place in it.
         self.agreements.entry(key).or_insert_with(|| (Rc::clone(summary), Rc::clone(allowed), held())).2
     }
@@ -201,12 +218,7 @@ fn wrong_where(traffic: &Traffic, ending: &Ending, right: &dyn Fn(&Ending) -> bo
     }
     match ending {
         Ending::Chain { summary, returned, .. } => {
-            let ends = [
-                (&summary.returned, &**returned),
-                (&summary.accepted, &Ending::Accept),
-                (&summary.dropped, &Ending::Drop),
-            ];
-            let wrong = ends.into_iter().filter(|(_, ending)| !right(ending));
+            let wrong = summary.parts(returned).into_iter().filter(|(_, ending)| !right(ending));
             wrong.map(|(some, _)| traffic.intersection(some)).find(|some| !some.is_empty())
         }
         ending => (!right(ending)).then(|| traffic.clone()),
@@ -214,7 +226,7 @@ fn wrong_where(traffic: &Traffic, ending: &Ending, right: &dyn Fn(&Ending) -> bo
 }
 
 /// Whether a plain ending is what is expected of every packet alike.
-fn is(expected: &Expected, ending: &Ending) -> bool {
+fn is(expected: &Expected, ending: &Ending, refusal: Refusal) -> bool {
     match expected {
         Expected::Anything => true,
         Expected::Allowed(Way::Past) => *ending == Ending::Through,
@@ -222,6 +234,11 @@ fn is(expected: &Expected, ending: &Ending) -> bool {
         Expected::Allowed(Way::Out(Exit::Accept)) => *ending == Ending::Accept,
         Expected::AllowedAnyWay => matches!(ending, Ending::Pass | Ending::Through),
         Expected::Dropped => *ending == Ending::Drop,
+        Expected::Denied => match refusal {
+            Refusal::Drop => *ending == Ending::Drop,
+            Refusal::Log(_) => *ending == Ending::Logged,
+            Refusal::Observe(_) => *ending == Ending::Observed,
+        },
         Expected::Reset => *ending == Ending::Reject(RejectWith::TcpReset),
         Expected::Policies { .. } => false,
     }

@@ -13,7 +13,7 @@ use chainmail_verdict::{ConnState, DstKind, End, IfaceName, IfacePattern, Protoc
 use ipnet::{IpNet, Ipv6Net};
 
 use super::Meaning;
-use crate::cluster::{AllowTarget, Direction, InvalidPackets, Node, PodId, UnknownPods};
+use crate::cluster::{AllowTarget, Direction, InvalidPackets, Node, PodId, Refusal, UnknownPods};
 
 /// How allowed packets leave our chains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,8 +42,10 @@ pub enum Expected {
     Allowed(Way),
     /// They are let through; whether the other direction is asked is all the same.
     AllowedAnyWay,
-    /// They are gone.
+    /// They are gone without a word.
     Dropped,
+    /// They are denied, as the node's settings say what becomes of such packets.
+    Denied,
     /// They are answered by a TCP reset.
     Reset,
     /// Let through where an isolated pod's policies allow it, gone where not.
@@ -259,6 +261,9 @@ impl Writer<'_> {
     /// Flows that are being ended. A SYN opens a new one, and what else than TCP a client sends is refused by what had
     /// its flow cut.
     fn cut(&mut self) {
+        if matches!(self.node.settings.refusal(), Refusal::Observe(_)) {
+            return;
+        }
         let everyone = self.everyone();
         let tcp = ServiceSet::protocol(Protocol::TCP);
         let others = ServiceSet::with_ports().intersection(&tcp.complement());
@@ -283,16 +288,16 @@ impl Writer<'_> {
         match self.ends.family {
             Family::V4 => {
                 let to_many = |mode: &Mode| within(mode) && mode.dst_kind != DstKind::Unicast;
-                self.say(&everyone, self.part(to_many, &everyone, &everything), Expected::Dropped);
+                self.say(&everyone, self.part(to_many, &everyone, &everything), Expected::Denied);
             }
             Family::V6 => {
                 let link_local = AddressSet::of_nets(Family::V6, &[LINK_LOCAL]);
                 let strange = AddressSet::of_nets(Family::V6, &[LINK_LOCAL, MULTICAST]);
-                self.say(&link_local, all.clone(), Expected::Dropped);
-                self.say(&everyone, self.part(within, &strange, &everything), Expected::Dropped);
+                self.say(&link_local, all.clone(), Expected::Denied);
+                self.say(&everyone, self.part(within, &strange, &everything), Expected::Denied);
             }
         }
-        self.say(&self.ends.on_bridge.complement(), all, Expected::Dropped);
+        self.say(&self.ends.on_bridge.complement(), all, Expected::Denied);
     }
 
     /// Addresses that the node keeps for its pods and that no manifest explains.
@@ -302,8 +307,8 @@ impl Writer<'_> {
         }
         let (everyone, everything) = (self.everyone(), ServiceSet::all());
         let unknown = self.ends.pod_nets.difference(&self.ends.local);
-        self.say(&unknown, self.part(|_| true, &everyone, &everything), Expected::Dropped);
-        self.say(&everyone, self.part(|_| true, &unknown, &everything), Expected::Dropped);
+        self.say(&unknown, self.part(|_| true, &everyone, &everything), Expected::Denied);
+        self.say(&everyone, self.part(|_| true, &unknown, &everything), Expected::Denied);
     }
 
     /// Packets that conntrack can make nothing of. A datagram is such by its checksum only, and is judged like others.
@@ -314,8 +319,8 @@ impl Writer<'_> {
         let (everyone, isolated) = (self.everyone(), self.ends.isolated.clone());
         let services = ServiceSet::protocol(Protocol::UDP).complement();
         let invalid = |mode: &Mode| mode.state == ConnState::Invalid;
-        self.say(&isolated, self.part(invalid, &everyone, &services), Expected::Dropped);
-        self.say(&everyone, self.part(invalid, &isolated, &services), Expected::Dropped);
+        self.say(&isolated, self.part(invalid, &everyone, &services), Expected::Denied);
+        self.say(&everyone, self.part(invalid, &isolated, &services), Expected::Denied);
         self.say(&everyone, self.part(invalid, &everyone, &services), Expected::AllowedAnyWay);
     }
 }

@@ -12,7 +12,7 @@ use thiserror::Error;
 use super::Meaning;
 use super::compare::Found;
 use super::contract::{Exit, Expected, Way};
-use crate::cluster::{Cluster, Direction, Node, Policy, Whose};
+use crate::cluster::{Cluster, Direction, Node, Policy, Refusal, Whose};
 use crate::explain::{PolicyAt, RuleAt};
 use crate::query::EngineError;
 use crate::semantics;
@@ -52,6 +52,14 @@ pub enum Flaw {
     /// A rule that stands in its chain twice.
     #[error("rules of family {family}: a rule stands twice: {rule}")]
     Twice {
+        /// The family.
+        family: Family,
+        /// The rule.
+        rule: Box<str>,
+    },
+    /// A rule that refuses packets on a node that is only to observe.
+    #[error("rules of family {family}: enforce is false, and yet a rule refuses packets: {rule}")]
+    Refuses {
         /// The family.
         family: Family,
         /// The rule.
@@ -110,6 +118,8 @@ pub struct Difference {
     pub because: Vec<String>,
     /// Where it ends.
     pub ending: Ending,
+    /// What becomes of denied packets on the node.
+    pub refusal: Refusal,
     /// The rule that decides of it, where one does.
     pub rule: Option<Box<str>>,
 }
@@ -154,6 +164,7 @@ impl Context<'_, '_> {
             expected,
             because,
             ending,
+            refusal: self.node.settings.refusal(),
             rule,
         }
     }
@@ -301,9 +312,19 @@ fn words(mode: &Mode, service: Service) -> String {
     words.join(", ")
 }
 
+fn denied(refusal: Refusal) -> &'static str {
+    match refusal {
+        Refusal::Drop => "dropped",
+        Refusal::Log(_) => "logged and dropped",
+        Refusal::Observe(_) => "logged as denied and let pass",
+    }
+}
+
 fn expectation(difference: &Difference) -> &'static str {
     match (&difference.expected, difference.because.first()) {
-        (Expected::Policies { .. }, Some(because)) if because.starts_with("isolated") => "dropped",
+        (Expected::Policies { .. }, Some(because)) if because.starts_with("isolated") => {
+            denied(difference.refusal)
+        }
         (Expected::Policies { way, .. } | Expected::Allowed(way), _) => match way {
             Way::Past => "let past to the destination's policies",
             Way::Out(Exit::Return) => "let out to the host's other rules",
@@ -311,6 +332,7 @@ fn expectation(difference: &Difference) -> &'static str {
         },
         (Expected::AllowedAnyWay, _) => "let through",
         (Expected::Dropped, _) => "dropped",
+        (Expected::Denied, _) => denied(difference.refusal),
         (Expected::Reset, _) => "answered by a TCP reset",
         (Expected::Anything, _) => "anything",
     }
@@ -323,6 +345,8 @@ fn outcome(difference: &Difference) -> String {
         Ending::Accept => "is accepted",
         Ending::Drop => "is dropped",
         Ending::Reject(_) => "is rejected",
+        Ending::Logged => "is logged and dropped",
+        Ending::Observed => "is logged as denied and passes",
         Ending::Chain { .. } => "is decided by a chain",
     };
     match &difference.ending {
@@ -331,13 +355,9 @@ fn outcome(difference: &Difference) -> String {
                 Direction::Egress => (difference.destination, difference.service),
                 Direction::Ingress => (difference.source, difference.service),
             };
-            let ending = if summary.returned.contains(peer, service) {
-                returned
-            } else if summary.accepted.contains(peer, service) {
-                &Ending::Accept
-            } else {
-                &Ending::Drop
-            };
+            let parts = summary.parts(returned);
+            let ending = parts.iter().find(|(traffic, _)| traffic.contains(peer, service));
+            let (_, ending) = ending.expect("the parts of a summary are everything");
             format!("{} in {name}", plain(ending))
         }
         ending => plain(ending).to_owned(),

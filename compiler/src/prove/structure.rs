@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use chainmail_snapshot::{FORWARD_CHAIN, Family, cut_set_name, is_cut_set};
-use chainmail_verdict::{ChainId, Condition, ForwardJump, Kernel, Rule, Target};
+use chainmail_verdict::{ChainId, Condition, ForwardJump, Kernel, Rule, Ruleset, Target};
 
 use super::Flaw;
 use crate::netfilter::CHAINS_ON_A_PATH_MAX;
@@ -56,6 +56,12 @@ fn reached(kernel: &Kernel, family: Family) -> BTreeSet<ChainId> {
         }
     }
     reached
+}
+
+/// Rules that let packets go nowhere, in rules that are only to be observed.
+pub(super) fn refusals(rules: &Ruleset) -> impl Iterator<Item = &Rule> {
+    let all = rules.chains().iter().flat_map(|chain| &chain.rules);
+    all.filter(|rule| matches!(rule.target, Target::Drop | Target::Reject(_)))
 }
 
 /// Rules of others, where there should be none.

@@ -36,8 +36,8 @@ pub use matches::{
 pub use packet::{ConnState, DstKind, IfaceName, Packet, PacketError, Payload};
 pub use ports::{End, PortRange, Protocol, TcpFlags};
 pub use ruleset::{
-    Chain, ChainId, Condition, ForeignChain, ForeignRule, ForwardJump, Nflog, Reference, RejectWith, Rule,
-    Ruleset, Target,
+    Chain, ChainId, Condition, Denial, ForeignChain, ForeignRule, ForwardJump, Nflog, Reference, RejectWith,
+    Rule, Ruleset, Target,
 };
 pub use set::{Flow, Members, NetMembers, Set, SetType, Sets};
 pub use table::{Policy, Table, TableChain, TableRule};

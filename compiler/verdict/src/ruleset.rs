@@ -1,11 +1,11 @@
 //! The rules of table `filter` of one family: ours understood, those of others opaque.
 
-use chainmail_snapshot::{ChainName, FORWARD_CHAIN, Family, SetName, is_our_chain};
+use chainmail_snapshot::{ChainName, DENY_GROUP, DENY_PREFIX, FORWARD_CHAIN, Family, SetName, is_our_chain};
 
 use crate::error::{FileKind, ParseError, Place, Reason};
 use crate::parse::{RuleNames, Tokens, parse_rule};
 use crate::table::{Policy, Table, TableChain, TableRule};
-use crate::{Match, SetId};
+use crate::{Match, SetId, Test};
 
 /// What one family's rules say.
 ///
@@ -78,6 +78,33 @@ pub enum Target {
     Goto(ChainId),
     /// Logged, and on to the next rule.
     Nflog(Nflog),
+}
+
+/// What becomes of a packet that a chain tells of as denied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Denial {
+    /// It is dropped.
+    Logged,
+    /// It passes: the rules are only observed.
+    Observed,
+}
+
+impl Chain {
+    /// What becomes of all packets that come here, where the chain does nothing but tell of them as denied, and then lets
+    /// them all go one way.
+    #[must_use]
+    pub fn denial(&self) -> Option<Denial> {
+        let [mark, end] = &self.rules[..] else { return None };
+        let only_limited = mark.matches.iter().all(|m| matches!(m.test, Test::RateLimit(_)));
+        let Target::Nflog(nflog) = &mark.target else { return None };
+        let is_mark = nflog.group == DENY_GROUP && nflog.prefix.as_deref() == Some(DENY_PREFIX);
+        match end.target {
+            _ if !is_mark || !only_limited || !end.matches.is_empty() => None,
+            Target::Drop => Some(Denial::Logged),
+            Target::Return => Some(Denial::Observed),
+            _ => None,
+        }
+    }
 }
 
 /// What the sender of a rejected packet is told.

@@ -3,7 +3,7 @@
 use chainmail_snapshot::{FORWARD_CHAIN, Family};
 use thiserror::Error;
 
-use crate::ruleset::{Chain, ChainId, Rule, Target};
+use crate::ruleset::{Chain, ChainId, Denial, Rule, Target};
 use crate::{Kernel, Packet};
 
 /// What becomes of a packet in our chains.
@@ -17,6 +17,8 @@ pub enum Verdict {
     Drop,
     /// It is gone and its sender told.
     Reject,
+    /// It goes on, but was told of as one that is denied: by rules that are only observed.
+    Observed,
 }
 
 /// A packet's way.
@@ -62,7 +64,15 @@ impl<'k> Walk<'k> {
     /// What becomes of the packet.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
-        self.verdict
+        match self.verdict {
+            Verdict::Pass | Verdict::Accept if self.is_observed() => Verdict::Observed,
+            verdict => verdict,
+        }
+    }
+
+    /// Whether it came by a chain that tells of denied packets and lets them go.
+    fn is_observed(&self) -> bool {
+        self.matched.iter().any(|step| step.chain.denial() == Some(Denial::Observed))
     }
 
     /// The rules that matched, in order; the last one decided, unless a chain's end did.

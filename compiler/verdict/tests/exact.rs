@@ -9,7 +9,7 @@ use chainmail_snapshot::{Family, Transport};
 use chainmail_verdict::exact::{
     AddressSet, Ending, Modes, Piece, Service, ServiceSet, Stretch, Summaries, Traffic,
 };
-use chainmail_verdict::{End, Kernel, PortRange, Protocol, Ruleset, Sets, Verdict};
+use chainmail_verdict::{Denial, End, Kernel, PortRange, Protocol, Ruleset, Sets, Verdict};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -154,13 +154,24 @@ fn kernel(family: Family) -> impl Strategy<Value = Kernel> {
         "-j CM-B",
         "-j ACCEPT",
         "-j REJECT --reject-with tcp-reset",
+        "-g CM-DENY",
+        "-j CM-DENY",
     ];
-    let first = vec!["-j DROP", "-j RETURN", "-g CM-B", "-j CM-B"];
-    let last = vec!["-j DROP", "-j RETURN", "-j ACCEPT"];
-    let rules =
-        (vec(rule(family, base), 1..6), vec(rule(family, first), 0..4), vec(rule(family, last), 0..5));
-    rules.prop_filter_map("iptables loads it", move |(base, first, last)| {
-        let mut text = "*filter\n:CM-FORWARD - [0:0]\n:CM-A - [0:0]\n:CM-B - [0:0]\n".to_owned();
+    let first = vec!["-j DROP", "-j RETURN", "-g CM-B", "-j CM-B", "-g CM-DENY"];
+    let last = vec!["-j DROP", "-j RETURN", "-j ACCEPT", "-g CM-DENY", "-j CM-DENY"];
+    let rules = (
+        vec(rule(family, base), 1..6),
+        vec(rule(family, first), 0..4),
+        vec(rule(family, last), 0..5),
+        select(vec!["DROP", "RETURN", "ACCEPT"]),
+    );
+    rules.prop_filter_map("iptables loads it", move |(base, first, last, denied)| {
+        let mut text =
+            "*filter\n:CM-FORWARD - [0:0]\n:CM-A - [0:0]\n:CM-B - [0:0]\n:CM-DENY - [0:0]\n".to_owned();
+        text.push_str(&format!(
+            "-A CM-DENY -m limit --limit 7/min -j NFLOG --nflog-prefix cm-deny --nflog-group 67\n\
+             -A CM-DENY -j {denied}\n"
+        ));
         for (chain, rules) in [("CM-FORWARD", base), ("CM-A", first), ("CM-B", last)] {
             for rule in rules {
                 // A reset answers TCP only.
@@ -187,13 +198,11 @@ fn kernel(family: Family) -> impl Strategy<Value = Kernel> {
 fn ending(piece: &Piece, peer: IpAddr, service: Service) -> &Ending {
     match &piece.ending {
         Ending::Chain { summary, returned, .. } => {
-            let of = [
-                (&summary.returned, &**returned),
-                (&summary.accepted, &Ending::Accept),
-                (&summary.dropped, &Ending::Drop),
-            ];
-            let fits: Vec<_> =
-                of.into_iter().filter(|(traffic, _)| traffic.contains(peer, service)).collect();
+            let fits: Vec<_> = summary
+                .parts(returned)
+                .into_iter()
+                .filter(|(traffic, _)| traffic.contains(peer, service))
+                .collect();
             assert_eq!(fits.len(), 1, "a summary gives one answer");
             fits[0].1
         }
@@ -231,11 +240,20 @@ fn agrees(family: Family, kernel: &Kernel) -> Result<(), TestCaseError> {
                         .collect();
                     prop_assert_eq!(holding.len(), 1, "{:?} is in one piece", packet);
                     let found = ending(holding[0], peer, service);
-                    let expected = match walk.verdict() {
-                        Verdict::Pass => matches!(found, Ending::Pass | Ending::Through),
-                        Verdict::Accept => *found == Ending::Accept,
-                        Verdict::Drop => *found == Ending::Drop,
-                        Verdict::Reject => matches!(found, Ending::Reject(_)),
+                    let told = walk.matched().iter().find_map(|step| step.chain.denial());
+                    let expected = match (told, walk.verdict()) {
+                        (Some(Denial::Logged), verdict) => {
+                            *found == Ending::Logged && verdict == Verdict::Drop
+                        }
+                        // What comes behind is followed for single packets only.
+                        (Some(Denial::Observed), verdict) => {
+                            *found == Ending::Observed && !matches!(verdict, Verdict::Pass | Verdict::Accept)
+                        }
+                        (None, Verdict::Pass) => matches!(found, Ending::Pass | Ending::Through),
+                        (None, Verdict::Accept) => *found == Ending::Accept,
+                        (None, Verdict::Drop) => *found == Ending::Drop,
+                        (None, Verdict::Reject) => matches!(found, Ending::Reject(_)),
+                        (None, Verdict::Observed) => false,
                     };
                     prop_assert!(expected, "{:?}: {:?}, but {:?}", packet, found, walk.verdict());
                 }

@@ -27,6 +27,8 @@ fn settings(rng: &mut Seeded) -> Map<String, Value> {
         ("unknown_pods", [json!("drop"), json!("pass")]),
         ("drop_invalid", [json!(false), json!(true)]),
         ("allow", [json!("accept"), json!("return")]),
+        ("enforce", [json!(false), json!(true)]),
+        ("log_denied", [json!(*rng.pick(&[1, 61, 600])), json!(0)]),
         ("pod_bridge", [json!(*rng.pick(&["cni0", "br-pods.1"])), json!(false)]),
     ];
     let mut settings = Map::new();

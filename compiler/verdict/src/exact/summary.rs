@@ -7,8 +7,8 @@ use std::sync::Arc;
 use chainmail_snapshot::{ChainName, Family, SetName};
 
 use super::region::{Asked, Holding};
-use super::{AddressSet, Traffic};
-use crate::{Chain, End, Match, Rule, Set, SetType, Target, Test};
+use super::{AddressSet, Ending, Traffic};
+use crate::{Chain, Denial, End, Match, Rule, Ruleset, Set, SetType, Target, Test};
 
 /// What a chain makes of all traffic of a subject, whichever subject it is. The parts have nothing in common, and
 /// together they are everything.
@@ -20,6 +20,24 @@ pub struct Summary {
     pub accepted: Rc<Traffic>,
     /// What is dropped.
     pub dropped: Rc<Traffic>,
+    /// What is told of as denied and dropped.
+    pub logged: Rc<Traffic>,
+    /// What is told of as denied and goes on.
+    pub observed: Rc<Traffic>,
+}
+
+impl Summary {
+    /// What ends in each way; what returns does so where the chain was entered from.
+    #[must_use]
+    pub fn parts<'s>(&'s self, returned: &'s Ending) -> [(&'s Traffic, &'s Ending); 5] {
+        [
+            (&self.returned, returned),
+            (&self.accepted, &Ending::Accept),
+            (&self.dropped, &Ending::Drop),
+            (&self.logged, &Ending::Logged),
+            (&self.observed, &Ending::Observed),
+        ]
+    }
 }
 
 /// Summaries of chains, and the contents of sets, kept for the next rules that hold the same: a node's neighbour has
@@ -34,7 +52,7 @@ pub struct Summaries {
 #[derive(Debug)]
 struct Known {
     /// Its rules, and the sets they name: a name alone says nothing of what a kernel holds.
-    rules: Vec<(Vec<Match>, Target)>,
+    rules: Vec<(Vec<Match>, Option<Outcome>)>,
     sets: Vec<Arc<Set>>,
     /// `None` where the chain asks for more than the peer and the service.
     summary: Option<Rc<Summary>>,
@@ -44,6 +62,7 @@ impl Summaries {
     /// What a chain makes of any subject's traffic, where that does not depend on the subject or the mode.
     pub(super) fn of(&mut self, asked: &Asked<'_>, chain: &Chain) -> Option<Rc<Summary>> {
         let family = asked.all.traffic.family();
+        let rules = asked.kernel.rules(family);
         let key = (family, asked.subject, chain.name.clone());
         let sets = || {
             chain.rules.iter().flat_map(|rule| &rule.matches).filter_map(|m| match &m.test {
@@ -53,27 +72,59 @@ impl Summaries {
         };
         if let Some(known) = self.chains.get(&key)
             && known.rules.len() == chain.rules.len()
-            && known.rules.iter().zip(&chain.rules).all(|(known, rule)| same_but_sets(known, rule))
+            && known.rules.iter().zip(&chain.rules).all(|(known, rule)| same_but_sets(rules, known, rule))
             && known.sets.len() == sets().count()
             && known.sets.iter().zip(sets()).all(|(a, b)| Arc::ptr_eq(a, b))
         {
             return known.summary.clone();
         }
         let summary = sum_up(asked, chain, &mut self.contents).map(Rc::new);
-        let rules = chain.rules.iter().map(|rule| (rule.matches.clone(), rule.target.clone())).collect();
-        let known = Known { rules, sets: sets().cloned().collect(), summary: summary.clone() };
+        let told = |rule: &Rule| (rule.matches.clone(), Outcome::of(rules, &rule.target));
+        let known = Known {
+            rules: chain.rules.iter().map(told).collect(),
+            sets: sets().cloned().collect(),
+            summary: summary.clone(),
+        };
         self.chains.insert(key, known);
         summary
     }
 }
 
+/// What a target makes of a packet, whatever chains are called or counted as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Return,
+    Accept,
+    Drop,
+    Logged,
+    Observed,
+    Continue,
+}
+
+impl Outcome {
+    /// `None` where it takes more than this rule to tell.
+    fn of(rules: &Ruleset, target: &Target) -> Option<Self> {
+        match target {
+            Target::Return => Some(Outcome::Return),
+            Target::Accept => Some(Outcome::Accept),
+            Target::Drop => Some(Outcome::Drop),
+            Target::Continue | Target::Nflog(_) => Some(Outcome::Continue),
+            Target::Jump(to) | Target::Goto(to) => rules.chain(*to).denial().map(|denial| match denial {
+                Denial::Logged => Outcome::Logged,
+                Denial::Observed => Outcome::Observed,
+            }),
+            Target::Reject(_) => None,
+        }
+    }
+}
+
 /// Whether rules of two kernels say the same, but for which sets they name.
-fn same_but_sets((matches, target): &(Vec<Match>, Target), rule: &Rule) -> bool {
+fn same_but_sets(rules: &Ruleset, (matches, outcome): &(Vec<Match>, Option<Outcome>), rule: &Rule) -> bool {
     let same = |(a, b): (&Match, &Match)| match (&a.test, &b.test) {
         (Test::Set { ends, .. }, Test::Set { ends: others, .. }) => a.sense == b.sense && ends == others,
         _ => a == b,
     };
-    *target == rule.target
+    *outcome == Outcome::of(rules, &rule.target)
         && matches.len() == rule.matches.len()
         && matches.iter().zip(&rule.matches).all(same)
 }
@@ -82,6 +133,7 @@ fn sum_up(asked: &Asked<'_>, chain: &Chain, contents: &mut SetContents) -> Optio
     let family = asked.all.traffic.family();
     let nothing = || Traffic::none(family);
     let (mut returned, mut accepted, mut dropped) = (nothing(), nothing(), nothing());
+    let (mut logged, mut observed) = (nothing(), nothing());
     let everyone = AddressSet::all(family);
     let mut left = Traffic::all(family);
     for rule in &chain.rules {
@@ -94,19 +146,21 @@ fn sum_up(asked: &Asked<'_>, chain: &Chain, contents: &mut SetContents) -> Optio
                 Ok(Holding::Of(_) | Holding::Split(_)) | Err(_) => return None,
             }
         }
-        let into = match rule.target {
-            Target::Return => &mut returned,
-            Target::Accept => &mut accepted,
-            Target::Drop => &mut dropped,
-            Target::Continue | Target::Nflog(_) => continue,
-            Target::Reject(_) | Target::Jump(_) | Target::Goto(_) => return None,
+        let into = match Outcome::of(asked.kernel.rules(family), &rule.target)? {
+            Outcome::Return => &mut returned,
+            Outcome::Accept => &mut accepted,
+            Outcome::Drop => &mut dropped,
+            Outcome::Logged => &mut logged,
+            Outcome::Observed => &mut observed,
+            Outcome::Continue => continue,
         };
         *into = into.union(&within);
         left = left.difference(&within);
     }
     returned = returned.union(&left);
-    let [returned, accepted, dropped] = [returned, accepted, dropped].map(Rc::new);
-    Some(Summary { returned, accepted, dropped })
+    let [returned, accepted, dropped, logged, observed] =
+        [returned, accepted, dropped, logged, observed].map(Rc::new);
+    Some(Summary { returned, accepted, dropped, logged, observed })
 }
 
 /// What sets hold.

@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use super::region::{Asked, Holding, Part, split};
 use super::{AddressSet, Modes, Summaries, Summary, Traffic};
-use crate::ruleset::{ChainId, RejectWith, Rule, Target};
+use crate::ruleset::{ChainId, Denial, RejectWith, Rule, Target};
 use crate::{End, Kernel};
 
 /// Where packets end.
@@ -25,6 +25,10 @@ pub enum Ending {
     Drop,
     /// They are gone and their sender told.
     Reject(RejectWith),
+    /// They are told of as denied, and gone.
+    Logged,
+    /// They are told of as denied. Whatever comes after is not followed: nothing there is meant for them.
+    Observed,
     /// A chain decides by peer and service, which its summary says of all traffic, so of this; `returned` is where what
     /// returns from it comes to.
     Chain {
@@ -43,7 +47,12 @@ impl Ending {
         match self {
             Ending::Through => *self = Ending::Pass,
             Ending::Chain { returned, .. } => returned.at_the_end(),
-            Ending::Pass | Ending::Accept | Ending::Drop | Ending::Reject(_) => {}
+            Ending::Pass
+            | Ending::Accept
+            | Ending::Drop
+            | Ending::Reject(_)
+            | Ending::Logged
+            | Ending::Observed => {}
         }
     }
 }
@@ -270,6 +279,11 @@ impl Walk<'_, '_> {
 
     fn enter(&mut self, to: ChainId, group: Group) {
         let chain = self.asked.kernel.rules(group.subjects.family()).chain(to);
+        match chain.denial() {
+            Some(Denial::Logged) => return self.end(group, Ending::Logged),
+            Some(Denial::Observed) => return self.end(group, Ending::Observed),
+            None => {}
+        }
         let returned = match group.returns[..] {
             [] => Some(Ending::Pass),
             [at] if at == self.behind => Some(Ending::Through),
