@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use chainmail_snapshot::{Family, Transport};
 use chainmail_verdict::exact::{Ending, Modes, Piece, Service, Stretch, Summaries};
 use chainmail_verdict::{
-    ConnState, End, Kernel, Packet, Payload, Protocol, Ruleset, Set, Sets, Table, TcpFlags, Verdict,
+    ConnState, Denial, End, Kernel, Packet, Payload, Protocol, Ruleset, Set, Sets, Table, TcpFlags, Verdict,
 };
 
 /// Reads text as rules of IPv4, rules of IPv6 and sets, with a line `=` between them; then each as what another is, and
@@ -87,7 +87,8 @@ pub fn walk(bytes: &[u8]) {
         let (src, dst) = (draw.pick(&ends), draw.pick(&ends));
         let (service, mode) = (draw.pick(&services), draw.pick(&plain));
         let packet = mode.packet(src, dst, service).expect("ends of one family");
-        let verdict = kernel.forward(&packet).expect("CM-FORWARD is loaded").verdict();
+        let walk = kernel.forward(&packet).expect("CM-FORWARD is loaded");
+        let (verdict, told) = (walk.verdict(), walk.matched().iter().find_map(|step| step.chain.denial()));
         for (pieces, subject, peer) in [(&by_source, src, dst), (&by_destination, dst, src)] {
             let holds = |piece: &&Piece| {
                 let part = |part: &chainmail_verdict::exact::Part| {
@@ -100,11 +101,17 @@ pub fn walk(bytes: &[u8]) {
             let holding: Vec<&Piece> = pieces.iter().filter(holds).collect();
             assert_eq!(holding.len(), 1, "{packet:?} is in one piece");
             let found = ending(&holding[0].ending, peer, service);
-            let same = match verdict {
-                Verdict::Pass => matches!(found, Ending::Pass | Ending::Through),
-                Verdict::Accept => *found == Ending::Accept,
-                Verdict::Drop => *found == Ending::Drop,
-                Verdict::Reject => matches!(found, Ending::Reject(_)),
+            // What comes behind an observed denial is followed for single packets only.
+            let same = match (told, verdict) {
+                (Some(Denial::Logged), verdict) => *found == Ending::Logged && verdict == Verdict::Drop,
+                (Some(Denial::Observed), verdict) => {
+                    *found == Ending::Observed && !matches!(verdict, Verdict::Pass | Verdict::Accept)
+                }
+                (None, Verdict::Pass) => matches!(found, Ending::Pass | Ending::Through),
+                (None, Verdict::Accept) => *found == Ending::Accept,
+                (None, Verdict::Drop) => *found == Ending::Drop,
+                (None, Verdict::Reject) => matches!(found, Ending::Reject(_)),
+                (None, Verdict::Observed) => false,
             };
             assert!(same, "{packet:?} ends in {verdict:?} by itself, and with all others in {found:?}");
         }
@@ -116,12 +123,7 @@ const PACKETS: usize = 48;
 
 fn ending(ending: &Ending, peer: IpAddr, service: Service) -> &Ending {
     let Ending::Chain { summary, returned, .. } = ending else { return ending };
-    let ends = [
-        (&summary.returned, &**returned),
-        (&summary.accepted, &Ending::Accept),
-        (&summary.dropped, &Ending::Drop),
-    ];
-    let mut fits = ends.into_iter().filter(|(traffic, _)| traffic.contains(peer, service));
+    let mut fits = summary.parts(returned).into_iter().filter(|(traffic, _)| traffic.contains(peer, service));
     let (Some((_, ending)), None) = (fits.next(), fits.next()) else { panic!("a summary gives one answer") };
     ending
 }

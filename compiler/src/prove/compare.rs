@@ -232,7 +232,6 @@ fn is(expected: &Expected, ending: &Ending, refusal: Refusal) -> bool {
         Expected::Allowed(Way::Past) => *ending == Ending::Through,
         Expected::Allowed(Way::Out(Exit::Return)) => *ending == Ending::Pass,
         Expected::Allowed(Way::Out(Exit::Accept)) => *ending == Ending::Accept,
-        Expected::AllowedAnyWay => matches!(ending, Ending::Pass | Ending::Through),
         Expected::Dropped => *ending == Ending::Drop,
         Expected::Denied => match refusal {
             Refusal::Drop => *ending == Ending::Drop,

@@ -40,8 +40,6 @@ pub enum Expected {
     Anything,
     /// They are let through.
     Allowed(Way),
-    /// They are let through; whether the other direction is asked is all the same.
-    AllowedAnyWay,
     /// They are gone without a word.
     Dropped,
     /// They are denied, as the node's settings say what becomes of such packets.
@@ -321,7 +319,14 @@ impl Writer<'_> {
         let invalid = |mode: &Mode| mode.state == ConnState::Invalid;
         self.say(&isolated, self.part(invalid, &everyone, &services), Expected::Denied);
         self.say(&everyone, self.part(invalid, &isolated, &services), Expected::Denied);
-        self.say(&everyone, self.part(invalid, &everyone, &services), Expected::AllowedAnyWay);
+        if !isolated.is_empty() {
+            // Nobody's business here, and so nothing that a host is told to accept; but what is only observed goes on.
+            let way = match self.node.settings.refusal() {
+                Refusal::Drop | Refusal::Log(_) => Way::Out(Exit::Return),
+                Refusal::Observe(_) => Way::Past,
+            };
+            self.say(&everyone, self.part(invalid, &everyone, &services), Expected::Allowed(way));
+        }
     }
 }
 

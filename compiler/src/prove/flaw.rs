@@ -330,7 +330,6 @@ fn expectation(difference: &Difference) -> &'static str {
             Way::Out(Exit::Return) => "let out to the host's other rules",
             Way::Out(Exit::Accept) => "accepted",
         },
-        (Expected::AllowedAnyWay, _) => "let through",
         (Expected::Dropped, _) => "dropped",
         (Expected::Denied, _) => denied(difference.refusal),
         (Expected::Reset, _) => "answered by a TCP reset",

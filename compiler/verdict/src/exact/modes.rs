@@ -58,6 +58,9 @@ impl Modes {
                 _ => None,
             })
             .collect();
+        // Told apart also where a rule for one of them is missing: the packets of a flow, and its answers.
+        let both = [vec![End::Src, End::Src, End::Dst], vec![End::Dst, End::Dst, End::Src]];
+        let orders: BTreeSet<&Vec<End>> = orders.into_iter().chain(&both).collect();
         let plain = Mode {
             state: ConnState::New,
             flags: TcpFlags::SYN,
