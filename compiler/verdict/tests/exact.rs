@@ -290,7 +290,7 @@ fn what_is_cut_is_told_apart_from_what_is_not() {
     let dropped: Vec<&Piece> = pieces.iter().filter(|piece| piece.ending == Ending::Drop).collect();
     assert_eq!(dropped.len(), 1);
     let [part] = &dropped[0].parts[..] else { panic!("one part") };
-    assert!(modes.of_set(&part.modes).all(|mode| mode.cut.len() == 1));
+    assert!(modes.of_set(&part.modes).all(|mode| mode.cut.contains(&[End::Dst, End::Dst, End::Src][..])));
     let peer = "10.0.0.1".parse().unwrap();
     assert!(part.traffic.contains(peer, Service::Port(Transport::Udp, 53)));
     assert!(!part.traffic.contains(peer, Service::Port(Transport::Tcp, 53)));
