@@ -1,5 +1,6 @@
 //! The command line of `chainmaild`.
 
+mod denied;
 mod look;
 mod once;
 mod serve;
@@ -9,12 +10,13 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use chainmail_snapshot::SnapshotError;
+use chainmail_snapshot::{DENY_GROUP, SnapshotError};
 use clap::{Parser, Subcommand, ValueEnum};
 use thiserror::Error;
 
 use crate::apply::ApplyError;
 use crate::config::ConfigError;
+use crate::cut::CutError;
 use crate::desired::DesiredError;
 use crate::exit::Exit;
 use crate::files::FileError;
@@ -62,6 +64,9 @@ enum Command {
     Verify(look::OutputArgs),
     /// Looks for what could make right rules useless on this host. Exits with 1 if there is an alarm.
     Doctor(look::OutputArgs),
+    /// Listens for packets that the rules deny, and says which and how many. Needs CAP_NET_ADMIN, and log_denied or
+    /// enforce = false in the repository's chainmail.toml.
+    Denied(denied::DeniedArgs),
     /// Applies a snapshot.
     Apply(once::ApplyArgs),
     /// Removes the jump, our chains and our sets, and nothing else.
@@ -112,10 +117,25 @@ enum CliError {
     Status { path: String, source: serde_json::Error },
     #[error("there is no {path}: is chainmail-apply.service running?")]
     NoStatus { path: String },
+    #[error("there is no snapshot in force yet")]
+    NoSnapshot,
+    #[error("{0}")]
+    Cut(#[from] CutError),
+    #[error("NFLOG group {DENY_GROUP} cannot be listened to: {source}{}", hint(.source))]
+    Nflog { source: std::io::Error },
     #[error("signals cannot be had: {0}")]
     Signals(std::io::Error),
     #[error("cannot print the result: {0}")]
     Print(std::io::Error),
+}
+
+/// What to do about a group that cannot be had: linux/netfilter/nfnetlink_log.h gives each to one program.
+fn hint(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        std::io::ErrorKind::PermissionDenied => "; it needs CAP_NET_ADMIN",
+        std::io::ErrorKind::ResourceBusy => "; another program listens to it",
+        _ => "",
+    }
 }
 
 impl From<KernelError> for CliError {
@@ -134,6 +154,9 @@ impl CliError {
             | CliError::File(_)
             | CliError::Status { .. }
             | CliError::NoStatus { .. }
+            | CliError::NoSnapshot
+            | CliError::Cut(_)
+            | CliError::Nflog { .. }
             | CliError::Signals(_)
             | CliError::Print(_)
             | CliError::Lock(LockError::File { .. }) => Exit::Input,
@@ -160,6 +183,7 @@ pub fn main() -> ExitCode {
         Command::History(args) => look::history(&paths, args),
         Command::Verify(args) => look::verify(&paths, args),
         Command::Doctor(args) => look::doctor(&paths, args),
+        Command::Denied(args) => denied::denied(&paths, args),
         Command::Apply(args) => once::apply(&paths, &args).map(Answer::done),
         Command::Uninstall(args) => once::uninstall(&paths, &args).map(Answer::done),
     };

@@ -71,7 +71,11 @@ fn restore(kernel: &mut dyn Kernel, text: &str) -> Result<(), CutError> {
     if text.is_empty() { Ok(()) } else { Ok(kernel.restore_sets(text)?) }
 }
 
-fn rules(snapshot: &Joined) -> Result<Rules, CutError> {
+/// The rules of a snapshot, to be judged by.
+///
+/// # Errors
+/// When the kernel would not load them.
+pub fn rules(snapshot: &Joined) -> Result<Rules, CutError> {
     let fail = |error: &dyn std::fmt::Display| CutError::Rules(error.to_string());
     let [v4, v6] = Family::ALL.map(|family| Ruleset::parse(family, snapshot.rules(family)));
     let sets = Sets::parse(&snapshot.ipsets()).map_err(|error| fail(&error))?;

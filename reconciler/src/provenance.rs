@@ -13,6 +13,7 @@ use crate::desired::Desired;
 pub struct Provenance {
     rules: BTreeMap<(Family, String), BTreeSet<String>>,
     sets: BTreeMap<String, BTreeSet<String>>,
+    chains: BTreeMap<(Family, String), BTreeSet<String>>,
 }
 
 #[derive(Deserialize)]
@@ -41,6 +42,8 @@ impl Provenance {
             let Some(family) = Family::ALL.into_iter().find(|known| known.to_string() == family) else {
                 continue;
             };
+            let policies = from.iter().map(|origin| origin.policy.clone());
+            provenance.chains.entry((family, chain.clone())).or_default().extend(policies);
             let chains = desired.tables.get(&family).map(|table| &table.chains);
             let rules = chains.and_then(|chains| chains.get(&chain.parse().ok()?));
             let Some(rule) = rules.and_then(|rules| rules.get(index)) else { continue };
@@ -55,6 +58,13 @@ impl Provenance {
             provenance.rules.entry((family, format!("-A {chain} {rule}"))).or_default().extend(places);
         }
         provenance
+    }
+
+    /// The policies that have rules in a chain.
+    #[must_use]
+    pub fn policies(&self, family: Family, chain: &str) -> Vec<&str> {
+        let policies = self.chains.get(&(family, chain.to_owned()));
+        policies.into_iter().flatten().map(String::as_str).collect()
     }
 
     /// The policies, their rules and places that a line comes from.

@@ -198,6 +198,12 @@ impl Packet {
         Self { hop_limit, ..self }
     }
 
+    /// The same packet, of which conntrack says something else.
+    #[must_use]
+    pub fn in_state(self, state: ConnState) -> Self {
+        Self { state, ..self }
+    }
+
     /// The same packet between two interfaces.
     #[must_use]
     pub fn between(self, in_iface: IfaceName, out_iface: IfaceName) -> Self {

@@ -25,7 +25,7 @@ use crate::status::Status;
 pub(super) struct OutputArgs {
     /// How the result is printed.
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
-    output: Output,
+    pub(super) output: Output,
 }
 
 pub(super) fn status(paths: &Paths, args: OutputArgs) -> Result<Answer, CliError> {
@@ -86,7 +86,10 @@ pub(super) fn verify(paths: &Paths, args: OutputArgs) -> Result<Answer, CliError
     compare(paths, args, loaded, Exit::Differences)
 }
 
-fn last_good(paths: &Paths, node: &chainmail_snapshot::NodeName) -> Result<Option<Loaded>, CliError> {
+pub(super) fn last_good(
+    paths: &Paths,
+    node: &chainmail_snapshot::NodeName,
+) -> Result<Option<Loaded>, CliError> {
     let Some(digest) = spool::pointer(&paths.good())? else { return Ok(None) };
     Ok(Some(spool::load(&paths.kept(&digest), &digest, node)?))
 }
