@@ -7,6 +7,7 @@ mod explain;
 mod export;
 mod input;
 mod matrix;
+mod nodes;
 mod output;
 mod prove;
 mod query;

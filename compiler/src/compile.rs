@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::cluster::{Cluster, Node, Os, admit};
+use crate::cluster::{Cluster, Node, admit};
 use crate::config::Config;
 use crate::diagnostic::Findings;
 use crate::lower::Lowering;
@@ -57,7 +57,7 @@ impl<'a> Compiler<'a> {
 
     /// The nodes that get a snapshot, in order of names: those that run Linux.
     pub fn nodes(&self) -> impl Iterator<Item = &'a Node> + use<'a> {
-        self.cluster.nodes().filter(|node| node.os == Os::Linux)
+        self.cluster.linux_nodes()
     }
 
     /// A node's snapshot.

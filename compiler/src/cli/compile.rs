@@ -4,7 +4,7 @@ use std::mem::ManuallyDrop;
 use std::path::PathBuf;
 
 use chainmail_compiler::Compiler;
-use chainmail_compiler::cluster::{Cluster, Node, Os};
+use chainmail_compiler::cluster::Node;
 use chainmail_compiler::diagnostic::json;
 use chainmail_compiler::prove::{Flaw, Prover};
 use chainmail_compiler::render::NodeSnapshot;
@@ -14,7 +14,7 @@ use clap::ValueEnum;
 
 use super::input::{FindingArgs, InputArgs, Purpose, loaded, refuse_errors};
 use super::output::{self, counted};
-use super::{Exit, Failure, Screen};
+use super::{Exit, Failure, Screen, nodes};
 
 /// Compile manifests to snapshots, one per node.
 #[derive(Debug, clap::Args)]
@@ -62,12 +62,7 @@ pub(super) fn run(args: &Args, screen: Screen) -> Result<Exit, Failure> {
     // Never dropped: the process ends soon, and to give a large cluster back piece by piece takes time.
     let loaded = ManuallyDrop::new(loaded(&sources, args.findings, Purpose::Compile, screen)?);
     let compiler = Compiler::new(&loaded.cluster, &sources);
-    let nodes = selected(&loaded.cluster, &compiler, &args.node)?;
-    if nodes.is_empty() {
-        let message =
-            "the manifests name no Linux node, so there is nothing to compile; is this the right folder?";
-        return Err(Failure { exit: Exit::Input, message: message.to_owned() });
-    }
+    let nodes = nodes::selected(&loaded.cluster, &args.node)?;
     if args.no_prove {
         output::error_line("not proven: --no-prove leaves out that the rules do what the policies say");
     }
@@ -102,27 +97,6 @@ fn unproven(node: &Node, flaws: &[Flaw]) -> Failure {
         flaws.join("\n")
     );
     Failure { exit: Exit::Input, message }
-}
-
-fn selected<'a>(
-    cluster: &Cluster,
-    compiler: &Compiler<'a>,
-    wanted: &[NodeName],
-) -> Result<Vec<&'a Node>, Failure> {
-    let all: Vec<&Node> = compiler.nodes().collect();
-    if wanted.is_empty() {
-        return Ok(all);
-    }
-    for name in wanted {
-        let problem = match cluster.node(name) {
-            None => "is not in the manifests",
-            Some(node) if node.os == Os::Windows => "runs Windows and gets no snapshot",
-            Some(_) => continue,
-        };
-        let known: Vec<&str> = all.iter().map(|node| node.name.as_str()).collect();
-        return Err(Failure::usage(format!("node {name} {problem}; known are: {}", known.join(", "))));
-    }
-    Ok(all.into_iter().filter(|node| wanted.contains(&node.name)).collect())
 }
 
 fn write_out(args: &Args, proven: &mut Proven<'_>, nodes: &[&Node]) -> Result<Exit, Failure> {

@@ -2,14 +2,14 @@
 
 use std::path::PathBuf;
 
-use chainmail_compiler::cluster::{Cluster, Node, Os};
+use chainmail_compiler::Compiler;
 use chainmail_compiler::prove::{Flaw, FlawText, Prover, live};
 use chainmail_snapshot::{Family, NodeName, read};
 use clap::ValueEnum;
 use serde::Serialize;
 
 use super::input::{FindingArgs, InputArgs, Purpose, loaded};
-use super::{Exit, Failure, Screen, output, save};
+use super::{Exit, Failure, Screen, nodes, output, save};
 
 /// Prove that rules do what the policies say, for every packet; exit 1 and show one that is treated otherwise.
 ///
@@ -54,54 +54,42 @@ pub(super) fn run(args: &Args, screen: Screen) -> Result<Exit, Failure> {
     let sources = args.input.sources()?;
     let loaded = loaded(&sources, args.findings, Purpose::Query, screen)?;
     let cluster = &loaded.cluster;
+    let nodes = nodes::selected(cluster, &args.node)?;
     let mut prover = Prover::new(cluster, &sources);
     if let Some(files) = &args.live {
-        let [node] = &args.node[..] else {
+        let [node] = &nodes[..] else {
             return Err(Failure::usage("--live proves the kernel of one node; give one --node"));
         };
         let texts = if files.is_empty() { save::tools() } else { save::files(files) };
         let texts = texts.map_err(|error| Failure::input(&error))?;
         let kernel = live::read(&texts).map_err(|error| Failure::input(&error))?;
-        let flaws = prover.live(find(cluster, node)?, &kernel).err().unwrap_or_default();
-        return report(&[(node.clone(), flaws)], "the kernel's rules", args.output);
+        return report(&[(&node.name, prover.live(node, &kernel))], "the kernel's rules", args.output);
     }
-    let mut compiler = chainmail_compiler::Compiler::new(cluster, &sources);
-    let nodes: Vec<&Node> = compiler.nodes().collect();
-    let nodes = match &args.node[..] {
-        [] => nodes,
-        names => names.iter().map(|name| find(cluster, name)).collect::<Result<_, _>>()?,
-    };
     let mut found = Vec::new();
-    for node in &nodes {
-        let flaws = match &args.snapshots {
-            None => prover.snapshot(node, &compiler.snapshot(node)).err().unwrap_or_default(),
-            Some(folder) => {
+    match &args.snapshots {
+        Some(folder) => {
+            for node in nodes {
                 let snapshot = read::snapshot(folder, &node.name).map_err(|error| Failure::input(&error))?;
                 let sets = snapshot.sets().iter().map(|(name, text)| (name, &**text));
-                prover
-                    .text(node, Family::ALL.map(|family| snapshot.rules(family)), sets)
-                    .err()
-                    .unwrap_or_default()
+                let rules = Family::ALL.map(|family| snapshot.rules(family));
+                found.push((&node.name, prover.text(node, rules, sets)));
             }
-        };
-        found.push((node.name.clone(), flaws));
+        }
+        None => {
+            let mut compiler = Compiler::new(cluster, &sources);
+            for node in nodes {
+                found.push((&node.name, prover.snapshot(node, &compiler.snapshot(node))));
+            }
+        }
     }
     report(&found, "the rules", args.output)
 }
 
-fn find<'c>(cluster: &'c Cluster, name: &NodeName) -> Result<&'c Node, Failure> {
-    match cluster.node(name) {
-        None => Err(Failure::usage(format!("node {name} is not in the manifests"))),
-        Some(node) if node.os == Os::Windows => {
-            Err(Failure::usage(format!("node {name} runs Windows and has no rules")))
-        }
-        Some(node) => Ok(node),
-    }
-}
-
-fn report(found: &[(NodeName, Vec<Flaw>)], what: &str, format: Format) -> Result<Exit, Failure> {
+/// Says what was found of each node.
+fn report(found: &[(&NodeName, Result<(), Vec<Flaw>>)], what: &str, format: Format) -> Result<Exit, Failure> {
     let mut text = String::new();
-    for (node, flaws) in found {
+    for (node, proven) in found {
+        let flaws = proven.as_ref().err().map_or(&[][..], Vec::as_slice);
         match format {
             Format::Text => text.extend(flaws.iter().map(|flaw| format!("node {node}: {flaw}\n"))),
             Format::Json => {
@@ -112,16 +100,12 @@ fn report(found: &[(NodeName, Vec<Flaw>)], what: &str, format: Format) -> Result
         }
     }
     output::text(&text)?;
-    let wrong = found.iter().filter(|(_, flaws)| !flaws.is_empty()).count();
-    let plural = |count: usize| if count == 1 { "node" } else { "nodes" };
+    let wrong = found.iter().filter(|(_, proven)| proven.is_err()).count();
+    let nodes = |count| output::counted(count, "node", "nodes");
     if wrong == 0 {
-        let count = found.len();
-        output::error_line(&format!("proven: {what} of {count} {} do what the policies say", plural(count)));
+        output::error_line(&format!("proven: {what} of {} do what the policies say", nodes(found.len())));
         return Ok(Exit::Done);
     }
-    output::error_line(&format!(
-        "{what} of {wrong} {} do something else than the policies say",
-        plural(wrong)
-    ));
+    output::error_line(&format!("{what} of {} do something else than the policies say", nodes(wrong)));
     Ok(Exit::Differences)
 }

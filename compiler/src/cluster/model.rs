@@ -174,6 +174,11 @@ impl Cluster {
         self.nodes.values()
     }
 
+    /// The nodes whose rules are ours to make, in order of names.
+    pub fn linux_nodes(&self) -> impl Iterator<Item = &Node> {
+        self.nodes().filter(|node| node.os == Os::Linux)
+    }
+
     /// A node.
     #[must_use]
     pub fn node(&self, name: &NodeName) -> Option<&Node> {
