@@ -25,7 +25,7 @@ use chainmail_verdict::exact::{Modes, Stretch, Summaries, Summary, Traffic};
 use chainmail_verdict::{End, Kernel, Rule, Ruleset, Sets, Target};
 
 use crate::cluster::{Cluster, Direction, Node, Refusal};
-use crate::query::EngineError;
+use crate::query::{EngineError, linked};
 use crate::render::NodeSnapshot;
 use crate::source::Sources;
 
@@ -104,21 +104,18 @@ impl<'a> Prover<'a> {
     fn read<'t>(
         &mut self,
         node: &Node,
-        [v4, v6]: [&str; 2],
+        rules: [&str; 2],
         sets: impl Iterator<Item = (&'t SetName, &'t str)>,
     ) -> Result<Kernel, EngineError> {
-        let parse = |source| EngineError::Parse { node: node.name.clone(), source };
         let mut names = Vec::new();
         for (name, text) in sets {
             if self.sets.get(name).is_none() {
+                let parse = |source| EngineError::Parse { node: node.name.clone(), source };
                 self.sets.extend(Sets::parse(text).map_err(parse)?);
             }
             names.push(name);
         }
-        let v4 = Ruleset::parse(Family::V4, v4).map_err(parse)?;
-        let v6 = Ruleset::parse(Family::V6, v6).map_err(parse)?;
-        Kernel::new(v4, v6, self.sets.only(names))
-            .map_err(|problems| EngineError::Link { node: node.name.clone(), problems })
+        linked(&node.name, rules, self.sets.only(names))
     }
 
     /// Proves our chains and sets, and what packets they let through, beside what was found already.

@@ -90,10 +90,16 @@ fn says(verdict: &Verdict) -> &'static str {
 /// When the text is not what a kernel would load.
 pub fn kernel_of(snapshot: &NodeSnapshot) -> Result<Kernel, EngineError> {
     let node = &snapshot.manifest.node;
+    let sets = Sets::parse(&snapshot.sets.values().map(AsRef::as_ref).collect::<String>());
+    let sets = sets.map_err(|source| EngineError::Parse { node: node.clone(), source })?;
+    linked(node, [&*snapshot.rules_v4, &*snapshot.rules_v6], sets)
+}
+
+/// Reads a node's rules back and ties them to sets that were read.
+pub(crate) fn linked(node: &NodeName, [v4, v6]: [&str; 2], sets: Sets) -> Result<Kernel, EngineError> {
     let parse = |source| EngineError::Parse { node: node.clone(), source };
-    let v4 = Ruleset::parse(Family::V4, &snapshot.rules_v4).map_err(parse)?;
-    let v6 = Ruleset::parse(Family::V6, &snapshot.rules_v6).map_err(parse)?;
-    let sets = Sets::parse(&snapshot.sets.values().map(AsRef::as_ref).collect::<String>()).map_err(parse)?;
+    let v4 = Ruleset::parse(Family::V4, v4).map_err(parse)?;
+    let v6 = Ruleset::parse(Family::V6, v6).map_err(parse)?;
     Kernel::new(v4, v6, sets).map_err(|problems| EngineError::Link { node: node.clone(), problems })
 }
 

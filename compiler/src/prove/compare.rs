@@ -70,8 +70,7 @@ impl<'c> Compare<'c> {
                 let first = parts.iter().find_map(|part| self.packets(&pod, part, &piece.ending, expected));
                 found = found.or(first);
             }
-            let pods = AddressSet::of(subjects.family(), contract.isolated.keys().copied());
-            others.push((subjects.difference(&pods), parts));
+            others.push((subjects.difference(&contract.pods), parts));
         }
         let (last, left) = self.clauses(contract.after.iter(), others, &piece.ending);
         debug_assert!(left.is_empty(), "the last clause is about everything");

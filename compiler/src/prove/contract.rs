@@ -74,6 +74,8 @@ pub(super) struct Contract {
     pub(super) before: Vec<Clause>,
     /// What the policies say of each address that is an isolated pod's.
     pub(super) isolated: BTreeMap<IpAddr, Expected>,
+    /// Those addresses.
+    pub(super) pods: AddressSet,
     /// What becomes of all others.
     pub(super) after: Vec<Clause>,
     /// Of packets of isolated pods, those that come to the policies.
@@ -203,7 +205,7 @@ impl Contract {
             parts: vec![before.part(|_| true, &peers, &ServiceSet::all())],
             expected: Expected::Anything,
         });
-        Self { unseen, before: before.clauses, isolated, after: after.clauses, judged }
+        Self { unseen, before: before.clauses, isolated, pods, after: after.clauses, judged }
     }
 }
 
