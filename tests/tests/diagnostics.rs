@@ -8,6 +8,8 @@
 
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests read files and may panic")]
 
+mod support;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -80,11 +82,7 @@ fn findings(name: &str) -> Findings {
 
 #[test]
 fn every_bad_file_is_explained() {
-    let mut settings = insta::Settings::clone_current();
-    settings.set_snapshot_path(folder());
-    settings.set_prepend_module_to_snapshot(false);
-    settings.set_omit_expression(true);
-    settings.bind(|| {
+    support::goldens(&folder()).bind(|| {
         insta::allow_duplicates! {
             for name in inputs() {
                 let findings = findings(&name);

@@ -9,8 +9,9 @@
 
 mod support;
 
-use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
+
+use support::chainmail;
 
 const MANIFESTS: &str = "
 apiVersion: v1
@@ -29,10 +30,6 @@ kind: NetworkPolicy
 metadata: {name: p, namespace: x}
 spec: {podSelector: {}, ingress: [{from: [{ipBlock: {cidr: '::/96', except: ['::/97']}}]}]}
 ";
-
-fn chainmail(folder: &Path, args: &[&str]) -> Output {
-    Command::new(support::program("chainmail")).args(args).current_dir(folder).output().unwrap()
-}
 
 /// A folder `repo` with the manifests, and what the row adds.
 fn repository() -> tempfile::TempDir {

@@ -68,7 +68,7 @@ impl Repository {
     }
 
     fn chainmail(&self, args: &[&str]) -> Output {
-        Command::new(support::program("chainmail")).args(args).current_dir(self.0.path()).output().unwrap()
+        support::chainmail(self.0.path(), args)
     }
 
     /// Runs a script beside the repository, with the daemon as `$1`, the compiler as `$2` and the backend as `$3`.
@@ -132,6 +132,17 @@ fn what_nobody_allows_is_found_too() {
         "{said}"
     );
     assert!(said.contains("found:    leaves our chains in CM-I-"), "{said}");
+}
+
+/// A folder without nodes has nothing to prove, which is no proof.
+#[test]
+fn nothing_is_not_proven() {
+    let repository = Repository::compiled();
+    fs::remove_file(repository.path("repo/cluster.yaml")).unwrap();
+    for args in [&[][..], &["--snapshots", "out"]] {
+        let (code, said) = repository.prove(args);
+        assert_eq!((code, said.contains("name no Linux node")), (Some(3), true), "{said}");
+    }
 }
 
 #[test]

@@ -169,11 +169,7 @@ fn transcript(origin: &Origin, commands: &[&str]) -> String {
 
 #[test]
 fn answers_are_as_reviewed() {
-    let mut settings = insta::Settings::clone_current();
-    settings.set_snapshot_path(folder());
-    settings.set_prepend_module_to_snapshot(false);
-    settings.set_omit_expression(true);
-    settings.bind(|| {
+    support::goldens(&folder()).bind(|| {
         insta::allow_duplicates! {
             for (scenario, state, commands) in TRANSCRIPTS {
                 let temp = tempfile::tempdir().unwrap();

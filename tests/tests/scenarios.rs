@@ -175,11 +175,7 @@ fn golden_folder(scenario: &str, state: &str, node: &str) -> PathBuf {
 /// Holds a file against its golden. insta keeps the golden; it compares without regard to line ends, so the bytes are
 /// compared once more.
 fn golden(folder: &Path, file: &str, text: &str) -> Result<(), Failed> {
-    let mut settings = insta::Settings::clone_current();
-    settings.set_snapshot_path(folder);
-    settings.set_prepend_module_to_snapshot(false);
-    settings.set_omit_expression(true);
-    settings.bind(|| insta::assert_snapshot!(file, text));
+    support::goldens(folder).bind(|| insta::assert_snapshot!(file, text));
     let path = folder.join(format!("{file}.snap"));
     if body(&path)? == text {
         return Ok(());

@@ -12,7 +12,7 @@ pub mod kernel;
 pub mod scenario;
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 
 /// The repository's root.
 pub fn root() -> PathBuf {
@@ -22,6 +22,20 @@ pub fn root() -> PathBuf {
 /// A program of the workspace; `make test` builds all of them before it tests.
 pub fn program(name: &'static str) -> PathBuf {
     chainmail_lab::find(name).unwrap_or_else(|error| panic!("{error}; run `cargo build --workspace` first"))
+}
+
+/// Runs `chainmail` in a folder, however it ends.
+pub fn chainmail(folder: &Path, args: &[&str]) -> Output {
+    Command::new(program("chainmail")).args(args).current_dir(folder).output().unwrap()
+}
+
+/// How goldens of a folder are kept: the text alone, under its own name.
+pub fn goldens(folder: &Path) -> insta::Settings {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path(folder);
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings
 }
 
 /// Whether this process may make network namespaces. Where it may not, that is said, and in CI it is a failure.
