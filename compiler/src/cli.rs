@@ -5,6 +5,7 @@ mod describe;
 mod diff;
 mod explain;
 mod export;
+mod formats;
 mod input;
 mod matrix;
 mod nodes;

@@ -2,6 +2,8 @@
 
 #![expect(clippy::disallowed_methods, reason = "this module is the one that writes snapshot files")]
 
+mod file;
+
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -11,6 +13,8 @@ use tempfile::TempDir;
 use thiserror::Error;
 
 use crate::render::NodeSnapshot;
+
+pub use file::write_file;
 
 /// Output that could not be written; what was there before is there still.
 #[derive(Debug, Error)]

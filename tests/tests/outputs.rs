@@ -187,3 +187,33 @@ fn addresses_come_back_as_they_were_written() {
         );
     }
 }
+
+/// `-o FMT[=FILE]`: files are whole or as they were, standard output takes one format, and no file takes two.
+#[test]
+fn results_go_where_they_are_wanted() {
+    let temp = repository();
+    let query = |outputs: &[&str]| {
+        let asked = ["query", "repo", "--from", "*", "--to", "outside", "--engine", "policy"];
+        chainmail(temp.path(), &[&asked, outputs].concat())
+    };
+    let read = |file: &str| std::fs::read_to_string(temp.path().join(file)).unwrap();
+    let list = query(&["-o", "list"]);
+    let json = query(&["-o", "json"]);
+    std::fs::write(temp.path().join("old"), "old").unwrap();
+    std::os::unix::fs::symlink("old", temp.path().join("link")).unwrap();
+    let all = query(&["-o", "list=link", "-o", "json", "--output=csv=a=b"]);
+    assert!(all.status.success(), "{all:?}");
+    assert_eq!(all.stdout, json.stdout);
+    assert_eq!(read("old").as_bytes(), list.stdout, "through the link");
+    assert!(temp.path().join("link").is_symlink());
+    assert!(read("a=b").starts_with("from,to,"), "{}", read("a=b"));
+    assert!(query(&["-o", "json=only"]).stdout.is_empty(), "nothing was asked of standard output");
+
+    fails(&query(&["-o", "json", "-o", "list"]), 2, "two formats for standard output");
+    fails(&query(&["-o", "json=x", "-o", "list=./x"]), 2, "./x is named twice");
+    fails(&query(&["-o", "json="]), 2, "invalid value 'json='");
+    fails(&query(&["-o", "yaml"]), 2, "[possible values: plain, json, list, matrix, csv]");
+    fails(&query(&["-o", "json=none/x"]), 3, "cannot write none/x");
+    let left: Vec<_> = std::fs::read_dir(temp.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(left.len(), 5, "nothing but repo, old, link, a=b and only: {left:?}");
+}

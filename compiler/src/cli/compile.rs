@@ -5,13 +5,14 @@ use std::path::PathBuf;
 
 use chainmail_compiler::Compiler;
 use chainmail_compiler::cluster::Node;
-use chainmail_compiler::diagnostic::json;
+use chainmail_compiler::diagnostic::{Style, json, render};
 use chainmail_compiler::prove::{Flaw, Prover};
 use chainmail_compiler::render::NodeSnapshot;
 use chainmail_compiler::write::{Check, Difference, Stage};
 use chainmail_snapshot::{NodeName, read};
 use clap::ValueEnum;
 
+use super::formats::{FMT, Output, Outputs};
 use super::input::{FindingArgs, InputArgs, Purpose, loaded, refuse_errors};
 use super::output::{self, counted};
 use super::{Exit, Failure, Screen, nodes};
@@ -45,8 +46,8 @@ pub(super) struct CheckArgs {
     #[command(flatten)]
     findings: FindingArgs,
     /// How to print what was found: text on standard error, or JSON lines on standard output.
-    #[arg(short, long, value_enum, default_value_t = Format::Text)]
-    output: Format,
+    #[arg(short, long, value_name = FMT, value_parser = Output::<Format>::parser(), default_value = "text")]
+    output: Vec<Output<Format>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -141,16 +142,21 @@ fn check_out(args: &Args, proven: &mut Proven<'_>, nodes: &[&Node]) -> Result<Ex
 }
 
 pub(super) fn check(args: &CheckArgs, screen: Screen) -> Result<Exit, Failure> {
+    let outputs = Outputs::new(&args.output)?;
     let sources = args.input.sources()?;
-    let loaded = match args.output {
-        Format::Text => loaded(&sources, args.findings, Purpose::Check, screen)?,
-        Format::Json => {
-            let loaded = args.findings.load(&sources);
-            output::text(&json(&loaded.findings))?;
-            refuse_errors(&loaded.findings, Purpose::Check)?;
-            loaded
-        }
-    };
+    let loaded = args.findings.load(&sources);
+    let findings = &loaded.findings;
+    outputs.write_files(|format| match format {
+        Format::Text => render(findings, Style::Plain),
+        Format::Json => json(findings),
+    })?;
+    match outputs.stdout() {
+        // Beside a result findings are on standard error, whichever command has them.
+        Some(Format::Text) => output::error_text(&render(findings, screen.stderr)),
+        Some(Format::Json) => drop(output::text(&json(findings))?),
+        None => {}
+    }
+    refuse_errors(findings, Purpose::Check)?;
     let cluster = &loaded.cluster;
     let policies = counted(cluster.policies().len(), "policy", "policies");
     let pods = counted(cluster.pods().count(), "pod", "pods");

@@ -3,8 +3,9 @@
 use chainmail_compiler::describe::{Fold, describe, find_policy, json, text};
 use clap::ValueEnum;
 
+use super::formats::{FMT, Output, Outputs};
 use super::input::{FindingArgs, InputArgs, Purpose, loaded};
-use super::{Exit, Failure, Screen, output};
+use super::{Exit, Failure, Screen};
 
 /// Say what a policy means, in the words of `kubectl describe networkpolicy`, and whom each line means now.
 #[derive(Debug, clap::Args)]
@@ -20,8 +21,8 @@ pub(super) struct Args {
     #[arg(long)]
     all: bool,
     /// How to print it.
-    #[arg(short, long, value_enum, default_value_t = Format::Text)]
-    output: Format,
+    #[arg(short, long, value_name = FMT, value_parser = Output::<Format>::parser(), default_value = "text")]
+    output: Vec<Output<Format>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -33,13 +34,15 @@ enum Format {
 }
 
 pub(super) fn run(args: &Args, screen: Screen) -> Result<Exit, Failure> {
+    let outputs = Outputs::new(&args.output)?;
     let sources = args.input.sources()?;
     let loaded = loaded(&sources, args.findings, Purpose::Query, screen)?;
     let policy = find_policy(&loaded.cluster, &args.policy).map_err(|e| Failure::input(&e))?;
     let description = describe(&loaded.cluster, &sources, policy);
     let fold = if args.all { Fold::Nothing } else { Fold::Long };
-    match args.output {
-        Format::Text => output::text(&text(&description, fold)),
-        Format::Json => output::text(&json(&description)),
-    }
+    outputs.print(screen, |format, _| match format {
+        Format::Text => text(&description, fold),
+        Format::Json => json(&description),
+    })?;
+    Ok(Exit::Done)
 }

@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use chainmail_compiler::Compiler;
-use chainmail_compiler::diff::{Diff, FleetText, diff, render};
+use chainmail_compiler::diff::{FleetText, diff, render};
 use chainmail_compiler::source::Sources;
 use chainmail_snapshot::{Family, read};
 use clap::ValueEnum;
 
+use super::formats::{FMT, Output, Outputs};
 use super::input::{BesideArgs, FindingArgs, Purpose, loaded};
-use super::{Exit, Failure, Screen, output};
+use super::{Exit, Failure, Screen};
 
 /// Show the rules and set members that change, node by node.
 #[derive(Debug, clap::Args)]
@@ -25,8 +26,8 @@ pub(super) struct Args {
     #[arg(long)]
     exit_code: bool,
     /// How to print it.
-    #[arg(short, long, value_enum, default_value_t = Format::Text)]
-    output: Format,
+    #[arg(short, long, value_name = FMT, value_parser = Output::<Format>::parser(), default_value = "text")]
+    output: Vec<Output<Format>>,
     #[command(flatten)]
     beside: BesideArgs,
     #[command(flatten)]
@@ -40,6 +41,7 @@ enum Format {
 }
 
 pub(super) fn run(args: &Args, screen: Screen) -> Result<Exit, Failure> {
+    let outputs = Outputs::new(&args.output)?;
     let (old, new) = match &args.sides[..] {
         [old, new] => (folder(Path::new(old), args, screen)?, folder(Path::new(new), args, screen)?),
         [range] => {
@@ -58,18 +60,14 @@ pub(super) fn run(args: &Args, screen: Screen) -> Result<Exit, Failure> {
         _ => return Err(Failure::usage("give A..B, or two folders")),
     };
     let difference = diff(&old, &new);
-    print(&difference, args.output, screen)?;
-    Ok(if args.exit_code && !difference.is_empty() { Exit::Differences } else { Exit::Done })
-}
-
-fn print(difference: &Diff, format: Format, screen: Screen) -> Result<Exit, Failure> {
-    match format {
-        Format::Text => output::text(&render(difference, screen.stdout)),
+    outputs.print(screen, |format, style| match format {
+        Format::Text => render(&difference, style),
         Format::Json => {
-            let json = serde_json::to_string_pretty(difference).expect("a difference has only string keys");
-            output::text(&(json + "\n"))
+            let json = serde_json::to_string_pretty(&difference).expect("a difference has only string keys");
+            json + "\n"
         }
-    }
+    })?;
+    Ok(if args.exit_code && !difference.is_empty() { Exit::Differences } else { Exit::Done })
 }
 
 /// A folder of snapshots as it is, any other one compiled.

@@ -7,8 +7,9 @@ use chainmail_compiler::query::{Endpoint, RulesEngine, forwarding_nodes};
 use chainmail_compiler::semantics::Service;
 use clap::ValueEnum;
 
+use super::formats::{FMT, Output, Outputs};
 use super::input::{FindingArgs, InputArgs, Purpose, loaded};
-use super::{Exit, Failure, Screen, output};
+use super::{Exit, Failure, Screen};
 
 /// Say why a connection is allowed or denied: policies and rules with their places, and each node's deciding rule.
 #[derive(Debug, clap::Args)]
@@ -27,8 +28,8 @@ pub(super) struct Args {
     #[command(flatten)]
     findings: FindingArgs,
     /// How to print it.
-    #[arg(short, long, value_enum, default_value_t = Format::Text)]
-    output: Format,
+    #[arg(short, long, value_name = FMT, value_parser = Output::<Format>::parser(), default_value = "text")]
+    output: Vec<Output<Format>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -40,6 +41,7 @@ enum Format {
 }
 
 pub(super) fn run(args: &Args, screen: Screen) -> Result<Exit, Failure> {
+    let outputs = Outputs::new(&args.output)?;
     let sources = args.input.sources()?;
     let loaded = loaded(&sources, args.findings, Purpose::Query, screen)?;
     let cluster = &loaded.cluster;
@@ -58,8 +60,9 @@ pub(super) fn run(args: &Args, screen: Screen) -> Result<Exit, Failure> {
     let rules = RulesEngine::compile_nodes(cluster, &mut compiler, nodes).map_err(|e| Failure::input(&e))?;
     let explanations = explain(cluster, &sources, &rules, (&source, &destination), args.service)
         .map_err(|e| Failure::input(&e))?;
-    match args.output {
-        Format::Text => output::text(&text(&explanations)),
-        Format::Json => output::text(&json(&explanations)),
-    }
+    outputs.print(screen, |format, _| match format {
+        Format::Text => text(&explanations),
+        Format::Json => json(&explanations),
+    })?;
+    Ok(Exit::Done)
 }

@@ -3,12 +3,17 @@
 use chainmail_compiler::cluster::{Cluster, PodState};
 use chainmail_compiler::query::{End, Endpoint, Engine, Question, TooMany, matrix};
 
+use super::formats::Outputs;
 use super::query::{Args, Format};
-use super::{Exit, Failure, output};
+use super::{Exit, Failure, Screen, output};
 
 /// The ends of both sides, not too many; what is passed over is said.
-pub(super) fn ends(args: &Args, cluster: &Cluster) -> Result<(Vec<End>, Vec<End>), Failure> {
-    if args.output == Some(Format::Plain) {
+pub(super) fn ends(
+    args: &Args,
+    outputs: &Outputs<Format>,
+    cluster: &Cluster,
+) -> Result<(Vec<End>, Vec<End>), Failure> {
+    if outputs.formats().any(|format| format == Format::Plain) {
         return Err(Failure::usage("plain is for probes; write -o list, matrix, json or csv"));
     }
     let sources = side(&args.from, cluster)?;
@@ -49,16 +54,19 @@ fn side(endpoints: &[Endpoint], cluster: &Cluster) -> Result<Vec<End>, Failure> 
 
 pub(super) fn run(
     args: &Args,
+    outputs: &Outputs<Format>,
+    screen: Screen,
     cluster: &Cluster,
     engine: &Engine<'_>,
     (sources, destinations): (Vec<End>, Vec<End>),
 ) -> Result<Exit, Failure> {
     let question = args.port.map_or(Question::Services, Question::Service);
     let matrix = matrix(cluster, engine, question, sources, destinations).map_err(|e| Failure::input(&e))?;
-    output::text(&match args.output.unwrap_or(Format::List) {
+    outputs.print(screen, |format, _| match format {
         Format::List | Format::Plain => matrix.list(),
         Format::Matrix => matrix.picture(),
         Format::Csv => matrix.csv(),
         Format::Json => matrix.json(),
-    })
+    })?;
+    Ok(Exit::Done)
 }

@@ -8,6 +8,7 @@ use chainmail_snapshot::{Family, NodeName, read};
 use clap::ValueEnum;
 use serde::Serialize;
 
+use super::formats::{FMT, Output, Outputs};
 use super::input::{FindingArgs, InputArgs, Purpose, loaded};
 use super::{Exit, Failure, Screen, nodes, output, save};
 
@@ -31,8 +32,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE", num_args = 0.., requires = "node")]
     live: Option<Vec<PathBuf>>,
     /// How to say what was found.
-    #[arg(short, long, value_enum, default_value_t = Format::Text)]
-    output: Format,
+    #[arg(short, long, value_name = FMT, value_parser = Output::<Format>::parser(), default_value = "text")]
+    output: Vec<Output<Format>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -51,6 +52,7 @@ struct Found<'f> {
 }
 
 pub(super) fn run(args: &Args, screen: Screen) -> Result<Exit, Failure> {
+    let outputs = Outputs::new(&args.output)?;
     let sources = args.input.sources()?;
     let loaded = loaded(&sources, args.findings, Purpose::Query, screen)?;
     let cluster = &loaded.cluster;
@@ -63,7 +65,7 @@ pub(super) fn run(args: &Args, screen: Screen) -> Result<Exit, Failure> {
         let texts = if files.is_empty() { save::tools() } else { save::files(files) };
         let texts = texts.map_err(|error| Failure::input(&error))?;
         let kernel = live::read(&texts).map_err(|error| Failure::input(&error))?;
-        return report(&[(&node.name, prover.live(node, &kernel))], "the kernel's rules", args.output);
+        return report(&[(&node.name, prover.live(node, &kernel))], "the kernel's rules", &outputs, screen);
     }
     let mut found = Vec::new();
     match &args.snapshots {
@@ -82,11 +84,31 @@ pub(super) fn run(args: &Args, screen: Screen) -> Result<Exit, Failure> {
             }
         }
     }
-    report(&found, "the rules", args.output)
+    report(&found, "the rules", &outputs, screen)
 }
 
+/// A node, and what of it does not hold.
+type Judged<'n> = (&'n NodeName, Result<(), Vec<Flaw>>);
+
 /// Says what was found of each node.
-fn report(found: &[(&NodeName, Result<(), Vec<Flaw>>)], what: &str, format: Format) -> Result<Exit, Failure> {
+fn report(
+    found: &[Judged<'_>],
+    what: &str,
+    outputs: &Outputs<Format>,
+    screen: Screen,
+) -> Result<Exit, Failure> {
+    outputs.print(screen, |format, _| render(found, format))?;
+    let wrong = found.iter().filter(|(_, proven)| proven.is_err()).count();
+    let nodes = |count| output::counted(count, "node", "nodes");
+    if wrong == 0 {
+        output::error_line(&format!("proven: {what} of {} do what the policies say", nodes(found.len())));
+        return Ok(Exit::Done);
+    }
+    output::error_line(&format!("{what} of {} do something else than the policies say", nodes(wrong)));
+    Ok(Exit::Differences)
+}
+
+fn render(found: &[Judged<'_>], format: Format) -> String {
     let mut text = String::new();
     for (node, proven) in found {
         let flaws = proven.as_ref().err().map_or(&[][..], Vec::as_slice);
@@ -99,13 +121,5 @@ fn report(found: &[(&NodeName, Result<(), Vec<Flaw>>)], what: &str, format: Form
             }
         }
     }
-    output::text(&text)?;
-    let wrong = found.iter().filter(|(_, proven)| proven.is_err()).count();
-    let nodes = |count| output::counted(count, "node", "nodes");
-    if wrong == 0 {
-        output::error_line(&format!("proven: {what} of {} do what the policies say", nodes(found.len())));
-        return Ok(Exit::Done);
-    }
-    output::error_line(&format!("{what} of {} do something else than the policies say", nodes(wrong)));
-    Ok(Exit::Differences)
+    text
 }

@@ -10,6 +10,7 @@ use chainmail_compiler::{Compiler, Loaded};
 use clap::ValueEnum;
 use serde::Serialize;
 
+use super::formats::{FMT, Output, Outputs};
 use super::input::{FindingArgs, InputArgs, Purpose, loaded};
 use super::{Exit, Failure, Screen, matrix, output};
 
@@ -41,8 +42,8 @@ pub(super) struct Args {
     #[arg(long, value_enum)]
     engine: Option<EngineName>,
     /// How to answer [default: list for --from and --to, plain for probes].
-    #[arg(short, long, value_enum)]
-    pub(super) output: Option<Format>,
+    #[arg(short, long, value_name = FMT, value_parser = Output::<Format>::parser())]
+    pub(super) output: Vec<Output<Format>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -77,15 +78,17 @@ struct Answer<'a> {
 }
 
 pub(super) fn run(args: &Args, screen: Screen) -> Result<Exit, Failure> {
+    let outputs = Outputs::new(&args.output)?;
     let sources = args.input.sources()?;
     let loaded = loaded(&sources, args.findings, Purpose::Query, screen)?;
     if args.from.is_empty() {
         let engine = engine(args.engine.unwrap_or(EngineName::Rules), &loaded, &sources)?;
-        probes(&loaded.cluster, &engine, args.output.unwrap_or(Format::Plain))
+        probes(&loaded.cluster, &engine, &outputs.or(Format::Plain))
     } else {
-        let ends = matrix::ends(args, &loaded.cluster)?;
+        let outputs = outputs.or(Format::List);
+        let ends = matrix::ends(args, &outputs, &loaded.cluster)?;
         let engine = engine(args.engine.unwrap_or(EngineName::Both), &loaded, &sources)?;
-        matrix::run(args, &loaded.cluster, &engine, ends)
+        matrix::run(args, &outputs, screen, &loaded.cluster, &engine, ends)
     }
 }
 
@@ -102,12 +105,11 @@ fn engine<'a>(name: EngineName, loaded: &'a Loaded, sources: &'a Sources) -> Res
     })
 }
 
-fn probes(cluster: &Cluster, engine: &Engine<'_>, format: Format) -> Result<Exit, Failure> {
-    if !matches!(format, Format::Plain | Format::Json) {
-        return Err(Failure::usage(
-            "probes are answered as plain or json; the others are for --from and --to",
-        ));
-    }
+fn probes(cluster: &Cluster, engine: &Engine<'_>, outputs: &Outputs<Format>) -> Result<Exit, Failure> {
+    let Some(format @ (Format::Plain | Format::Json)) = outputs.only_stdout() else {
+        let message = "probes are answered line by line as plain or json; other formats and files are for --from and --to";
+        return Err(Failure::usage(message));
+    };
     let mut answers = String::new();
     for (number, line) in (1..).zip(std::io::stdin().lock().lines()) {
         let fail =
