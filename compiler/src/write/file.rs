@@ -1,7 +1,5 @@
 //! The shell that writes one file: whole, or not at all.
 
-#![expect(clippy::disallowed_methods, reason = "this module is the one that writes a result to a file")]
-
 use std::fs::{OpenOptions, Permissions};
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
