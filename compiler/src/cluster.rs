@@ -16,7 +16,8 @@ pub use labels::{LabelSelector, Labels, Requirement};
 pub use model::{Cluster, ContainerPort, Namespace, Node, Os, Pod, PodId, PodState, Whose};
 pub use names::{LabelKey, NamespaceName, PodName, PodRef, PolicyName, PolicyRef, PortName};
 pub use policy::{
-    Direction, IpBlock, NamespaceScope, Peer, Peers, Policy, Port, PortMatch, PortRange, Ports, Rule, RuleRef,
+    Direction, IpBlock, NamespaceScope, Peer, Peers, Policy, PolicyTypes, Port, PortMatch, PortRange, Ports,
+    Rule, RuleRef,
 };
 pub use settings::{
     AllowTarget, Enforcement, InterfaceName, InterfaceNameError, InvalidPackets, LogLimit, LogLimitError,

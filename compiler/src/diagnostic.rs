@@ -65,13 +65,31 @@ pub struct Diagnostic {
     pub message: String,
     /// What to do.
     pub help: Option<String>,
+    /// What it is about, where that has a name of its own.
+    pub subject: Option<Subject>,
+}
+
+/// What a finding is about, by names that stay when lines move.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Subject {
+    /// The object: kind, namespace and name.
+    pub object: String,
+    /// The path of its field.
+    pub field: String,
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.object)?;
+        if self.field.is_empty() { Ok(()) } else { write!(f, " {}", self.field) }
+    }
 }
 
 impl Diagnostic {
     /// A finding of the code's own severity.
     #[must_use]
     pub fn new(code: Code, place: Option<Place>, message: impl Into<String>) -> Self {
-        Self { place, severity: code.severity(), code, message: message.into(), help: None }
+        Self { place, severity: code.severity(), code, message: message.into(), help: None, subject: None }
     }
 
     /// Adds what to do about it.
@@ -79,6 +97,23 @@ impl Diagnostic {
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
+    }
+
+    /// Says what it is about.
+    #[must_use]
+    pub fn about(mut self, object: impl Into<String>, field: impl Into<String>) -> Self {
+        self.subject = Some(Subject { object: object.into(), field: field.into() });
+        self
+    }
+
+    /// What makes it the same finding in another revision: its code and what it is about, else its file and message.
+    #[must_use]
+    pub fn id(&self) -> String {
+        match (&self.subject, &self.place) {
+            (Some(subject), _) => format!("{} {subject}", self.code),
+            (None, Some(place)) => format!("{} {} {}", self.code, place.file, self.message),
+            (None, None) => format!("{} {}", self.code, self.message),
+        }
     }
 }
 

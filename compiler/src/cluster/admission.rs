@@ -146,7 +146,7 @@ fn admit_namespaces(
         let labels = namespace_labels(&name, labels);
         match seen.first(&scope, name.clone()) {
             None => {
-                cluster.namespaces.insert(name.clone(), Namespace { name, labels });
+                cluster.namespaces.insert(name.clone(), Namespace { name, labels, at: Some(manifest.at) });
             }
             Some(first) => {
                 let is_same = cluster.namespaces.get(&name).is_some_and(|other| other.labels == labels);
@@ -160,7 +160,7 @@ fn admit_namespaces(
 fn imply_namespace(cluster: &mut Cluster, name: &NamespaceName) {
     if !cluster.namespaces.contains_key(name) {
         let labels = namespace_labels(name, Labels::default());
-        cluster.namespaces.insert(name.clone(), Namespace { name: name.clone(), labels });
+        cluster.namespaces.insert(name.clone(), Namespace { name: name.clone(), labels, at: None });
     }
 }
 

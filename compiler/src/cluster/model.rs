@@ -20,6 +20,8 @@ pub struct Namespace {
     pub name: NamespaceName,
     /// Its labels, `kubernetes.io/metadata.name` among them.
     pub labels: Labels,
+    /// Where it stands; nothing where only its pods and policies speak of it.
+    pub at: Option<ObjectRef>,
 }
 
 /// A port that a container names or declares.

@@ -44,8 +44,19 @@ pub struct Policy {
     pub ingress: Option<Vec<Rule>>,
     /// The egress rules, where `policyTypes` has Egress; then the subjects are isolated for egress.
     pub egress: Option<Vec<Rule>>,
+    /// Whether `policyTypes` was written.
+    pub types: PolicyTypes,
     /// Where it stands.
     pub at: ObjectRef,
+}
+
+/// Where a policy's directions come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PolicyTypes {
+    /// `policyTypes` names them.
+    Written,
+    /// `policyTypes` is absent or empty, and the API server fills it in.
+    Defaulted,
 }
 
 impl Policy {

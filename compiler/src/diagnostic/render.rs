@@ -61,7 +61,7 @@ fn colours(severity: Severity, style: Style) -> (&'static str, &'static str) {
 }
 
 fn one(out: &mut String, diagnostic: &Diagnostic, style: Style) {
-    let Diagnostic { place, severity, code, message, help } = diagnostic;
+    let Diagnostic { place, severity, code, message, help, subject: _ } = diagnostic;
     let (on, off) = colours(*severity, style);
     let message = printable(message);
     let mut line = |text: String| {

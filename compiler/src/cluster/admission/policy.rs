@@ -4,8 +4,8 @@ use super::pod::protocol;
 use super::written::{self, Part};
 use super::{Scope, cidr, name, selector};
 use crate::cluster::{
-    Direction, IpBlock, LabelSelector, NamespaceScope, Peer, Peers, Policy, PolicyName, Port, PortMatch,
-    PortName, PortRange, Ports, Rule,
+    Direction, IpBlock, LabelSelector, NamespaceScope, Peer, Peers, Policy, PolicyName, PolicyTypes, Port,
+    PortMatch, PortName, PortRange, Ports, Rule,
 };
 use crate::diagnostic::Code;
 use crate::manifest::{self, FieldPath, IntOrString};
@@ -32,6 +32,10 @@ pub(super) fn admit(scope: &mut Scope<'_>, policy: &manifest::NetworkPolicy) -> 
         subject,
         ingress: types.contains(&Direction::Ingress).then_some(ingress),
         egress: types.contains(&Direction::Egress).then_some(egress),
+        types: match spec.policy_types.as_deref() {
+            None | Some([]) => PolicyTypes::Defaulted,
+            Some(_) => PolicyTypes::Written,
+        },
         at: scope.at,
     })
 }
