@@ -15,7 +15,7 @@ use thiserror::Error;
 
 pub use filter::FileFilter;
 pub use folder::{config_file, from_folder, from_folder_with};
-pub use git::{from_revision, from_revision_with, is_bare_repository};
+pub use git::{commit_of, from_revision, from_revision_with, is_bare_repository};
 pub use inventory::{Inventory, inventories};
 pub use stdin::{STDIN_PATH, from_stdin};
 

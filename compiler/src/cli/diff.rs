@@ -1,22 +1,24 @@
 //! `chainmail diff`.
 
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
-use chainmail_compiler::Compiler;
-use chainmail_compiler::diff::{FleetText, diff, render};
-use chainmail_compiler::source::Sources;
-use chainmail_snapshot::{Family, read};
+use chainmail_compiler::diff::{Detail, FleetText, NodeText, Outcome, Revision, review, text};
+use chainmail_compiler::source::{Sources, commit_of};
+use chainmail_compiler::{Compiler, Loaded};
+use chainmail_snapshot::{Family, Joined, read};
 use clap::ValueEnum;
 
 use super::formats::{FMT, Output, Outputs};
 use super::input::{BesideArgs, FindingArgs, Purpose, loaded};
 use super::{Exit, Failure, Screen};
 
-/// Show the rules and set members that change, node by node.
+/// Show what opens, what closes and why, and the rules and set members that change.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// `A..B`, two revisions of the repository; or two folders, of manifests or of snapshots. Manifests are compiled,
-    /// both sides with the same configuration and inventories where these are given; snapshots are compared as they are.
+    /// both sides with the same configuration and inventories where these are given. Snapshots are compared as they
+    /// are; what packets meet is not known of them.
     #[arg(value_name = "A..B | A B", required = true, num_args = 1..=2)]
     sides: Vec<String>,
     /// The repository that the revisions are of [default: the current folder].
@@ -28,6 +30,12 @@ pub(super) struct Args {
     /// How to print it.
     #[arg(short, long, value_name = FMT, value_parser = Output::<Format>::parser(), default_value = "text")]
     output: Vec<Output<Format>>,
+    /// Print long lists in full.
+    #[arg(short, long, conflicts_with = "quiet")]
+    verbose: bool,
+    /// Print the last line only.
+    #[arg(short, long)]
+    quiet: bool,
     #[command(flatten)]
     beside: BesideArgs,
     #[command(flatten)]
@@ -42,66 +50,104 @@ enum Format {
 
 pub(super) fn run(args: &Args, screen: Screen) -> Result<Exit, Failure> {
     let outputs = Outputs::new(&args.output)?;
-    let (old, new) = match &args.sides[..] {
-        [old, new] => (folder(Path::new(old), args, screen)?, folder(Path::new(new), args, screen)?),
+    let (base, head) = match &args.sides[..] {
+        [base, head] => (Read::folder(base, args, screen)?, Read::folder(head, args, screen)?),
         [range] => {
-            let Some((old, new)) = range.split_once("..") else {
+            let Some((base, head)) = range.split_once("..") else {
                 return Err(Failure::usage(format!(
                     "{range:?} is one side; write A..B for revisions, or two folders"
                 )));
             };
-            let repo = args.repo.as_deref().unwrap_or(Path::new("."));
-            let side = |rev: &str| {
-                let rev = if rev.is_empty() { "HEAD" } else { rev };
-                compiled(&args.beside.with_revision(repo, rev)?, args.findings, screen)
-            };
-            (side(old)?, side(new)?)
+            (Read::revision(base, args, screen)?, Read::revision(head, args, screen)?)
         }
         _ => return Err(Failure::usage("give A..B, or two folders")),
     };
-    let difference = diff(&old, &new);
+    let review = review(&base.compiled()?, &head.compiled()?);
+    let detail = match (args.quiet, args.verbose) {
+        (true, _) => Detail::Summary,
+        (false, true) => Detail::Full,
+        (false, false) => Detail::Short,
+    };
     outputs.print(screen, |format, style| match format {
-        Format::Text => render(&difference, style),
-        Format::Json => {
-            let json = serde_json::to_string_pretty(&difference).expect("a difference has only string keys");
-            json + "\n"
-        }
+        Format::Text => text(&review, detail, style),
+        Format::Json => review.json(),
     })?;
-    Ok(if args.exit_code && !difference.is_empty() { Exit::Differences } else { Exit::Done })
+    let differs = review.summary.outcome != Outcome::Same;
+    Ok(if args.exit_code && differs { Exit::Differences } else { Exit::Done })
 }
 
-/// A folder of snapshots as it is, any other one compiled.
-fn folder(path: &Path, args: &Args, screen: Screen) -> Result<FleetText, Failure> {
-    let mut fleet = FleetText::default();
-    if let Some(snapshot) = read::joined_if_any(path).map_err(|e| Failure::input(&e))? {
-        let rules = Family::ALL.map(|family| snapshot.rules(family).to_owned());
-        fleet.add(snapshot.manifest().node.clone(), rules, snapshot.sets().clone());
-        return Ok(fleet);
-    }
-    if !(path.join("nodes").is_dir() && path.join("sets").is_dir()) {
-        return compiled(&args.beside.with_path(path)?, args.findings, screen);
-    }
-    for node in read::nodes(path).map_err(|e| Failure::input(&e))? {
-        let snapshot = read::node_of_tree(path, &node).map_err(|e| Failure::input(&e))?;
-        let rules = Family::ALL.map(|family| snapshot.rules(family).to_owned());
-        fleet.add(node, rules, snapshot.sets().clone());
-    }
-    Ok(fleet)
+/// A side as it was read.
+struct Read {
+    name: String,
+    commit: Option<String>,
+    what: What,
 }
 
-fn compiled(sources: &Sources, findings: FindingArgs, screen: Screen) -> Result<FleetText, Failure> {
-    let loaded = loaded(sources, findings, Purpose::Diff, screen)?;
-    let mut compiler = Compiler::new(&loaded.cluster, sources);
-    let mut fleet = FleetText::default();
-    for node in compiler.nodes().collect::<Vec<_>>() {
-        let snapshot = compiler.snapshot(node);
-        let sets = snapshot.sets.into_iter().map(|(name, text)| (name, text.to_string()));
-        fleet.add(node.name.clone(), [snapshot.rules_v4, snapshot.rules_v6], sets);
+/// What a side is.
+enum What {
+    Manifests(Box<(Sources, Loaded)>),
+    Snapshots(FleetText),
+}
+
+impl Read {
+    fn revision(rev: &str, args: &Args, screen: Screen) -> Result<Self, Failure> {
+        let repo = args.repo.as_deref().unwrap_or(Path::new("."));
+        let rev = if rev.is_empty() { "HEAD" } else { rev };
+        let sources = args.beside.with_revision(repo, rev)?;
+        let commit = commit_of(repo, rev).map_err(|e| Failure::input(&e))?;
+        Ok(Self { name: rev.to_owned(), commit, what: What::load(sources, args.findings, screen)? })
     }
-    if fleet.nodes.is_empty() {
-        let message =
-            "one side has no node, so there is nothing to compare; is it the right folder or revision?";
-        return Err(Failure { exit: Exit::Input, message: message.to_owned() });
+
+    /// A folder of snapshots as it is, any other one to be compiled.
+    fn folder(name: &str, args: &Args, screen: Screen) -> Result<Self, Failure> {
+        let path = Path::new(name);
+        let mut fleet = FleetText::default();
+        if let Some(snapshot) = read::joined_if_any(path).map_err(|e| Failure::input(&e))? {
+            add(&mut fleet, &snapshot);
+        } else if path.join("nodes").is_dir() && path.join("sets").is_dir() {
+            for node in read::nodes(path).map_err(|e| Failure::input(&e))? {
+                add(&mut fleet, &read::node_of_tree(path, &node).map_err(|e| Failure::input(&e))?);
+            }
+        } else {
+            let what = What::load(args.beside.with_path(path)?, args.findings, screen)?;
+            return Ok(Self { name: name.to_owned(), commit: None, what });
+        }
+        Ok(Self { name: name.to_owned(), commit: None, what: What::Snapshots(fleet) })
     }
-    Ok(fleet)
+
+    fn compiled(&self) -> Result<Revision<'_>, Failure> {
+        let (fleet, manifests) = match &self.what {
+            What::Snapshots(fleet) => (fleet.clone(), None),
+            What::Manifests(read) => {
+                let (sources, Loaded { cluster, .. }) = &**read;
+                let mut compiler = Compiler::new(cluster, sources);
+                let mut fleet = FleetText::default();
+                for node in compiler.nodes().collect::<Vec<_>>() {
+                    fleet.add_snapshot(compiler.snapshot(node));
+                }
+                (fleet, Some((cluster, sources)))
+            }
+        };
+        if fleet.nodes.is_empty() {
+            let message =
+                "one side has no node, so there is nothing to compare; is it the right folder or revision?";
+            return Err(Failure { exit: Exit::Input, message: message.to_owned() });
+        }
+        Ok(Revision { name: self.name.clone(), commit: self.commit.clone(), fleet, manifests })
+    }
+}
+
+impl What {
+    fn load(sources: Sources, findings: FindingArgs, screen: Screen) -> Result<Self, Failure> {
+        let loaded = loaded(&sources, findings, Purpose::Diff, screen)?;
+        Ok(Self::Manifests(Box::new((sources, loaded))))
+    }
+}
+
+fn add(fleet: &mut FleetText, snapshot: &Joined) {
+    let manifest = snapshot.manifest();
+    let rules = Family::ALL.map(|family| snapshot.rules(family).to_owned());
+    let text = NodeText { rules, provenance: String::new(), digest: manifest.digest.clone() };
+    let sets = snapshot.sets().iter().map(|(name, text)| (name.clone(), Rc::from(text.as_str())));
+    fleet.add(manifest.node.clone(), text, sets);
 }

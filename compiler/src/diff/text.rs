@@ -1,33 +1,50 @@
-//! The difference as people read it.
+//! A review as people read it, within 100 columns.
 
 use std::fmt::Write as _;
 
-use super::{Change, Diff, Line};
-
+use super::summary::tally;
+use super::{Change, Line, Review};
 use crate::diagnostic::Style;
 
-/// Prints a difference: nodes with their chains' lines, then sets with their members, then a summary.
+/// How much of a review is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Detail {
+    /// The last line only.
+    Summary,
+    /// Long lists are cut, and say by how much.
+    Short,
+    /// All of it.
+    Full,
+}
+
+/// Prints a review.
 #[must_use]
-pub fn render(diff: &Diff, style: Style) -> String {
+pub fn text(review: &Review, detail: Detail, style: Style) -> String {
     let mut out = Printer { text: String::new(), style };
-    for node in &diff.nodes {
-        out.line(None, &format!("node {}{}", node.node, suffix(node.change)));
-        for chain in &node.chains {
+    if detail > Detail::Summary {
+        rules(review, &mut out);
+    }
+    out.line(None, &last_line(review));
+    out.text
+}
+
+fn rules(review: &Review, out: &mut Printer) {
+    for shape in &review.rules.shapes {
+        out.line(None, &format!("nodes {}{}", shape.nodes.join(" "), suffix(shape.change)));
+        for chain in &shape.chains {
             let was = chain.was.as_ref().map(|was| format!(", was {was}")).unwrap_or_default();
             out.line(None, &format!("  {} {}{}{was}", chain.family, chain.chain, suffix(chain.change)));
-            out.lines(&chain.lines, "    ");
+            out.lines(chain.lines.iter().map(|rule| &rule.line), "    ");
         }
-        if !node.sets.is_empty() {
-            out.line(None, &format!("  sets: {}", node.sets.join(" ")));
+        if !shape.sets.is_empty() {
+            out.line(None, &format!("  sets: {}", shape.sets.join(" ")));
         }
     }
-    for set in &diff.sets {
+    for set in &review.rules.sets {
         let was = set.was.as_ref().map(|was| format!(", was {was}")).unwrap_or_default();
         out.line(None, &format!("set {} {}{}{was}", set.set, set.kind, suffix(set.change)));
-        out.lines(&set.members, "    ");
+        out.lines(set.members.iter(), "    ");
     }
-    out.line(None, &summary(diff));
-    out.text
 }
 
 fn suffix(change: Change) -> &'static str {
@@ -38,27 +55,18 @@ fn suffix(change: Change) -> &'static str {
     }
 }
 
-fn summary(diff: &Diff) -> String {
-    if diff.is_empty() {
+fn last_line(review: &Review) -> String {
+    let summary = &review.summary;
+    let (added, removed) = tally(review.rules.sets.iter().flat_map(|set| &set.members));
+    if summary.nodes == 0 && summary.sets == 0 {
         return "no change: rules and sets are the same on every node".to_owned();
     }
-    let count = |lines: &mut dyn Iterator<Item = &Line>| {
-        let (mut added, mut removed) = (0, 0);
-        for line in lines {
-            match line {
-                Line::Added(_) => added += 1,
-                Line::Removed(_) => removed += 1,
-            }
-        }
-        (added, removed)
-    };
-    let (rules_added, rules_removed) =
-        count(&mut diff.nodes.iter().flat_map(|node| &node.chains).flat_map(|chain| &chain.lines));
-    let (members_added, members_removed) = count(&mut diff.sets.iter().flat_map(|set| &set.members));
     format!(
-        "{}: rules +{rules_added} -{rules_removed}; {}: members +{members_added} -{members_removed}",
-        changing(diff.nodes.len(), "node"),
-        changing(diff.sets.len(), "set")
+        "{}: rules +{} -{}; {}: members +{added} -{removed}",
+        changing(summary.nodes, "node"),
+        summary.rules_added,
+        summary.rules_removed,
+        changing(summary.sets, "set")
     )
 }
 
@@ -72,7 +80,7 @@ struct Printer {
 }
 
 impl Printer {
-    fn lines(&mut self, lines: &[Line], indent: &str) {
+    fn lines<'l>(&mut self, lines: impl Iterator<Item = &'l Line>, indent: &str) {
         for line in lines {
             match line {
                 Line::Added(text) => self.line(Some("\x1b[32m"), &format!("{indent}+ {text}")),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use chainmail_snapshot::{Family, Manifest, Parts, SetName, Sha256Hex, cut_set_name};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{cut_set_text, rules_text, set_text};
 use crate::cluster::Cluster;
@@ -39,11 +39,14 @@ struct ProvenanceEntry<'a> {
 }
 
 /// A policy rule as `provenance.json` shows it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct OriginText {
-    policy: String,
-    rule: String,
-    place: String,
+    /// The policy, `namespace/name`.
+    pub policy: String,
+    /// The rule of it, such as `ingress[0]`.
+    pub rule: String,
+    /// `file:line`.
+    pub place: String,
 }
 
 /// The texts of sets, each written once for all nodes.

@@ -24,6 +24,17 @@ pub fn is_bare_repository(path: &Path) -> bool {
     marks && Repository::open_bare(path).is_ok_and(|repository| repository.is_bare())
 }
 
+/// The commit that a revision names; `None` where it names a tree.
+///
+/// # Errors
+/// When there is no such revision.
+pub fn commit_of(repo: &Path, rev: &str) -> Result<Option<String>, SourceError> {
+    let git = |source| fail(repo, rev, source);
+    let repository = open(repo, rev)?;
+    let object = repository.revparse_single(rev).map_err(git)?;
+    Ok(object.peel_to_commit().ok().map(|commit| commit.id().to_string()))
+}
+
 /// Reads the manifests of a revision, as [`super::from_folder`] reads those of a folder. Works on bare repositories.
 ///
 /// # Errors
