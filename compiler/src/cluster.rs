@@ -3,18 +3,20 @@
 
 mod addresses;
 mod admission;
+mod assumed;
 mod labels;
 mod model;
 mod names;
 mod policy;
 mod settings;
+mod workload;
 
 pub(crate) use addresses::number;
 pub use addresses::{AddressRanges, Addresses};
 pub use admission::admit;
 pub use labels::{LabelSelector, Labels, Requirement};
 pub use model::{Cluster, ContainerPort, Namespace, Node, Os, Pod, PodId, PodState, Whose};
-pub use names::{LabelKey, NamespaceName, PodName, PodRef, PolicyName, PolicyRef, PortName};
+pub use names::{LabelKey, NamespaceName, PodName, PodRef, PolicyName, PolicyRef, PortName, WorkloadName};
 pub use policy::{
     Direction, IpBlock, NamespaceScope, Peer, Peers, Policy, PolicyTypes, Port, PortMatch, PortRange, Ports,
     Rule, RuleRef,
@@ -23,3 +25,4 @@ pub use settings::{
     AllowTarget, Enforcement, InterfaceName, InterfaceNameError, InvalidPackets, LogLimit, LogLimitError,
     NodeSettings, Refusal, UnknownPods,
 };
+pub use workload::{Controller, Owner, Workload, WorkloadRef};

@@ -137,9 +137,9 @@ impl Findings {
         self.0.iter().any(|d| d.code == code)
     }
 
-    /// As findings about a live object: errors are warnings that say what becomes of it, and where there are some
-    /// nothing else is of interest.
-    pub(crate) fn of_live_object(mut self, consequence: &str) -> Findings {
+    /// As findings about an object that is left out where it has errors: those are warnings that say what becomes of it,
+    /// and where there are some nothing else is of interest.
+    pub(crate) fn leaving_out(mut self, consequence: &str) -> Findings {
         if self.has_errors() {
             self.0.retain(|diagnostic| diagnostic.severity == Severity::Error);
             for diagnostic in &mut self.0 {

@@ -1,7 +1,7 @@
 //! Typed manifests with their places: what the files say, before any of it is believed.
 //!
 //! Shapes are spelled as Kubernetes spells them, absent and empty told apart. A NetworkPolicy refuses fields that it
-//! does not have, since a mistyped field opens or closes traffic; Pod, Namespace and Node ignore what is not used.
+//! does not have, since a mistyped field opens or closes traffic; the other kinds ignore what is not used.
 
 mod document;
 mod fault;
@@ -21,6 +21,7 @@ mod read;
 mod shape;
 mod text;
 mod tree;
+mod workload;
 mod yaml;
 
 pub use field_path::{FieldPath, Segment};
@@ -29,7 +30,11 @@ pub use network_policy::{
     IpBlock, LabelSelector, NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort, NetworkPolicyRule,
     NetworkPolicySpec, Requirement,
 };
-pub use object::{Container, ContainerPort, Namespace, Node, ObjectMeta, Pod, PodIp};
+pub use object::{
+    Container, ContainerPort, Namespace, Node, ObjectMeta, OwnerReference, Pod, PodIp, PodSpec,
+};
 pub use object_ref::ObjectRef;
+pub(crate) use read::{LIVE_POD_LEFT_OUT, WORKLOAD_LEFT_OUT};
 pub use read::{Located, Manifests, read};
 pub use text::{Text, TextMap};
+pub use workload::{PodTemplate, Workload, WorkloadKind};

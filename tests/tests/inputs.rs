@@ -359,12 +359,12 @@ fn inventories_that_are_no_inventories_are_errors() {
 #[test]
 fn kinds_that_are_not_used_are_counted_and_those_that_matter_are_not_passed_by() {
     let others = "\
-apiVersion: apps/v1
-kind: Deployment
+apiVersion: v1
+kind: ConfigMap
 metadata: {name: a}
 ---
-apiVersion: apps/v1
-kind: Deployment
+apiVersion: v1
+kind: ConfigMap
 metadata: {name: b}
 ---
 some: values
@@ -378,7 +378,7 @@ metadata: {name: a}
     let output = chainmail(&["check", path], None);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let said = stderr(&output);
-    for part in ["2 Deployment not used", "1 Ingress not used", "1 document is no Kubernetes object"] {
+    for part in ["2 ConfigMap not used", "1 Ingress not used", "1 document is no Kubernetes object"] {
         assert!(said.contains(part), "{part:?} in {said}");
     }
 

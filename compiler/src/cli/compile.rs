@@ -161,7 +161,12 @@ pub(super) fn check(args: &CheckArgs, screen: Screen) -> Result<Exit, Failure> {
     let policies = counted(cluster.policies().len(), "policy", "policies");
     let pods = counted(cluster.pods().count(), "pod", "pods");
     let nodes = counted(cluster.nodes().count(), "node", "nodes");
-    let mut line = format!("{policies}, {pods}, {nodes} are valid");
+    let mut line = match cluster.workloads().count() {
+        0 => format!("{policies}, {pods}, {nodes} are valid"),
+        count => {
+            format!("{policies}, {pods}, {nodes}, {} are valid", counted(count, "workload", "workloads"))
+        }
+    };
     for (kind, count) in &loaded.other_kinds {
         line.push_str(&format!("; {count} {kind} not used"));
     }

@@ -37,8 +37,9 @@ pub(super) fn run(args: &Args, screen: Screen) -> Result<Exit, Failure> {
     let outputs = Outputs::new(&args.output)?;
     let sources = args.input.sources()?;
     let loaded = loaded(&sources, args.findings, Purpose::Query, screen)?;
-    let policy = find_policy(&loaded.cluster, &args.policy).map_err(|e| Failure::input(&e))?;
-    let description = describe(&loaded.cluster, &sources, policy);
+    let cluster = loaded.cluster.with_assumed_pods();
+    let policy = find_policy(&cluster, &args.policy).map_err(|e| Failure::input(&e))?;
+    let description = describe(&cluster, &sources, policy);
     let fold = if args.all { Fold::Nothing } else { Fold::Long };
     outputs.print(screen, |format, _| match format {
         Format::Text => text(&description, fold),

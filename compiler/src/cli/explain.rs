@@ -1,23 +1,23 @@
 //! `chainmail explain`.
 
 use chainmail_compiler::Compiler;
-use chainmail_compiler::cluster::Node;
+use chainmail_compiler::cluster::{Cluster, Node};
 use chainmail_compiler::explain::{explain, json, text};
-use chainmail_compiler::query::{Endpoint, RulesEngine, forwarding_nodes};
+use chainmail_compiler::query::{End, Endpoint, RulesEngine, Who, forwarding_nodes};
 use chainmail_compiler::semantics::Service;
 use clap::ValueEnum;
 
 use super::formats::{FMT, Output, Outputs};
 use super::input::{FindingArgs, InputArgs, Purpose, loaded};
-use super::{Exit, Failure, Screen};
+use super::{Exit, Failure, Screen, output};
 
 /// Say why a connection is allowed or denied: policies and rules with their places, and each node's deciding rule.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Who sends: NAMESPACE/POD, an address, or `outside`.
+    /// Who sends: NAMESPACE/POD, NAMESPACE/KIND/NAME (a workload), an address, or `outside`.
     #[arg(value_name = "SRC")]
     source: Endpoint,
-    /// Who receives: NAMESPACE/POD, an address, or `outside`.
+    /// Who receives: NAMESPACE/POD, NAMESPACE/KIND/NAME (a workload), an address, or `outside`.
     #[arg(value_name = "DST")]
     destination: Endpoint,
     /// For what: PORT, PORT/udp, PORT/sctp or icmp.
@@ -44,9 +44,12 @@ pub(super) fn run(args: &Args, screen: Screen) -> Result<Exit, Failure> {
     let outputs = Outputs::new(&args.output)?;
     let sources = args.input.sources()?;
     let loaded = loaded(&sources, args.findings, Purpose::Query, screen)?;
-    let cluster = &loaded.cluster;
-    let source = args.source.end(cluster).map_err(|e| Failure::input(&e))?;
-    let destination = args.destination.end(cluster).map_err(|e| Failure::input(&e))?;
+    let reviewed = loaded.cluster.with_assumed_pods();
+    let source = one_end(&args.source, &reviewed)?;
+    let destination = one_end(&args.destination, &reviewed)?;
+    // Where no end is assumed the rules are those that nodes have, not those that they would have.
+    let assumed = [&source, &destination].iter().any(|end| matches!(end.who, Who::Assumed(_)));
+    let cluster: &Cluster = if assumed { &reviewed } else { &loaded.cluster };
     let pairs = source.pairs(&destination);
     if pairs.is_empty() {
         let message = format!("{} and {} have no address family in common", args.source, args.destination);
@@ -65,4 +68,16 @@ pub(super) fn run(args: &Args, screen: Screen) -> Result<Exit, Failure> {
         Format::Json => json(&explanations),
     })?;
     Ok(Exit::Done)
+}
+
+/// The end that is explained; of a workload with several pods the first.
+fn one_end(endpoint: &Endpoint, cluster: &Cluster) -> Result<End, Failure> {
+    if !matches!(endpoint, Endpoint::Workload { .. }) {
+        return endpoint.end(cluster).map_err(|e| Failure::input(&e));
+    }
+    let mut ends = endpoint.ends(cluster).map_err(|e| Failure::input(&e))?;
+    if ends.len() > 1 {
+        output::error_line(&format!("{endpoint} has {} pods; explained is {}", ends.len(), ends[0].who));
+    }
+    Ok(ends.swap_remove(0))
 }

@@ -2,11 +2,11 @@
 
 use std::io::BufRead as _;
 
+use chainmail_compiler::Compiler;
 use chainmail_compiler::cluster::Cluster;
 use chainmail_compiler::query::{Endpoint, Engine, Probe, RulesEngine};
 use chainmail_compiler::semantics::{Service, Verdict};
 use chainmail_compiler::source::Sources;
-use chainmail_compiler::{Compiler, Loaded};
 use clap::ValueEnum;
 use serde::Serialize;
 
@@ -16,8 +16,9 @@ use super::{Exit, Failure, Screen, matrix, output};
 
 /// Ask who may talk to whom: all pairs of --from and --to, or probes on standard input, one verdict a line.
 ///
-/// SEL is NAMESPACE/POD, NAMESPACE/KEY=VALUE,…, NAMESPACE/*, * (every pod), an address, a network, or `outside`: every
-/// address that is nobody's. A probe is a JSON line {"src":"shop/web","dst":"10.0.0.9","protocol":"TCP","port":80,
+/// SEL is NAMESPACE/POD, NAMESPACE/KIND/NAME (a workload), NAMESPACE/KEY=VALUE,…, NAMESPACE/*, * (every pod), an
+/// address, a network, or `outside`: every address that is nobody's. Workloads without pods are asked about as if each had
+/// one. A probe is a JSON line {"src":"shop/web","dst":"10.0.0.9","protocol":"TCP","port":80,
 /// "family":4}; its ends are NAMESPACE/POD, addresses or `outside`, protocol is TCP if absent, family is 4 or 6 and
 /// optional.
 #[derive(Debug, clap::Args)]
@@ -81,19 +82,19 @@ pub(super) fn run(args: &Args, screen: Screen) -> Result<Exit, Failure> {
     let outputs = Outputs::new(&args.output)?;
     let sources = args.input.sources()?;
     let loaded = loaded(&sources, args.findings, Purpose::Query, screen)?;
+    let cluster = loaded.cluster.with_assumed_pods();
     if args.from.is_empty() {
-        let engine = engine(args.engine.unwrap_or(EngineName::Rules), &loaded, &sources)?;
-        probes(&loaded.cluster, &engine, &outputs.or(Format::Plain))
+        let engine = engine(args.engine.unwrap_or(EngineName::Rules), &cluster, &sources)?;
+        probes(&cluster, &engine, &outputs.or(Format::Plain))
     } else {
         let outputs = outputs.or(Format::List);
-        let ends = matrix::ends(args, &outputs, &loaded.cluster)?;
-        let engine = engine(args.engine.unwrap_or(EngineName::Both), &loaded, &sources)?;
-        matrix::run(args, &outputs, screen, &loaded.cluster, &engine, ends)
+        let ends = matrix::ends(args, &outputs, &cluster)?;
+        let engine = engine(args.engine.unwrap_or(EngineName::Both), &cluster, &sources)?;
+        matrix::run(args, &outputs, screen, &cluster, &engine, ends)
     }
 }
 
-fn engine<'a>(name: EngineName, loaded: &'a Loaded, sources: &'a Sources) -> Result<Engine<'a>, Failure> {
-    let cluster = &loaded.cluster;
+fn engine<'a>(name: EngineName, cluster: &'a Cluster, sources: &'a Sources) -> Result<Engine<'a>, Failure> {
     let rules = || {
         let mut compiler = Compiler::new(cluster, sources);
         RulesEngine::compile(cluster, &mut compiler).map_err(|e| Failure::input(&e))

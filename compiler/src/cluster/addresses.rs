@@ -90,11 +90,20 @@ impl AddressRanges {
     /// The lowest address.
     #[must_use]
     pub fn first(&self) -> Option<IpAddr> {
-        let first = self.ranges.first()?;
-        Some(match self.family {
-            Family::V4 => IpAddr::V4(v4(first)),
-            Family::V6 => IpAddr::V6(Ipv6Addr::from(first)),
-        })
+        self.ranges.first().map(|first| self.address(first))
+    }
+
+    /// The lowest address whose number is this one or above it; else the lowest.
+    pub(super) fn first_from(&self, number: u128) -> Option<IpAddr> {
+        let above = self.ranges.ranges().find(|range| *range.end() >= number);
+        above.map(|range| self.address(number.max(*range.start()))).or_else(|| self.first())
+    }
+
+    fn address(&self, number: u128) -> IpAddr {
+        match self.family {
+            Family::V4 => IpAddr::V4(v4(number)),
+            Family::V6 => IpAddr::V6(Ipv6Addr::from(number)),
+        }
     }
 
     /// The family.

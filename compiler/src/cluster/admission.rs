@@ -11,6 +11,7 @@ mod owners;
 mod pod;
 mod policy;
 mod selector;
+mod workload;
 mod written;
 
 use std::collections::btree_map::Entry;
@@ -37,6 +38,7 @@ pub fn admit(manifests: &Manifests, sources: &Sources) -> (Cluster, Findings) {
     let nodes = admit_nodes(manifests, sources, &mut cluster, &mut findings);
     admit_pods(manifests, &nodes, sources, &mut cluster, &mut findings);
     admit_policies(manifests, sources, &mut cluster, &mut findings);
+    admit_workloads(manifests, sources, &mut cluster, &mut findings);
     (cluster, findings)
 }
 
@@ -157,7 +159,7 @@ fn admit_namespaces(
 }
 
 /// A namespace that only its pods and policies speak of exists all the same, with the one label that all have.
-fn imply_namespace(cluster: &mut Cluster, name: &NamespaceName) {
+pub(super) fn imply_namespace(cluster: &mut Cluster, name: &NamespaceName) {
     if !cluster.namespaces.contains_key(name) {
         let labels = namespace_labels(name, Labels::default());
         cluster.namespaces.insert(name.clone(), Namespace { name: name.clone(), labels, at: None });
@@ -245,7 +247,7 @@ fn admit_pod(manifest: &Located<manifest::Pod>, sources: &Sources, findings: &mu
     let mut own = Findings::default();
     let pod = pod::admit(&mut Scope { sources, at: manifest.at, findings: &mut own }, &manifest.object);
     let is_valid = !own.has_errors();
-    findings.extend(own.of_live_object("the pod is left out: its address is unknown"));
+    findings.extend(own.leaving_out(manifest::LIVE_POD_LEFT_OUT));
     pod.filter(|_| is_valid)
 }
 
@@ -284,4 +286,30 @@ fn admit_policies(manifests: &Manifests, sources: &Sources, cluster: &mut Cluste
         }
     }
     cluster.policies.sort_by_cached_key(super::Policy::policy_ref);
+}
+
+/// Admits the workloads. They change no rule, so that what is wrong with one is a warning, and it takes no part. A live
+/// one beside the reviewed one is what a cluster looks like.
+fn admit_workloads(manifests: &Manifests, sources: &Sources, cluster: &mut Cluster, findings: &mut Findings) {
+    let mut seen = Seen::new();
+    for (kind, manifest) in &manifests.workloads {
+        let mut own = Findings::default();
+        let mut scope = Scope { sources, at: manifest.at, findings: &mut own };
+        let workload = workload::admit(&mut scope, *kind, &manifest.object);
+        if let Some(workload) = workload {
+            let name = workload.workload.clone();
+            match seen.first(&scope, name.clone()) {
+                None if !scope.findings.has_errors() => drop(cluster.workloads.insert(name, workload)),
+                Some(first) if !scope.at.is_live(sources) => {
+                    report_duplicate(
+                        &mut scope,
+                        first,
+                        &format!("{} {}/{}", name.kind, name.namespace, name.name),
+                    );
+                }
+                Some(_) | None => {}
+            }
+        }
+        findings.extend(own.leaving_out(manifest::WORKLOAD_LEFT_OUT));
+    }
 }

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use chainmail_snapshot::{NodeName, Transport};
 use ipnet::IpNet;
 
+use super::workload::{Controller, Workload, WorkloadRef};
 use super::{Addresses, Labels, NamespaceName, NodeSettings, PodName, PodRef, Policy, PortName};
 use crate::manifest::ObjectRef;
 
@@ -40,6 +41,8 @@ pub struct ContainerPort {
 pub enum PodState {
     /// It has addresses of its own.
     Endpoint,
+    /// As an endpoint, but no manifest has it: its workload will, and its addresses are assumed.
+    Assumed,
     /// It has its node's network: never selected, never a peer.
     HostNetwork,
     /// Succeeded or Failed: its address may be another pod's by now.
@@ -65,6 +68,8 @@ pub struct Pod {
     pub ports: Vec<ContainerPort>,
     /// Whether policies see it.
     pub state: PodState,
+    /// What made it.
+    pub controller: Option<Controller>,
     /// Where it stands.
     pub at: ObjectRef,
 }
@@ -79,7 +84,7 @@ impl Pod {
     /// Whether selectors may select it and rules name its addresses.
     #[must_use]
     pub fn is_endpoint(&self) -> bool {
-        self.state == PodState::Endpoint
+        matches!(self.state, PodState::Endpoint | PodState::Assumed)
     }
 
     /// The numbers of the ports of a name and protocol. Two containers may give one name to two numbers, which the API
@@ -137,6 +142,7 @@ pub struct Cluster {
     pub(super) pods: Vec<Pod>,
     pub(super) nodes: BTreeMap<NodeName, Node>,
     pub(super) policies: Vec<Policy>,
+    pub(super) workloads: BTreeMap<WorkloadRef, Workload>,
     pub(super) owners: BTreeMap<IpAddr, PodId>,
 }
 

@@ -34,8 +34,12 @@ name! {
     NamespaceName
 }
 name! {
-    /// A pod's name: a DNS-1123 subdomain.
+    /// A pod's name: a DNS-1123 subdomain, or of an assumed pod its workload's name and kind.
     PodName
+}
+name! {
+    /// A workload's name: a DNS-1123 subdomain.
+    WorkloadName
 }
 name! {
     /// A policy's name: a DNS-1123 subdomain.

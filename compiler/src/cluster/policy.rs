@@ -74,6 +74,20 @@ impl Policy {
             Direction::Egress => self.egress.as_deref(),
         }
     }
+
+    /// The networks that its ipBlocks name, exceptions among them.
+    pub fn networks(&self) -> impl Iterator<Item = &IpNet> {
+        let rules = Direction::ALL.into_iter().filter_map(|direction| self.rules(direction)).flatten();
+        let peers = rules.flat_map(|rule| match &rule.peers {
+            Peers::OneOf(peers) => peers.as_slice(),
+            Peers::Any => &[],
+        });
+        let blocks = peers.filter_map(|peer| match peer {
+            Peer::Block(block) => Some(block),
+            Peer::Pods { .. } => None,
+        });
+        blocks.flat_map(|block| block.except.iter().chain([&block.cidr]))
+    }
 }
 
 /// A rule of a policy by its direction and index; prints as `ingress[0]`.

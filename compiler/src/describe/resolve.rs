@@ -96,7 +96,7 @@ impl<'a> Resolver<'a> {
         let pods = self.cluster.pods().map(|(_, pod)| pod).filter(|pod| has_labels(pod));
         pods.filter_map(|pod| {
             let why = match pod.state {
-                PodState::Endpoint => return None,
+                PodState::Endpoint | PodState::Assumed => return None,
                 PodState::HostNetwork => "on its node's network",
                 PodState::Finished => "finished",
                 PodState::NoAddress => "without an address",

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
-use crate::cluster::{Cluster, UnknownPods, Whose};
+use crate::cluster::{Cluster, PodState, UnknownPods, Whose};
 use crate::query::{End, Who};
 
 /// One end of a packet.
@@ -31,6 +31,11 @@ pub enum EndKind {
         #[serde(skip_serializing_if = "Option::is_none")]
         node: Option<String>,
     },
+    /// Assumed, for a workload that has no pods.
+    Workload {
+        /// The workload.
+        workload: String,
+    },
     /// A node's, and that of its pods that have its network.
     Node {
         /// The node.
@@ -53,6 +58,9 @@ pub enum EndKind {
 impl EndFacts {
     pub(super) fn new(cluster: &Cluster, end: &End, address: IpAddr) -> Self {
         let kind = match cluster.whose(address) {
+            Whose::Pod(_, pod) if pod.state == PodState::Assumed => {
+                EndKind::Workload { workload: pod.pod_ref().to_string() }
+            }
             Whose::Pod(_, pod) => {
                 let node = pod.node.as_ref().map(ToString::to_string);
                 EndKind::Pod { pod: pod.pod_ref().to_string(), node }
@@ -60,7 +68,7 @@ impl EndFacts {
             Whose::Node(node) => {
                 let pod = match &end.who {
                     Who::Pod(pod) => Some(pod.to_string()),
-                    Who::Address(_) | Who::Outside(_) => None,
+                    Who::Assumed(_) | Who::Address(_) | Who::Outside(_) => None,
                 };
                 EndKind::Node { node: node.name.to_string(), pod }
             }
@@ -85,6 +93,7 @@ impl EndFacts {
     pub(super) fn subject(&self) -> String {
         match &self.kind {
             EndKind::Pod { pod, .. } | EndKind::Node { pod: Some(pod), .. } => pod.clone(),
+            EndKind::Workload { workload } => workload.clone(),
             EndKind::Node { node, pod: None } => format!("node {node}"),
             EndKind::UnknownPod { .. } | EndKind::Outside => self.address.to_string(),
         }
@@ -96,6 +105,9 @@ impl EndFacts {
         match kind {
             EndKind::Pod { pod, .. } if pod == name => None,
             EndKind::Pod { pod, .. } => Some(format!("{name} is {pod}")),
+            EndKind::Workload { workload } => {
+                Some(format!("{workload} has no pod yet: this is as if one ran, on a node of its own"))
+            }
             EndKind::Node { node, pod: Some(pod) } => Some(format!("{pod} is on the network of node {node}")),
             EndKind::Node { node, pod: None } => Some(format!("{address} is node {node}")),
             EndKind::UnknownPod { node, unknown_pods } => Some(format!(

@@ -36,7 +36,11 @@ pub(super) fn explanation(explanation: &Explanation) -> String {
 
 fn end_text(end: &EndFacts) -> String {
     let address = end.address.to_string();
-    if end.name == address { address } else { format!("{} ({address})", end.name) }
+    match end.kind {
+        EndKind::Workload { .. } => format!("{} ({address}, address assumed)", end.name),
+        _ if end.name == address => address,
+        _ => format!("{} ({address})", end.name),
+    }
 }
 
 fn side(head: &str, side: &Side, end: &EndFacts, say: &mut impl FnMut(&str, String)) {

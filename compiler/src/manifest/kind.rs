@@ -1,5 +1,6 @@
 //! What is done with an object, by its apiVersion and kind.
 
+use super::WorkloadKind;
 use crate::diagnostic::nearest;
 
 /// Kinds of networking.k8s.io that change no rule.
@@ -15,6 +16,7 @@ pub(super) enum Used {
     Pod,
     Node,
     NetworkPolicy,
+    Workload(WorkloadKind),
 }
 
 /// What an object is to this program.
@@ -61,6 +63,12 @@ pub(super) fn classify(api_version: &str, kind: &str) -> Kind {
         ("", "v1", "Pod") => Kind::Used(Used::Pod),
         ("", "v1", "Node") => Kind::Used(Used::Node),
         ("networking.k8s.io", "v1", "NetworkPolicy") => Kind::Used(Used::NetworkPolicy),
+        ("apps", "v1", "DaemonSet") => Kind::Used(Used::Workload(WorkloadKind::DaemonSet)),
+        ("apps", "v1", "Deployment") => Kind::Used(Used::Workload(WorkloadKind::Deployment)),
+        ("apps", "v1", "ReplicaSet") => Kind::Used(Used::Workload(WorkloadKind::ReplicaSet)),
+        ("apps", "v1", "StatefulSet") => Kind::Used(Used::Workload(WorkloadKind::StatefulSet)),
+        ("batch", "v1", "CronJob") => Kind::Used(Used::Workload(WorkloadKind::CronJob)),
+        ("batch", "v1", "Job") => Kind::Used(Used::Workload(WorkloadKind::Job)),
         _ if calico || group == "cilium.io" => Kind::Unsupported,
         (_, _, "NetworkPolicy") if matches!(group, "" | "networking.k8s.io" | "extensions") => {
             Kind::OldNetworkPolicy
@@ -99,6 +107,10 @@ mod tests {
         };
         let rows = [
             ("v1", "Pod", Kind::Used(Used::Pod)),
+            ("apps/v1", "Deployment", Kind::Used(Used::Workload(WorkloadKind::Deployment))),
+            ("apps/v1", "DeploymentList", list("apps/v1", "Deployment")),
+            ("apps/v1beta1", "Deployment", Kind::Other),
+            ("batch/v1", "CronJob", Kind::Used(Used::Workload(WorkloadKind::CronJob))),
             ("v1", "ConfigMap", Kind::Other),
             ("v1", "ConfigMapList", Kind::Other),
             ("v1", "PodList", list("v1", "Pod")),

@@ -64,6 +64,7 @@ impl StrictMeta {
             generate_name: self.generate_name.clone(),
             namespace: self.namespace.clone(),
             labels: self.labels.clone(),
+            owner_references: None,
         }
     }
 }

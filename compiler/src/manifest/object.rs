@@ -16,6 +16,22 @@ pub struct ObjectMeta {
     pub namespace: Option<Text>,
     /// The labels.
     pub labels: Option<TextMap>,
+    /// What made it.
+    pub owner_references: Option<Vec<OwnerReference>>,
+}
+
+/// One entry of `ownerReferences`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OwnerReference {
+    /// The owner's apiVersion.
+    pub api_version: Option<Text>,
+    /// Its kind.
+    pub kind: Option<Text>,
+    /// Its name, in the same namespace.
+    pub name: Option<Text>,
+    /// Whether it is the one that manages the object; at most one is.
+    pub controller: Option<bool>,
 }
 
 /// v1 Namespace.

@@ -14,7 +14,7 @@ use super::locate::{item_places, locate};
 use super::object_ref::{ObjectRef, item_path};
 use super::shape::{self, Shape};
 use super::yaml::{self, DecodeError, Syntax};
-use super::{Namespace, NetworkPolicy, Node, Pod};
+use super::{Namespace, NetworkPolicy, Node, Pod, Workload, WorkloadKind};
 use crate::diagnostic::{Code, Diagnostic, Findings, Place};
 use crate::source::{FileId, STDIN_PATH, SourceFile, Sources};
 
@@ -27,6 +27,11 @@ pub struct Located<T> {
     pub at: ObjectRef,
 }
 
+/// What becomes of a live pod that is not as the API has pods.
+pub(crate) const LIVE_POD_LEFT_OUT: &str = "the pod is left out: its address is unknown";
+/// What becomes of a workload that is not as the API has them.
+pub(crate) const WORKLOAD_LEFT_OUT: &str = "the workload takes no part in review";
+
 /// All objects of the kinds that are used, in order of files and documents; those of inventories come last.
 #[derive(Debug, Default)]
 pub struct Manifests {
@@ -38,6 +43,8 @@ pub struct Manifests {
     pub nodes: Vec<Located<Node>>,
     /// networking.k8s.io/v1 NetworkPolicies.
     pub policies: Vec<Located<NetworkPolicy>>,
+    /// Workloads of apps/v1 and batch/v1, with their kinds.
+    pub workloads: Vec<(WorkloadKind, Located<Workload>)>,
     /// Objects of other kinds, counted by kind.
     pub others: BTreeMap<String, usize>,
     /// How many documents are no Kubernetes objects at all.
@@ -46,11 +53,12 @@ pub struct Manifests {
 
 impl Manifests {
     pub(super) fn extend(&mut self, other: Manifests) {
-        let Manifests { namespaces, pods, nodes, policies, others, not_objects } = other;
+        let Manifests { namespaces, pods, nodes, policies, workloads, others, not_objects } = other;
         self.namespaces.extend(namespaces);
         self.pods.extend(pods);
         self.nodes.extend(nodes);
         self.policies.extend(policies);
+        self.workloads.extend(workloads);
         for (kind, count) in others {
             *self.others.entry(kind).or_default() += count;
         }
@@ -222,9 +230,17 @@ impl<'a> Reader<'a> {
                 let object = self.decode(at, decode, &shape::NODE);
                 self.manifests.nodes.extend(object);
             }
-            Used::Pod => {
-                let object = self.decode_pod(at, decode);
+            Used::Pod if at.is_live(self.sources) => {
+                let object = self.decode_or_leave_out(at, decode, &shape::POD, LIVE_POD_LEFT_OUT);
                 self.manifests.pods.extend(object);
+            }
+            Used::Pod => {
+                let object = self.decode(at, decode, &shape::POD);
+                self.manifests.pods.extend(object);
+            }
+            Used::Workload(kind) => {
+                let object = self.decode_or_leave_out(at, decode, &shape::WORKLOAD, WORKLOAD_LEFT_OUT);
+                self.manifests.workloads.extend(object.map(|object| (kind, object)));
             }
             Used::NetworkPolicy if at.is_live(self.sources) => {
                 let message = "a NetworkPolicy in an inventory".to_owned();
@@ -238,15 +254,18 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A live pod that cannot be decoded has no endpoint; the reviewed files are none the worse for it.
-    fn decode_pod(&mut self, at: ObjectRef, decode: Decode<'_>) -> Option<Located<Pod>> {
-        if !at.is_live(self.sources) {
-            return self.decode(at, decode, &shape::POD);
-        }
+    /// As [`Self::decode`], of an object without which the rules are none the worse: what is wrong is a warning.
+    fn decode_or_leave_out<T: DeserializeOwned>(
+        &mut self,
+        at: ObjectRef,
+        decode: Decode<'_>,
+        shape: &Shape,
+        consequence: &str,
+    ) -> Option<Located<T>> {
         let mut own = Reader::new(self.sources);
-        let pod = own.decode(at, decode, &shape::POD);
-        self.findings.extend(own.findings.of_live_object("the pod is left out: its address is unknown"));
-        pod
+        let object = own.decode(at, decode, shape);
+        self.findings.extend(own.findings.leaving_out(consequence));
+        object
     }
 
     fn decode<T: DeserializeOwned>(

@@ -47,8 +47,17 @@ pub(super) const HEAD: Shape = Object(&[("apiVersion", String), ("kind", String)
 pub(super) const LIST: Shape =
     Object(&[("apiVersion", String), ("kind", String), ("items", List(&Any, NeverNull))], Ignored);
 
+const OWNER: Shape =
+    Object(&[("apiVersion", String), ("kind", String), ("name", String), ("controller", Boolean)], Ignored);
+
 const META: Shape = Object(
-    &[("name", String), ("generateName", String), ("namespace", String), ("labels", Strings)],
+    &[
+        ("name", String),
+        ("generateName", String),
+        ("namespace", String),
+        ("labels", Strings),
+        ("ownerReferences", List(&OWNER, NeverNull)),
+    ],
     Ignored,
 );
 
@@ -141,6 +150,25 @@ const POD_STATUS: Shape = Object(
 pub(super) const POD: Shape =
     Object(&[("metadata", META), ("spec", POD_SPEC), ("status", POD_STATUS)], Ignored);
 
+const POD_TEMPLATE: Shape = Object(&[("metadata", META), ("spec", POD_SPEC)], Ignored);
+
+const JOB_TEMPLATE: Shape = Object(&[("spec", Object(&[("template", POD_TEMPLATE)], Ignored))], Ignored);
+
+/// A workload of any kind.
+pub(super) const WORKLOAD: Shape = Object(
+    &[
+        ("metadata", META),
+        (
+            "spec",
+            Object(
+                &[("selector", SELECTOR), ("template", POD_TEMPLATE), ("jobTemplate", JOB_TEMPLATE)],
+                Ignored,
+            ),
+        ),
+    ],
+    Ignored,
+);
+
 const NODE_ADDRESS: Shape = Object(&[("type", String), ("address", String)], Ignored);
 
 /// Node.
@@ -162,7 +190,7 @@ mod tests {
     use super::*;
     use crate::manifest::fault::faults;
     use crate::manifest::yaml::{DecodeError, Syntax, decode};
-    use crate::manifest::{Namespace, NetworkPolicy, Node, Pod};
+    use crate::manifest::{Namespace, NetworkPolicy, Node, Pod, Workload};
 
     /// A value that has every field of a shape.
     fn full(shape: &Shape) -> Value {
@@ -203,12 +231,13 @@ mod tests {
 
     type Decoder = fn(&str) -> Option<DecodeError>;
 
-    fn kinds() -> [(&'static str, Shape, Decoder); 4] {
+    fn kinds() -> [(&'static str, Shape, Decoder); 5] {
         [
             ("NetworkPolicy", NETWORK_POLICY, |text| decode::<NetworkPolicy>(text, Syntax::Yaml).err()),
             ("Namespace", NAMESPACE, |text| decode::<Namespace>(text, Syntax::Yaml).err()),
             ("Pod", POD, |text| decode::<Pod>(text, Syntax::Yaml).err()),
             ("Node", NODE, |text| decode::<Node>(text, Syntax::Yaml).err()),
+            ("Workload", WORKLOAD, |text| decode::<Workload>(text, Syntax::Yaml).err()),
         ]
     }
 

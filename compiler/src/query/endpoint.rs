@@ -9,6 +9,9 @@ use chainmail_snapshot::Family;
 use ipnet::IpNet;
 use thiserror::Error;
 
+use crate::cluster::WorkloadRef;
+use crate::manifest::WorkloadKind;
+
 /// What people write: one end, or several.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Endpoint {
@@ -16,6 +19,15 @@ pub enum Endpoint {
     Pod {
         /// Its namespace.
         namespace: String,
+        /// Its name.
+        name: String,
+    },
+    /// `namespace/kind/name`, or as it is printed `namespace/name (Kind)`: the workload's pods.
+    Workload {
+        /// Its namespace.
+        namespace: String,
+        /// Its kind.
+        kind: WorkloadKind,
         /// Its name.
         name: String,
     },
@@ -43,8 +55,8 @@ pub enum Endpoint {
 pub enum EndpointError {
     /// None of the forms.
     #[error(
-        "{0:?} is no end of traffic; write NAMESPACE/POD, NAMESPACE/KEY=VALUE,…, NAMESPACE/*, *, an address, a \
-         network, or outside"
+        "{0:?} is no end of traffic; write NAMESPACE/POD, NAMESPACE/KIND/NAME, NAMESPACE/KEY=VALUE,…, NAMESPACE/*, *, an \
+         address, a network, or outside"
     )]
     Form(String),
     /// A network with bits set beyond its prefix: one address of it may have been meant.
@@ -58,6 +70,9 @@ pub enum EndpointError {
     /// No such pod.
     #[error("there is no pod {0} in the manifests")]
     UnknownPod(String),
+    /// No such workload.
+    #[error("there is no workload {0} in the manifests{1}")]
+    UnknownWorkload(String, String),
     /// No such namespace.
     #[error("there is no namespace {0} in the manifests")]
     UnknownNamespace(String),
@@ -114,10 +129,43 @@ impl FromStr for Endpoint {
             Ok(Endpoint::Namespace(namespace))
         } else if rest.contains('=') {
             Ok(Endpoint::Labelled { namespace, labels: labels(rest).ok_or_else(form)? })
+        } else if let Some((kind, name)) = workload(rest) {
+            Ok(Endpoint::Workload { namespace, kind, name: name.to_owned() })
         } else if rest.is_empty() || rest.contains(['/', '*', ',']) {
             Err(form())
         } else {
             Ok(Endpoint::Pod { namespace, name: rest.to_owned() })
+        }
+    }
+}
+
+/// `kind/name`, with the kind as kubectl takes it, or `name (Kind)`.
+fn workload(text: &str) -> Option<(WorkloadKind, &str)> {
+    let (kind, name) = match text.strip_suffix(')').and_then(|text| text.split_once(" (")) {
+        Some((name, kind)) => (kind, name),
+        None => text.split_once('/')?,
+    };
+    let is_kind = |known: &WorkloadKind| {
+        let short = match known {
+            WorkloadKind::CronJob => "cj",
+            WorkloadKind::DaemonSet => "ds",
+            WorkloadKind::Deployment => "deploy",
+            WorkloadKind::Job => "job",
+            WorkloadKind::ReplicaSet => "rs",
+            WorkloadKind::StatefulSet => "sts",
+        };
+        [known.as_str(), short].iter().any(|word| word.eq_ignore_ascii_case(kind))
+    };
+    let kind = WorkloadKind::ALL.into_iter().find(is_kind)?;
+    (!name.is_empty() && !name.contains(['/', '*', ',', ' '])).then_some((kind, name))
+}
+
+impl From<&WorkloadRef> for Endpoint {
+    fn from(workload: &WorkloadRef) -> Self {
+        Endpoint::Workload {
+            namespace: workload.namespace.to_string(),
+            kind: workload.kind,
+            name: workload.name.to_string(),
         }
     }
 }
@@ -138,6 +186,9 @@ impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Endpoint::Pod { namespace, name } => write!(f, "{namespace}/{name}"),
+            Endpoint::Workload { namespace, kind, name } => {
+                write!(f, "{namespace}/{}/{name}", kind.as_str().to_lowercase())
+            }
             Endpoint::Labelled { namespace, labels } => {
                 let labels: Vec<String> =
                     labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
@@ -171,16 +222,50 @@ mod tests {
         for (text, endpoint) in rows {
             assert_eq!(text.parse(), Ok(endpoint), "{text}");
         }
-        for text in ["shop/db", "shop/*", "shop/a=b", "shop/a=,example.org/b=c", "fd00::/8", "outside"] {
+        let web = |kind| Endpoint::Workload { namespace: "shop".to_owned(), kind, name: "web".to_owned() };
+        for (text, kind) in [
+            ("shop/deployment/web", WorkloadKind::Deployment),
+            ("shop/deploy/web", WorkloadKind::Deployment),
+            ("shop/web (Deployment)", WorkloadKind::Deployment),
+            ("shop/sts/web", WorkloadKind::StatefulSet),
+            ("shop/ds/web", WorkloadKind::DaemonSet),
+            ("shop/rs/web", WorkloadKind::ReplicaSet),
+            ("shop/Job/web", WorkloadKind::Job),
+            ("shop/cj/web", WorkloadKind::CronJob),
+        ] {
+            assert_eq!(text.parse(), Ok(web(kind)), "{text}");
+        }
+        for text in [
+            "shop/statefulset/web",
+            "shop/db",
+            "shop/*",
+            "shop/a=b",
+            "shop/a=,example.org/b=c",
+            "fd00::/8",
+            "outside",
+        ] {
             assert_eq!(text.parse::<Endpoint>().unwrap().to_string(), text);
         }
     }
 
     #[test]
     fn other_texts_are_refused() {
-        for text in
-            ["", "shop", "/db", "shop/", "shop/a/b", "*/db", "*/a=b", "shop/a=b,c", "shop/=b", "shop/a=b,a=c"]
-        {
+        for text in [
+            "",
+            "shop",
+            "/db",
+            "shop/",
+            "shop/a/b",
+            "shop/deploy/",
+            "shop/deploy/*",
+            "*/deploy/a",
+            "shop/a (Web)",
+            "*/db",
+            "*/a=b",
+            "shop/a=b,c",
+            "shop/=b",
+            "shop/a=b,a=c",
+        ] {
             assert_eq!(text.parse::<Endpoint>(), Err(EndpointError::Form(text.to_owned())), "{text}");
         }
         assert_eq!("10.0.0.0/33".parse::<Endpoint>(), Err(EndpointError::Form("10.0.0.0/33".to_owned())));

@@ -1,5 +1,6 @@
 //! The ends that an endpoint of the command line means in a cluster.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -8,7 +9,8 @@ use ipnet::IpNet;
 
 use super::endpoint::{Endpoint, EndpointError};
 use super::outside::{self, Region};
-use crate::cluster::{Addresses, Cluster, Pod, PodRef, PodState};
+use crate::cluster::{Addresses, Cluster, Owner, Pod, PodRef, PodState};
+use crate::diagnostic::nearest;
 
 /// One end of traffic.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,6 +26,8 @@ pub struct End {
 pub enum Who {
     /// A pod with addresses of its own, or one that has its node's.
     Pod(PodRef),
+    /// A workload without pods, by the pod that is assumed for it: that one is called as its workload.
+    Assumed(PodRef),
     /// An address, as it was written.
     Address(IpAddr),
     /// Addresses that are nobody's, and that no policy tells apart; the end has one of them for all. With a network,
@@ -34,7 +38,7 @@ pub enum Who {
 impl fmt::Display for Who {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Who::Pod(pod) => write!(f, "{pod}"),
+            Who::Pod(pod) | Who::Assumed(pod) => write!(f, "{pod}"),
             Who::Address(address) => write!(f, "{address}"),
             Who::Outside(None) => f.write_str("outside"),
             Who::Outside(Some(net)) => write!(f, "outside {net}"),
@@ -66,6 +70,10 @@ impl Endpoint {
                 let end = outside_ends(rest).pop().ok_or(EndpointError::NoOutside)?;
                 Ok(end)
             }
+            Endpoint::Workload { .. } => match &self.ends(cluster)?[..] {
+                [end] => Ok(end.clone()),
+                _ => Err(EndpointError::Several(self.clone())),
+            },
             Endpoint::Labelled { .. }
             | Endpoint::Namespace(_)
             | Endpoint::EveryPod
@@ -89,6 +97,13 @@ impl Endpoint {
                     return Err(EndpointError::UnknownNamespace(namespace.clone()));
                 }
                 self.pods(cluster).filter(|pod| pod.is_endpoint()).map(end_of).collect()
+            }
+            Endpoint::Workload { .. } => {
+                let mut pods = self.pods(cluster).peekable();
+                if pods.peek().is_none() {
+                    return Err(self.unknown_workload(cluster));
+                }
+                pods.filter(|pod| pod.is_endpoint()).map(end_of).collect()
             }
             Endpoint::EveryPod => self.pods(cluster).filter(|pod| pod.is_endpoint()).map(end_of).collect(),
             Endpoint::Network(net) => network_ends(cluster, net),
@@ -114,13 +129,43 @@ impl Endpoint {
             Endpoint::Labelled { namespace, labels } => {
                 pod.namespace.as_str() == namespace && labels.iter().all(|(key, value)| has(pod, key, value))
             }
+            Endpoint::Workload { namespace, kind, name } => match cluster.workload_of(pod) {
+                Owner::Workload(own) => {
+                    own.kind == *kind && own.name.as_str() == name && own.namespace.as_str() == namespace
+                }
+                Owner::Itself(_) => false,
+            },
             Endpoint::Pod { .. } | Endpoint::Address(_) | Endpoint::Network(_) | Endpoint::Outside => false,
         })
+    }
+
+    /// What to say of a workload without pods: which one of that name there is, perhaps of another kind.
+    fn unknown_workload(&self, cluster: &Cluster) -> EndpointError {
+        let text = self.to_string();
+        let owners = cluster.pods().filter_map(|(_, pod)| match cluster.workload_of(pod) {
+            Owner::Workload(own) => Some(Endpoint::from(&own).to_string()),
+            Owner::Itself(_) => None,
+        });
+        let known: BTreeSet<String> = owners.collect();
+        let of_that_name = |known: &&String| known.rsplit('/').next() == text.rsplit('/').next();
+        let near = known
+            .iter()
+            .find(of_that_name)
+            .map(String::as_str)
+            .or_else(|| nearest(&text, known.iter().map(String::as_str)));
+        let hint = near.map(|near| format!("; is it {near}?")).unwrap_or_default();
+        EndpointError::UnknownWorkload(text, hint)
     }
 }
 
 fn end_of(pod: &Pod) -> End {
-    End { who: Who::Pod(pod.pod_ref()), addresses: pod.addresses }
+    let who = match pod.state {
+        PodState::Assumed => Who::Assumed(pod.pod_ref()),
+        PodState::Endpoint | PodState::HostNetwork | PodState::Finished | PodState::NoAddress => {
+            Who::Pod(pod.pod_ref())
+        }
+    };
+    End { who, addresses: pod.addresses }
 }
 
 fn first_of_each(addresses: impl IntoIterator<Item = IpAddr>) -> Addresses {
@@ -142,7 +187,7 @@ fn pod_end(cluster: &Cluster, namespace: &str, name: &str) -> Result<End, Endpoi
     };
     let no_endpoint = |why| Err(EndpointError::NoEndpoint { pod: text, why });
     match pod.state {
-        PodState::Endpoint => Ok(end_of(pod)),
+        PodState::Endpoint | PodState::Assumed => Ok(end_of(pod)),
         PodState::HostNetwork => match pod.node.as_ref().and_then(|node| cluster.node(node)) {
             Some(node) if !node.addresses.is_empty() => {
                 let addresses = first_of_each(node.addresses.iter().copied());

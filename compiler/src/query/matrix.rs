@@ -14,7 +14,7 @@ use thiserror::Error;
 
 use super::allowed::{Allowed, Finder};
 use super::{End, Engine, EngineError, Who};
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Owner, PodRef, WorkloadRef};
 use crate::semantics::Service;
 
 /// What is asked of each pair.
@@ -47,6 +47,8 @@ pub struct Matrix {
     pub destinations: Vec<End>,
     /// Row after row, as many as destinations in each.
     answers: Vec<Answer>,
+    /// Whose pods the ends are, and how many pods that workload has that could be asked about.
+    workloads: BTreeMap<PodRef, (WorkloadRef, usize)>,
 }
 
 /// More pairs than may be asked.
@@ -87,9 +89,23 @@ pub fn matrix(
             answers.push(answer(&mut finder, question, source, destination)?);
         }
     }
-    let mut matrix = Matrix { question, sources, destinations, answers };
+    let mut matrix = Matrix { question, sources, destinations, answers, workloads: workloads(cluster) };
     matrix.fold_outside();
     Ok(matrix)
+}
+
+fn workloads(cluster: &Cluster) -> BTreeMap<PodRef, (WorkloadRef, usize)> {
+    let mut pods: BTreeMap<WorkloadRef, Vec<PodRef>> = BTreeMap::new();
+    for (_, pod) in cluster.pods().filter(|(_, pod)| pod.is_endpoint()) {
+        if let Owner::Workload(workload) = cluster.workload_of(pod) {
+            pods.entry(workload).or_default().push(pod.pod_ref());
+        }
+    }
+    let each = pods.into_iter().flat_map(|(workload, pods)| {
+        let count = pods.len();
+        pods.into_iter().map(move |pod| (pod, (workload.clone(), count)))
+    });
+    each.collect()
 }
 
 fn answer(

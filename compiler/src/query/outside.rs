@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use chainmail_snapshot::Family;
 use ipnet::IpNet;
 
-use crate::cluster::{AddressRanges, Cluster, Direction, Node, Peer, Peers, UnknownPods};
+use crate::cluster::{AddressRanges, Cluster, Node, Policy, UnknownPods};
 
 /// Addresses that nothing tells apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,17 +62,7 @@ fn named_networks(cluster: &Cluster) -> BTreeSet<IpNet> {
         |node: &&Node| node.settings.unknown_pods == UnknownPods::Drop || node.settings.pod_bridge.is_some();
     let mut named: BTreeSet<IpNet> =
         cluster.nodes().filter(guards).flat_map(|node| node.pod_cidrs.iter().copied()).collect();
-    for policy in cluster.policies() {
-        let rules = Direction::ALL.into_iter().filter_map(|direction| policy.rules(direction)).flatten();
-        for rule in rules {
-            let Peers::OneOf(peers) = &rule.peers else { continue };
-            for peer in peers {
-                if let Peer::Block(block) = peer {
-                    named.extend(block.except.iter().chain([&block.cidr]));
-                }
-            }
-        }
-    }
+    named.extend(cluster.policies().iter().flat_map(Policy::networks));
     named
 }
 

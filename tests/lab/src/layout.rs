@@ -285,7 +285,9 @@ fn pods(cluster: &Cluster, lab: &LabName, notes: &mut Vec<String>) -> (Vec<PodSi
             }
             PodState::HostNetwork => host.push(HostPodSite { key: Endpoint::Pod(key), node }),
             PodState::Finished => notes.push(format!("{key} has finished: it is left out")),
-            PodState::NoAddress => notes.push(format!("{key} has no address: it is left out")),
+            PodState::NoAddress | PodState::Assumed => {
+                notes.push(format!("{key} has no address: it is left out"))
+            }
         }
     }
     (own, host)

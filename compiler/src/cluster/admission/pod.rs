@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use chainmail_snapshot::{NodeName, Transport};
 
 use super::written::{self, Part};
-use super::{Scope, cidr, label, name};
+use super::{Scope, cidr, label, name, workload};
 use crate::cluster::{Addresses, ContainerPort, Pod, PodName, PodState, PortName};
 use crate::diagnostic::Code;
 use crate::manifest::{self, FieldPath};
@@ -20,7 +20,7 @@ pub(super) fn admit(scope: &mut Scope<'_>, pod: &manifest::Pod) -> Option<Pod> {
     };
     let labels = label::labels(scope, pod.metadata.labels.as_ref());
     let node = node_name(scope, pod);
-    let ports = ports(scope, pod);
+    let ports = ports(scope, &FieldPath::root().key("spec"), &pod.spec);
     let phase = pod.status.phase.as_ref().map_or("", |text| text.0.as_str());
     let (state, addresses) = if pod.spec.host_network == Some(true) {
         (PodState::HostNetwork, Addresses::default())
@@ -42,7 +42,8 @@ pub(super) fn admit(scope: &mut Scope<'_>, pod: &manifest::Pod) -> Option<Pod> {
         }
     };
     let (namespace, name) = (namespace?, PodName::admitted(name?));
-    Some(Pod { namespace, name, labels, node, addresses, ports, state, at: scope.at })
+    let controller = workload::controller(&pod.metadata);
+    Some(Pod { namespace, name, labels, node, addresses, ports, state, controller, at: scope.at })
 }
 
 fn says_an_address(pod: &manifest::Pod) -> bool {
@@ -110,18 +111,16 @@ fn addresses(scope: &mut Scope<'_>, pod: &manifest::Pod) -> Addresses {
 }
 
 /// The ports of containers and sidecars (init containers that are kept running). Ports of the other init containers
-/// are gone by the time the pod serves.
-fn ports(scope: &mut Scope<'_>, pod: &manifest::Pod) -> Vec<ContainerPort> {
+/// are gone by the time the pod serves. `at` is the place of the pod's spec.
+pub(super) fn ports(scope: &mut Scope<'_>, at: &FieldPath, spec: &manifest::PodSpec) -> Vec<ContainerPort> {
     let mut ports = Vec::new();
-    for (list, containers) in
-        [("initContainers", &pod.spec.init_containers), ("containers", &pod.spec.containers)]
-    {
+    for (list, containers) in [("initContainers", &spec.init_containers), ("containers", &spec.containers)] {
         for (index, container) in containers.iter().flatten().enumerate() {
             let always = container.restart_policy.as_ref().is_some_and(|text| text.0 == "Always");
             if list == "initContainers" && !always {
                 continue;
             }
-            let path = FieldPath::root().key("spec").key(list).index(index).key("ports");
+            let path = at.key(list).index(index).key("ports");
             for (index, port) in container.ports.iter().flatten().enumerate() {
                 ports.extend(container_port(scope, &path.index(index), port));
             }

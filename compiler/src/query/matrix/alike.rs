@@ -53,7 +53,7 @@ impl Matrix {
 
 fn group(ends: &[End], alike: impl Fn(usize, usize) -> bool) -> Groups {
     let namespace = |place: usize| match &ends[place].who {
-        Who::Pod(pod) => Some(&pod.namespace),
+        Who::Pod(pod) | Who::Assumed(pod) => Some(&pod.namespace),
         Who::Address(_) | Who::Outside(_) => None,
     };
     let mut groups: Groups = Vec::new();

@@ -31,7 +31,7 @@ impl Matrix {
         let around = |end: &End| match end.who {
             Who::Outside(None) => end.addresses.of(Family::of_net(net)).map(|_| 0),
             Who::Outside(Some(wide)) if wide != *net && wide.contains(net) => Some(1 + wide.prefix_len()),
-            Who::Outside(Some(_)) | Who::Pod(_) | Who::Address(_) => None,
+            Who::Outside(Some(_)) | Who::Pod(_) | Who::Assumed(_) | Who::Address(_) => None,
         };
         let widths = ends.iter().enumerate().filter_map(|(place, end)| Some((around(end)?, place)));
         let Some((_, wide)) = widths.max() else { return };
@@ -91,6 +91,6 @@ impl Matrix {
 fn outside_net(end: &End) -> Option<IpNet> {
     match end.who {
         Who::Outside(net) => net,
-        Who::Pod(_) | Who::Address(_) => None,
+        Who::Pod(_) | Who::Assumed(_) | Who::Address(_) => None,
     }
 }

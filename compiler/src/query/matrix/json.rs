@@ -22,6 +22,8 @@ struct EndView {
     name: String,
     kind: &'static str,
     addresses: Vec<String>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    addresses_assumed: bool,
 }
 
 #[derive(Serialize)]
@@ -44,11 +46,13 @@ impl From<&End> for EndView {
     fn from(end: &End) -> Self {
         let kind = match end.who {
             Who::Pod(_) => "pod",
+            Who::Assumed(_) => "workload",
             Who::Address(_) => "address",
             Who::Outside(_) => "outside",
         };
         let addresses = end.addresses.iter().map(|address| address.to_string()).collect();
-        Self { name: end.who.to_string(), kind, addresses }
+        let addresses_assumed = matches!(end.who, Who::Assumed(_));
+        Self { name: end.who.to_string(), kind, addresses, addresses_assumed }
     }
 }
 
