@@ -1,5 +1,6 @@
 //! Runs a plan: read, change, read back, and go back when it cannot be finished.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use chainmail_snapshot::{Family, SetName};
@@ -123,7 +124,7 @@ impl ApplyError {
     }
 }
 
-/// Brings the kernel from `before`, which was read from it, to what is desired.
+/// Brings the kernel from `before`, which was read from it, to what is desired; `first` is the plan for that.
 ///
 /// After the changes the state is read and planned from again. An empty plan proves the change; another one means
 /// that somebody changed the same table meanwhile, and is run in turn.
@@ -134,36 +135,42 @@ pub fn bring(
     kernel: &mut dyn Kernel,
     change: Change<'_>,
     before: &Live,
+    first: Plan,
     progress: &mut dyn Progress,
 ) -> Result<InForce, ApplyError> {
     let mut outcome = Outcome::default();
-    let mut now = before.clone();
+    let mut now = Cow::Borrowed(before);
+    let mut next = first;
     let mut round = 0;
     loop {
         round += 1;
-        let plan = plan(change.desired, &now, change.place);
-        let settled = plan.is_settled();
+        let settled = next.is_settled();
         if round > ROUNDS && !settled {
-            return Err(ApplyError::Unsettled { difference: report::difference(&plan.steps) });
+            return Err(ApplyError::Unsettled { difference: report::difference(&next.steps) });
         }
-        match run(kernel, &plan, &mut outcome, progress) {
-            Ok(()) if settled => return Ok(InForce { outcome, orphans: plan.orphans().to_vec() }),
-            Ok(()) => now = kernel.live().map_err(ApplyError::Unverified)?,
-            Err((step, source)) => match (kernel.live(), change.old) {
-                (Ok(seen), _) if round < ROUNDS && overtaken(step, &now, &seen) => {
-                    tracing::warn!(error = %source, "another program changed the table meanwhile; planning anew");
-                    now = seen;
+        let orphans = next.orphans().to_vec();
+        match run(kernel, next, &mut outcome, progress) {
+            Ok(()) if settled => return Ok(InForce { outcome, orphans }),
+            Ok(()) => now = Cow::Owned(kernel.live().map_err(ApplyError::Unverified)?),
+            Err(failed) => {
+                let (step, source) = *failed;
+                match (kernel.live(), change.old) {
+                    (Ok(seen), _) if round < ROUNDS && overtaken(&step, &now, &seen) => {
+                        tracing::warn!(error = %source, "another program changed the table meanwhile; planning anew");
+                        now = Cow::Owned(seen);
+                    }
+                    (_, None) => return Err(ApplyError::Unfinished { step: report::name(&step), source }),
+                    (Ok(seen), Some(old)) => {
+                        return Err(match go_back(kernel, old, change.place, &seen) {
+                            Ok(()) => ApplyError::Undone { step: report::name(&step), source },
+                            Err(undo) => not_undone(&step, source, undo),
+                        });
+                    }
+                    (Err(undo), Some(_)) => return Err(not_undone(&step, source, undo.to_string())),
                 }
-                (_, None) => return Err(ApplyError::Unfinished { step: report::name(step), source }),
-                (Ok(seen), Some(old)) => {
-                    return Err(match go_back(kernel, old, change.place, &seen) {
-                        Ok(()) => ApplyError::Undone { step: report::name(step), source },
-                        Err(undo) => not_undone(step, source, undo),
-                    });
-                }
-                (Err(undo), Some(_)) => return Err(not_undone(step, source, undo.to_string())),
-            },
+            }
         }
+        next = plan(change.desired, &now, change.place);
     }
 }
 
@@ -172,7 +179,8 @@ pub fn bring(
 /// # Errors
 /// As [`bring`].
 pub fn apply(kernel: &mut dyn Kernel, change: Change<'_>, before: &Live) -> Result<Outcome, ApplyError> {
-    let InForce { mut outcome, orphans } = bring(kernel, change, before, &mut ())?;
+    let first = plan(change.desired, before, change.place);
+    let InForce { mut outcome, orphans } = bring(kernel, change, before, first, &mut ())?;
     destroy_orphans(kernel, orphans, &mut outcome);
     Ok(outcome)
 }
@@ -186,21 +194,21 @@ pub fn destroy_orphans(kernel: &mut dyn Kernel, orphans: Vec<SetName>, outcome: 
 }
 
 /// Runs the steps up to the read-back, which is the caller's.
-fn run<'a>(
+fn run(
     kernel: &mut dyn Kernel,
-    plan: &'a Plan,
+    plan: Plan,
     outcome: &mut Outcome,
     progress: &mut dyn Progress,
-) -> Result<(), (&'a Step, KernelError)> {
-    for step in plan.steps.iter().filter(|step| !matches!(step, Step::DestroyOrphans { .. })) {
-        progress.begins(Stage::of(step));
-        match step {
-            Step::ClearLeftovers { names } => outcome.stuck.extend(destroy(kernel, names)),
-            Step::CreateSets { text, .. } | Step::HealSets { text, .. } => {
-                kernel.restore_sets(text).map_err(|error| (step, error))?;
+) -> Result<(), Box<(Step, KernelError)>> {
+    for step in plan.steps.into_iter().filter(|step| !matches!(step, Step::DestroyOrphans { .. })) {
+        progress.begins(Stage::of(&step));
+        let done = match &step {
+            Step::ClearLeftovers { names } => {
+                outcome.stuck.extend(destroy(kernel, names));
+                Ok(())
             }
-            Step::Flip { family, flip } => {
-                kernel.restore_rules(*family, &flip.text).map_err(|error| (step, error))?;
+            Step::CreateSets { text, .. } | Step::HealSets { text, .. } => kernel.restore_sets(text),
+            Step::Flip { family, flip } => kernel.restore_rules(*family, &flip.text).inspect(|()| {
                 tracing::info!(%family, added = flip.added.len(), removed = flip.removed.len(), "rules changed");
                 for rule in &flip.removed {
                     tracing::debug!(%family, "- {rule}");
@@ -208,10 +216,13 @@ fn run<'a>(
                 for rule in &flip.added {
                     tracing::debug!(%family, "+ {rule}");
                 }
-            }
-            Step::ReadBack | Step::DestroyOrphans { .. } => {}
+            }),
+            Step::ReadBack | Step::DestroyOrphans { .. } => Ok(()),
+        };
+        match done {
+            Ok(()) => outcome.steps.push(step),
+            Err(error) => return Err(Box::new((step, error))),
         }
-        outcome.steps.push(step.clone());
     }
     Ok(())
 }
@@ -258,8 +269,20 @@ fn not_undone(step: &Step, source: KernelError, undo: String) -> ApplyError {
 }
 
 /// Destroys sets, and returns those that stay. Rules are in order by now, so this is no reason to fail.
+///
+/// All are destroyed in one call of the tool. It stops at the first that is still in use, so those that are left then go
+/// one by one.
 pub(crate) fn destroy(kernel: &mut dyn Kernel, names: &[SetName]) -> Vec<SetName> {
+    let text: String = names.iter().map(|name| format!("destroy {name}\n")).collect();
+    if names.len() > 1 && kernel.restore_sets(&text).is_ok() {
+        return Vec::new();
+    }
     let mut stuck = names.to_vec();
+    if names.len() > 1
+        && let Ok(left) = kernel.sets()
+    {
+        stuck.retain(|name| left.contains_key(name));
+    }
     for attempt in 1..=DESTROY_TRIES {
         stuck.retain(|name| match kernel.destroy_set(name) {
             Ok(()) => false,

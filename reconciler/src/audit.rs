@@ -1,9 +1,8 @@
 //! `/var/log/chainmail/audit.jsonl`: every rule and member that came or went, and why.
 
-use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use chainmail_snapshot::Sha256Hex;
+use chainmail_snapshot::{SetName, Sha256Hex};
 use serde::Serialize;
 
 use crate::changes::{Line, Sign};
@@ -20,16 +19,21 @@ pub struct Audit {
     limits: config::Audit,
 }
 
+/// What all records of one change have in common.
 #[derive(Serialize)]
-struct Record<'a> {
+struct Head<'a> {
     time: Moment,
     event: &'static str,
     digest: &'a Sha256Hex,
+}
+
+#[derive(Serialize)]
+struct Record<'a> {
     family: String,
     change: &'static str,
     line: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    compared_with: Option<String>,
+    compared_with: Option<&'a str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     policies: Vec<&'a str>,
 }
@@ -64,25 +68,28 @@ impl Audit {
         old: &Provenance,
         new: &Provenance,
     ) -> Result<(), FileError> {
-        let time = Moment::now();
-        let mut text = String::new();
+        // A large change has thousands of records, so what they share is written once, and each follows it in place.
+        let head = Head { time: Moment::now(), event: event.as_str(), digest };
+        let mut head = serde_json::to_string(&head).expect("it has only string keys");
+        head.truncate(head.len() - 1);
+        let mut text = Vec::new();
         for line in lines {
             let (change, known) = match line.sign {
                 Sign::Added => ("added", new),
                 Sign::Removed => ("removed", old),
             };
             let record = Record {
-                time,
-                event: event.as_str(),
-                digest,
                 family: line.family.to_string(),
                 change,
                 line: &line.text,
-                compared_with: line.instead_of.as_ref().map(ToString::to_string),
+                compared_with: line.instead_of.as_ref().map(SetName::as_str),
                 policies: known.places(line),
             };
-            let record = serde_json::to_string(&record).expect("it has only string keys");
-            writeln!(text, "{record}").expect("a String takes all");
+            text.extend_from_slice(head.as_bytes());
+            let brace = text.len();
+            serde_json::to_writer(&mut text, &record).expect("it has only string keys, and memory takes all");
+            text[brace] = b',';
+            text.push(b'\n');
         }
         if text.is_empty() {
             return Ok(());

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::rc::Rc;
 
-use chainmail_snapshot::{FORWARD_CHAIN, Family, Member, SetName};
+use chainmail_snapshot::{FORWARD_CHAIN, Family, SetName};
 
 use crate::desired::Desired;
 use crate::flip::Edge;
 use crate::live::{Live, LiveSet};
+use crate::members::MemberList;
 use crate::plan::Plan;
 use crate::set::{Members, family_of, is_temporary};
 use crate::step::Step;
@@ -59,12 +61,12 @@ pub fn lines(plan: &Plan, desired: &Desired, live: &Live) -> Vec<Line> {
                     let Some(wanted) = desired.sets.get(name).and_then(|set| exactly(&set.members)) else {
                         continue;
                     };
-                    let found = live.sets.get(name);
+                    let found = live.sets.get(name).map(Rc::as_ref);
                     let closest = if found.is_none() { closest(name, wanted, &gone, live) } else { None };
                     if let Some(old) = closest {
                         gone.remove(old);
                     }
-                    let compared = found.or_else(|| live.sets.get(closest?));
+                    let compared = found.or_else(|| live.sets.get(closest?).map(Rc::as_ref));
                     set_lines(name, wanted, compared, closest, &mut lines);
                 }
             }
@@ -80,14 +82,14 @@ pub fn lines(plan: &Plan, desired: &Desired, live: &Live) -> Vec<Line> {
     }
     for name in gone {
         let Some(set) = live.sets.get(name) else { continue };
-        set_lines(name, &BTreeSet::new(), Some(set), None, &mut lines);
+        set_lines(name, &MemberList::default(), Some(set), None, &mut lines);
     }
     lines
 }
 
-fn exactly(members: &Members) -> Option<&BTreeSet<Member>> {
+fn exactly(members: &Members) -> Option<&MemberList> {
     match members {
-        Members::Exactly(members) => Some(members),
+        Members::Exactly { list, .. } => Some(list),
         Members::Kept => None,
     }
 }
@@ -95,24 +97,23 @@ fn exactly(members: &Members) -> Option<&BTreeSet<Member>> {
 /// The set that goes and shares most members with one that comes.
 fn closest<'a>(
     name: &SetName,
-    wanted: &BTreeSet<Member>,
+    wanted: &MemberList,
     gone: &BTreeSet<&'a SetName>,
     live: &Live,
 ) -> Option<&'a SetName> {
     let of_family = gone.iter().filter(|old| family_of(old) == family_of(name));
-    let shared = of_family
-        .map(|old| (live.sets.get(*old).map_or(0, |set| set.members.intersection(wanted).count()), *old));
+    let shared = of_family.map(|old| (live.sets.get(*old).map_or(0, |set| set.members.shared(wanted)), *old));
     shared.filter(|(shared, _)| *shared > 0).max_by_key(|(shared, _)| *shared).map(|(_, old)| old)
 }
 
 fn set_lines(
     name: &SetName,
-    wanted: &BTreeSet<Member>,
+    wanted: &MemberList,
     found: Option<&LiveSet>,
     instead_of: Option<&SetName>,
     lines: &mut Vec<Line>,
 ) {
-    let none = BTreeSet::new();
+    let none = MemberList::default();
     let held = found.map_or(&none, |set| &set.members);
     let line = |sign, entry: &dyn fmt::Display| Line {
         family: family_of(name),
@@ -120,9 +121,9 @@ fn set_lines(
         text: format!("add {name} {entry}"),
         instead_of: instead_of.cloned(),
     };
-    lines.extend(held.difference(wanted).map(|member| line(Sign::Removed, member)));
+    lines.extend(held.without(wanted).map(|member| line(Sign::Removed, member)));
     lines.extend(found.into_iter().flat_map(|set| &set.others).map(|other| line(Sign::Removed, other)));
-    lines.extend(wanted.difference(held).map(|member| line(Sign::Added, member)));
+    lines.extend(wanted.without(held).map(|member| line(Sign::Added, member)));
 }
 
 fn jump_lines(family: Family, edge: Edge, live: &Live) -> Vec<Line> {

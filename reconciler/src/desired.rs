@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chainmail_snapshot::{
-    ChainName, FORWARD_CHAIN, Family, Joined, Member, NameError, SetName, content_name, is_cut_set,
+    ChainName, FORWARD_CHAIN, Family, Joined, MemberLines, NameError, SetName, is_cut_set,
 };
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -103,7 +103,7 @@ impl Desired {
         let sets = snapshot.sets();
         let mut desired = Self::default();
         for family in Family::ALL {
-            let names = sets.keys().filter(|name| family_of(name) == family).cloned().collect();
+            let names = sets.keys().filter(|name| family_of(name) == family).map(SetName::as_str).collect();
             desired.tables.insert(family, table(family.rules_file(), snapshot.rules(family), &names)?);
         }
         for (name, text) in sets {
@@ -123,7 +123,7 @@ impl DesiredTable {
     }
 }
 
-fn table(file: &'static str, text: &str, sets: &BTreeSet<SetName>) -> Result<DesiredTable, DesiredError> {
+fn table(file: &'static str, text: &str, sets: &BTreeSet<&str>) -> Result<DesiredTable, DesiredError> {
     #[derive(PartialEq)]
     enum Place {
         Before,
@@ -133,7 +133,7 @@ fn table(file: &'static str, text: &str, sets: &BTreeSet<SetName>) -> Result<Des
     }
     let mut place = Place::Before;
     let mut chains: BTreeMap<ChainName, Vec<String>> = BTreeMap::new();
-    let mut rules = Vec::new();
+    let mut rules: Vec<(usize, ChainName, &str)> = Vec::new();
     for (index, row) in text.lines().enumerate() {
         let line = index + 1;
         let unexpected = || DesiredError::Line { file, line, text: row.to_owned() };
@@ -150,7 +150,11 @@ fn table(file: &'static str, text: &str, sets: &BTreeSet<SetName>) -> Result<Des
             }
             Line::Rule { chain: name, body } if matches!(place, Place::Chains | Place::Rules) => {
                 place = Place::Rules;
-                let chain = chain(name)?;
+                // Rules come chain by chain.
+                let chain = match rules.last() {
+                    Some((_, last, _)) if last.as_str() == name => last.clone(),
+                    _ => chain(name)?,
+                };
                 chains.get_mut(&chain).ok_or_else(unexpected)?.push(body.to_owned());
                 rules.push((line, chain, body));
             }
@@ -163,7 +167,7 @@ fn table(file: &'static str, text: &str, sets: &BTreeSet<SetName>) -> Result<Des
     if matches!(place, Place::Chains | Place::Rules) {
         return Err(DesiredError::Line { file, line: text.lines().count(), text: "no COMMIT".to_owned() });
     }
-    let names = chains.keys().cloned().collect();
+    let names = chains.keys().map(ChainName::as_str).collect();
     for (line, chain, body) in rules {
         check_rule(body, &names, sets).map_err(|source| DesiredError::Rule { file, line, chain, source })?;
     }
@@ -192,22 +196,25 @@ fn set(name: &SetName, text: &str) -> Result<DesiredSet, String> {
     }
     let kind = create.shape.kind().filter(|&kind| create.shape == Shape::of_content(family, kind));
     let kind = kind.ok_or_else(|| format!("{} is no type that rules use", create.shape))?;
-    let mut members = BTreeSet::new();
-    for line in lines {
-        let member = line.strip_prefix("add ").and_then(|rest| rest.strip_prefix(name.as_str()));
-        let member = member.and_then(|rest| rest.strip_prefix(' '));
-        let member = member.ok_or_else(|| format!("{line:?} adds no member to it"))?;
-        let member = Member::parse(kind, member).map_err(|error| error.to_string())?;
-        if member.family() != family {
-            return Err(format!("{member} is of the other family"));
-        }
-        members.insert(member);
+    if let Some(line) = lines.clone().find(|line| member_text(name, line).is_none()) {
+        return Err(format!("{line:?} adds no member to it"));
     }
-    let named = content_name(family, kind, &members);
+    let written = MemberLines::parse(kind, lines.filter_map(|line| member_text(name, line)));
+    let (lines, members) = written.map_err(|error| error.to_string())?;
+    if let Some(member) = members.iter().find(|member| member.family() != family) {
+        return Err(format!("{member} is of the other family"));
+    }
+    let named = lines.content_name(family, kind);
     if named != *name {
         return Err(format!("its members hash to {named}"));
     }
-    Ok(DesiredSet { shape: create.shape, tuning, members: Members::Exactly(members) })
+    let members = Members::Exactly { list: members.into(), lines };
+    Ok(DesiredSet { shape: create.shape, tuning, members })
+}
+
+/// The member that a line adds to a set.
+fn member_text<'a>(name: &SetName, line: &'a str) -> Option<&'a str> {
+    line.strip_prefix("add ")?.strip_prefix(name.as_str())?.strip_prefix(' ')
 }
 
 /// The options with a number that `ipset create` takes; what else there is would change the set's shape.

@@ -70,7 +70,7 @@ fn guarded(paths: &Paths) -> BTreeSet<String> {
     for text in texts.flatten() {
         for rule in text.lines() {
             let words = words(rule).unwrap_or_default();
-            guarded.extend(words.windows(2).filter(|pair| pair[0] == "-i").map(|pair| pair[1].clone()));
+            guarded.extend(words.windows(2).filter(|pair| pair[0] == "-i").map(|pair| pair[1].to_string()));
         }
     }
     guarded

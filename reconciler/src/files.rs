@@ -88,14 +88,14 @@ pub fn write_folder(path: &Path, files: &[(&str, &str)]) -> Result<(), FileError
     sync_parent(path)
 }
 
-/// Adds a line to a file, which is made if need be.
+/// Adds lines to a file, which is made if need be.
 ///
 /// # Errors
-/// When it cannot be written.
-pub fn append(path: &Path, line: &str) -> Result<(), FileError> {
+/// When they cannot be written.
+pub fn append(path: &Path, lines: impl AsRef<[u8]>) -> Result<(), FileError> {
     let mut file =
         OpenOptions::new().create(true).append(true).mode(0o600).open(path).map_err(error("write", path))?;
-    file.write_all(line.as_bytes()).map_err(error("write", path))
+    file.write_all(lines.as_ref()).map_err(error("write", path))
 }
 
 /// How long a file is; one that is not there has no length.

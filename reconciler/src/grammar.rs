@@ -6,7 +6,6 @@
 
 use std::collections::BTreeSet;
 
-use chainmail_snapshot::{ChainName, SetName};
 use thiserror::Error;
 
 use crate::save::words;
@@ -89,38 +88,33 @@ pub enum GrammarError {
 ///
 /// # Errors
 /// On the first word that is not in order.
-pub fn check_rule(
-    body: &str,
-    chains: &BTreeSet<ChainName>,
-    sets: &BTreeSet<SetName>,
-) -> Result<(), GrammarError> {
+pub fn check_rule(body: &str, chains: &BTreeSet<&str>, sets: &BTreeSet<&str>) -> Result<(), GrammarError> {
     if body.chars().any(char::is_control) {
         return Err(GrammarError::Control);
     }
     let words = words(body).ok_or(GrammarError::Quote)?;
-    let mut words = words.iter();
+    let mut words = words.iter().map(|word| &**word);
     while let Some(word) = words.next() {
         if !word.starts_with('-') {
             continue;
         }
-        if !SHORT.iter().chain(&LONG).chain(&LONG_TCP).any(|known| known == word) {
-            return Err(GrammarError::Option(word.clone()));
+        if !SHORT.iter().chain(&LONG).chain(&LONG_TCP).any(|known| *known == word) {
+            return Err(GrammarError::Option(word.to_owned()));
         }
-        let mut value = || words.next().ok_or_else(|| GrammarError::NoValue(word.clone()));
-        match word.as_str() {
+        let mut value = || words.next().ok_or_else(|| GrammarError::NoValue(word.to_owned()));
+        match word {
             // Free text: it may look like an option, and is none.
             "--comment" | "--log-prefix" | "--nflog-prefix" => drop(value()?),
             "-j" | "-g" => {
                 let target = value()?;
-                let ours = || target.parse().is_ok_and(|chain: ChainName| chains.contains(&chain));
-                if !TARGETS.contains(&target.as_str()) && !ours() {
-                    return Err(GrammarError::Target(target.clone()));
+                if !TARGETS.contains(&target) && !chains.contains(target) {
+                    return Err(GrammarError::Target(target.to_owned()));
                 }
             }
             "--match-set" => {
                 let set = value()?;
-                if !set.parse().is_ok_and(|name: SetName| sets.contains(&name)) {
-                    return Err(GrammarError::Set(set.clone()));
+                if !sets.contains(set) {
+                    return Err(GrammarError::Set(set.to_owned()));
                 }
             }
             _ => {}
@@ -135,8 +129,7 @@ mod tests {
 
     #[test]
     fn only_known_words_and_our_names_pass() {
-        let chains = BTreeSet::from(["CM-A".parse().unwrap()]);
-        let sets = BTreeSet::from(["cm4-a".parse().unwrap()]);
+        let (chains, sets) = (BTreeSet::from(["CM-A"]), BTreeSet::from(["cm4-a"]));
         let fine = [
             "",
             "-m conntrack --ctstate ESTABLISHED -j RETURN",

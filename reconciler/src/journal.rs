@@ -136,7 +136,7 @@ impl Journal {
 
 /// Adds where a change has come to. It is for whoever asks after a crash; nothing is decided by it.
 pub fn note(paths: &Paths, stage: Stage) {
-    if let Err(error) = files::append(&paths.journal(), &format!("{stage}\n")) {
+    if let Err(error) = files::append(&paths.journal(), format!("{stage}\n")) {
         tracing::warn!(%error, %stage, "the journal is not complete");
     }
 }

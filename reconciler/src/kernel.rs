@@ -9,6 +9,7 @@ pub mod trial;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::rc::Rc;
 use std::time::Duration;
 
 use chainmail_snapshot::{Family, SetName};
@@ -31,7 +32,7 @@ pub trait Kernel {
     ///
     /// # Errors
     /// When a tool fails, or prints what cannot be read.
-    fn sets(&mut self) -> Result<BTreeMap<SetName, LiveSet>, KernelError>;
+    fn sets(&mut self) -> Result<BTreeMap<SetName, Rc<LiveSet>>, KernelError>;
 
     /// Reads our part of the kernel's state.
     ///

@@ -38,6 +38,7 @@ pub mod kernel;
 pub mod live;
 pub mod lock;
 pub mod log;
+pub mod members;
 pub mod monitor;
 pub mod nflog;
 pub mod paths;

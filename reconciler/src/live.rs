@@ -1,12 +1,15 @@
 //! What the kernel holds of ours, parsed from `iptables-save` and `ipset save`. Rules are text here, not judged.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod sets;
 
-use chainmail_snapshot::{CHAIN_PREFIX, ChainName, FORWARD_CHAIN, Family, Member, SetName, is_cut_set};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use chainmail_snapshot::{CHAIN_PREFIX, ChainName, FORWARD_CHAIN, Family, SetName};
 use thiserror::Error;
 
+pub use self::sets::{LiveSet, SetReader};
 use crate::save::{Line, words};
-use crate::set::{Shape, create_line};
 
 /// The kernel's state as far as it is ours.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -14,7 +17,7 @@ pub struct Live {
     /// The table `filter` of each family. A family that the kernel does not have is missing.
     pub tables: BTreeMap<Family, LiveTable>,
     /// Our sets.
-    pub sets: BTreeMap<SetName, LiveSet>,
+    pub sets: BTreeMap<SetName, Rc<LiveSet>>,
 }
 
 /// One family's table `filter`.
@@ -29,18 +32,6 @@ pub struct LiveTable {
     pub forward: Vec<String>,
     /// Rules of others that lead into our chains, as printed. They keep a chain from being deleted.
     pub strangers: Vec<String>,
-}
-
-/// One of our sets.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LiveSet {
-    /// Type, family and options.
-    pub shape: Shape,
-    /// The members that are members of this type.
-    pub members: BTreeSet<Member>,
-    /// What else is in it, as printed: entries with `nomatch` or a timeout, or of a type that rules do not use. The
-    /// entries of a set of cut flows are a node's own and are not read.
-    pub others: BTreeSet<String>,
 }
 
 /// A text that cannot be read as the kernel's state.
@@ -72,6 +63,7 @@ impl LiveTable {
     pub fn parse(text: &str) -> Result<Self, LiveError> {
         let mut table = Self::default();
         let mut position = 0;
+        let mut current: Option<(ChainName, Vec<String>)> = None;
         for row in text.lines() {
             match Line::of(row) {
                 Line::Chain { name, .. } => {
@@ -80,9 +72,13 @@ impl LiveTable {
                     }
                 }
                 Line::Rule { chain, body } => {
-                    if let Some(rules) =
-                        chain.parse().ok().and_then(|chain: ChainName| table.chains.get_mut(&chain))
-                    {
+                    // Rules come chain by chain.
+                    if current.as_ref().is_none_or(|(name, _)| name.as_str() != chain) {
+                        table.chains.extend(current.take());
+                        let ours = chain.parse().ok();
+                        current = ours.and_then(|name: ChainName| table.chains.remove_entry(&name));
+                    }
+                    if let Some((_, rules)) = &mut current {
                         rules.push(body.to_owned());
                         continue;
                     }
@@ -104,6 +100,7 @@ impl LiveTable {
                 Line::Table(_) | Line::Commit | Line::Remark(_) | Line::Other(_) => {}
             }
         }
+        table.chains.extend(current);
         Ok(table)
     }
 
@@ -121,57 +118,9 @@ fn our_target(body: &str) -> Option<ChainName> {
     }
     let words = words(body)?;
     words.windows(2).find_map(|pair| match pair {
-        [option, target] if option == "-j" || option == "-g" => target.parse().ok(),
+        [option, target] if *option == "-j" || *option == "-g" => target.parse().ok(),
         _ => None,
     })
-}
-
-/// Reads what `ipset save` printed, and leaves out sets that are not ours.
-///
-/// # Errors
-/// When a line is neither `create` nor `add`.
-pub fn parse_sets(text: &str) -> Result<BTreeMap<SetName, LiveSet>, LiveError> {
-    let mut sets: BTreeMap<SetName, LiveSet> = BTreeMap::new();
-    let mut current: Option<(SetName, LiveSet)> = None;
-    for line in text.lines() {
-        let bad = || LiveError::Set(line.to_owned());
-        if let Some(rest) = line.strip_prefix("add ") {
-            let (name, entry) = rest.split_once(' ').ok_or_else(bad)?;
-            if let Some((current, set)) = &mut current
-                && current.as_str() == name
-                && !is_cut_set(current)
-            {
-                set.take(entry);
-            }
-            continue;
-        }
-        sets.extend(current.take());
-        let create = create_line(line).ok_or_else(bad)?;
-        if let Ok(name) = create.name.parse() {
-            current = Some((name, LiveSet::empty(create.shape)));
-        }
-    }
-    sets.extend(current);
-    Ok(sets)
-}
-
-impl LiveSet {
-    /// A set without members.
-    #[must_use]
-    pub fn empty(shape: Shape) -> Self {
-        Self { shape, members: BTreeSet::new(), others: BTreeSet::new() }
-    }
-
-    fn take(&mut self, entry: &str) {
-        match self.shape.kind().and_then(|kind| Member::parse(kind, entry).ok()) {
-            Some(member) => {
-                self.members.insert(member);
-            }
-            None => {
-                self.others.insert(entry.to_owned());
-            }
-        }
-    }
 }
 
 #[cfg(test)]
@@ -202,22 +151,5 @@ mod tests {
         let text = "# Table `filter' is incompatible, use 'nft' tool.\n";
         assert!(matches!(LiveTable::parse(text), Err(LiveError::Incompatible(_))));
         assert_eq!(LiveTable::parse(""), Ok(LiveTable::default()));
-    }
-
-    #[test]
-    fn sets_of_others_are_left_out_and_strange_entries_are_kept_apart() {
-        let sets = parse_sets(
-            "create KUBE-X hash:ip family inet hashsize 64\nadd KUBE-X 10.0.0.9\n\
-             create cm4-a hash:net family inet hashsize 64 maxelem 10 bucketsize 12 initval 0x1\n\
-             add cm4-a 10.0.0.0/8\nadd cm4-a 10.1.0.0/16 nomatch\n\
-             create cm4-CUT hash:ip,port,ip family inet timeout 86400\nadd cm4-CUT 1.1.1.1,tcp:1,2.2.2.2 timeout 9\n",
-        )
-        .unwrap();
-        assert_eq!(sets.len(), 2);
-        let a = &sets[&"cm4-a".parse().unwrap()];
-        assert_eq!(a.members.iter().map(ToString::to_string).collect::<Vec<_>>(), ["10.0.0.0/8"]);
-        assert_eq!(a.others.iter().collect::<Vec<_>>(), ["10.1.0.0/16 nomatch"]);
-        assert!(sets[&"cm4-CUT".parse().unwrap()].others.is_empty());
-        assert!(parse_sets("Name: cm4-a\n").is_err());
     }
 }

@@ -1,5 +1,6 @@
 //! Where in FORWARD the jump into our chains stands.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -79,7 +80,7 @@ impl Place {
     }
 }
 
-fn target(rule: &str) -> Option<String> {
+fn target(rule: &str) -> Option<Cow<'_, str>> {
     let words = words(rule)?;
     words.windows(2).find(|pair| pair[0] == "-j" || pair[0] == "-g").map(|pair| pair[1].clone())
 }

@@ -147,7 +147,7 @@ fn detour(desired: &Desired, live: &Live, in_use: &[&SetName]) -> Desired {
 fn holds(live: &LiveSet, desired: &DesiredSet) -> bool {
     live.shape == desired.shape
         && match &desired.members {
-            Members::Exactly(members) => live.members == *members && live.others.is_empty(),
+            Members::Exactly { list, .. } => live.members == *list && live.others.is_empty(),
             Members::Kept => true,
         }
 }

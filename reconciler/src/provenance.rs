@@ -11,9 +11,9 @@ use crate::desired::Desired;
 /// Where the lines of a snapshot come from.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Provenance {
-    rules: BTreeMap<(Family, String), BTreeSet<String>>,
+    rules: BTreeMap<Family, BTreeMap<String, BTreeSet<String>>>,
     sets: BTreeMap<String, BTreeSet<String>>,
-    chains: BTreeMap<(Family, String), BTreeSet<String>>,
+    chains: BTreeMap<Family, BTreeMap<String, BTreeSet<String>>>,
 }
 
 #[derive(Deserialize)]
@@ -43,7 +43,8 @@ impl Provenance {
                 continue;
             };
             let policies = from.iter().map(|origin| origin.policy.clone());
-            provenance.chains.entry((family, chain.clone())).or_default().extend(policies);
+            let known = provenance.chains.entry(family).or_default();
+            known.entry(chain.clone()).or_default().extend(policies);
             let chains = desired.tables.get(&family).map(|table| &table.chains);
             let rules = chains.and_then(|chains| chains.get(&chain.parse().ok()?));
             let Some(rule) = rules.and_then(|rules| rules.get(index)) else { continue };
@@ -55,7 +56,8 @@ impl Provenance {
             if let Some(set) = words.nth(1) {
                 provenance.sets.entry(set.to_owned()).or_default().extend(places.iter().cloned());
             }
-            provenance.rules.entry((family, format!("-A {chain} {rule}"))).or_default().extend(places);
+            let known = provenance.rules.entry(family).or_default();
+            known.entry(format!("-A {chain} {rule}")).or_default().extend(places);
         }
         provenance
     }
@@ -63,7 +65,7 @@ impl Provenance {
     /// The policies that have rules in a chain.
     #[must_use]
     pub fn policies(&self, family: Family, chain: &str) -> Vec<&str> {
-        let policies = self.chains.get(&(family, chain.to_owned()));
+        let policies = self.chains.get(&family).and_then(|chains| chains.get(chain));
         policies.into_iter().flatten().map(String::as_str).collect()
     }
 
@@ -71,7 +73,8 @@ impl Provenance {
     #[must_use]
     pub fn places(&self, line: &Line) -> Vec<&str> {
         let of_set = || self.sets.get(line.text.strip_prefix("add ")?.split(' ').next()?);
-        let places = self.rules.get(&(line.family, line.text.clone())).or_else(of_set);
+        let rule = self.rules.get(&line.family).and_then(|rules| rules.get(&line.text));
+        let places = rule.or_else(of_set);
         places.into_iter().flatten().map(String::as_str).collect()
     }
 }

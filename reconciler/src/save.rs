@@ -1,5 +1,7 @@
 //! The lines of an `iptables-save` text, told apart but not evaluated.
 
+use std::borrow::Cow;
+
 /// One line of a text that `iptables-save` prints or `iptables-restore` reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Line<'a> {
@@ -52,24 +54,38 @@ impl<'a> Line<'a> {
 /// Splits a rule into words as `iptables-restore` does: at blanks, but not between double quotes, where a backslash
 /// takes the next byte as it is. `None` when a quote is left open.
 #[must_use]
-pub fn words(body: &str) -> Option<Vec<String>> {
+pub fn words(body: &str) -> Option<Vec<Cow<'_, str>>> {
     let mut words = Vec::new();
-    let mut chars = body.chars();
-    let mut word: Option<String> = None;
+    let mut rest = body.trim_start_matches(BLANKS);
+    while !rest.is_empty() {
+        let (word, behind) = first_word(rest)?;
+        words.push(word);
+        rest = behind.trim_start_matches(BLANKS);
+    }
+    Some(words)
+}
+
+const BLANKS: [char; 2] = [' ', '\t'];
+
+/// The first word of a text that begins with one, and what is behind it.
+fn first_word(text: &str) -> Option<(Cow<'_, str>, &str)> {
+    let plain = text.find([' ', '\t', '"']).unwrap_or(text.len());
+    let (begin, rest) = text.split_at(plain);
+    if !rest.starts_with('"') {
+        return Some((Cow::Borrowed(begin), rest));
+    }
+    let mut word = begin.to_owned();
     let mut quoted = false;
-    while let Some(c) = chars.next() {
+    let mut chars = rest.char_indices();
+    while let Some((at, c)) = chars.next() {
         match c {
-            '"' => {
-                quoted = !quoted;
-                word.get_or_insert_default();
-            }
-            '\\' if quoted => word.get_or_insert_default().push(chars.next()?),
-            ' ' | '\t' if !quoted => words.extend(word.take()),
-            c => word.get_or_insert_default().push(c),
+            '"' => quoted = !quoted,
+            '\\' if quoted => word.push(chars.next()?.1),
+            c if !quoted && BLANKS.contains(&c) => return Some((Cow::Owned(word), &rest[at..])),
+            c => word.push(c),
         }
     }
-    words.extend(word);
-    (!quoted).then_some(words)
+    (!quoted).then_some((Cow::Owned(word), ""))
 }
 
 #[cfg(test)]
@@ -105,7 +121,8 @@ mod tests {
             ("  -s  10.0.0.1 ", Some(&["-s", "10.0.0.1"])),
         ];
         for (text, expected) in rows {
-            let expected = expected.map(|words| words.iter().map(|&w| w.to_owned()).collect::<Vec<_>>());
+            let expected =
+                expected.map(|words| words.iter().map(|&word| Cow::Borrowed(word)).collect::<Vec<_>>());
             assert_eq!(words(text), expected, "{text}");
         }
     }

@@ -370,7 +370,8 @@ impl<K: Kernel> Service<K> {
             (_, None) => Old::of_live(&live),
         };
         let place = self.fight.place(&self.settings.config.jump, now).clone();
-        let lines = changes::lines(&plan(&desired, &live, &place), &desired, &live);
+        let first = plan(&desired, &live, &place);
+        let lines = changes::lines(&first, &desired, &live);
         let paths = self.settings.paths.clone();
         let digest = &snapshot.manifest().digest;
         self.state.keep(&snapshot, provenance.as_deref())?;
@@ -393,7 +394,7 @@ impl<K: Kernel> Service<K> {
             }
         }
         let change = Change { desired: &desired, place: &place, old: Some(&journal.old) };
-        let in_force = match bring(&mut self.kernel, change, &live, &mut stages) {
+        let in_force = match bring(&mut self.kernel, change, &live, first, &mut stages) {
             Ok(in_force) => in_force,
             Err(error) => {
                 let undone = matches!(error, ApplyError::Undone { .. });
@@ -459,16 +460,17 @@ impl<K: Kernel> Service<K> {
             None => Box::new(Alive(self.settings.alive)),
         };
         let change = Change { desired: &desired, place: &place, old: None };
-        let in_force = bring(&mut self.kernel, change, &live, stages.as_mut())?;
+        let (settled, moved) = (plan.is_settled(), moved_jump(&plan));
+        let in_force = bring(&mut self.kernel, change, &live, plan, stages.as_mut())?;
         let mut outcome = in_force.outcome;
         stages.begins(Stage::DestroyOrphans);
         destroy_orphans(&mut self.kernel, in_force.orphans, &mut outcome);
-        if journal.is_some() || !plan.is_settled() {
+        if journal.is_some() || !settled {
             stages.begins(Stage::CutFlows);
             drop(stages);
             self.cut_flows_again(&digest);
         }
-        if moved_jump(&plan) && self.fight.moved(now) {
+        if moved && self.fight.moved(now) {
             tracing::error!("the jump in FORWARD was moved too often; its place is given up for an hour");
         }
         let known = self.provenance(Some(&digest));
@@ -484,7 +486,7 @@ impl<K: Kernel> Service<K> {
                 self.audit.write(Event::WentBack, &digest, &lines, &known, &known);
                 self.state.remember(Event::WentBack, &journal.to, Some(&digest), summary);
             }
-            None if !plan.is_settled() => {
+            None if !settled => {
                 self.audit.write(Event::Healed, &digest, &lines, &known, &known);
                 self.status.last_heal = Some(Heal { time: Moment::now().to_string(), lines: lines.len() });
                 self.state.remember(Event::Healed, &digest, Some(&digest), summary);

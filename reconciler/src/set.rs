@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use chainmail_snapshot::{Family, Member, SetKind, SetName};
+use chainmail_snapshot::{Family, MemberLines, SetKind, SetName};
+
+use crate::members::MemberList;
 
 /// What decides which packets a set can match: two sets of one shape can be swapped and compared.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -112,7 +114,12 @@ pub struct DesiredSet {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Members {
     /// These members and no others.
-    Exactly(BTreeSet<Member>),
+    Exactly {
+        /// As they are compared.
+        list: MemberList,
+        /// As they are written.
+        lines: MemberLines,
+    },
     /// Whatever it holds: it is created empty, and kept as it is.
     Kept,
 }
@@ -122,9 +129,11 @@ impl DesiredSet {
     pub fn write_create(&self, name: &SetName, text: &mut String) {
         let Shape { word, family, .. } = &self.shape;
         writeln!(text, "create {name} {word} family {family}{}", self.tuning).expect("a String takes all");
-        if let Members::Exactly(members) = &self.members {
-            for member in members {
-                writeln!(text, "add {name} {member}").expect("a String takes all");
+        if let Members::Exactly { lines, .. } = &self.members {
+            for member in lines.iter() {
+                for part in ["add ", name.as_str(), " ", member, "\n"] {
+                    text.push_str(part);
+                }
             }
         }
     }

@@ -57,7 +57,7 @@ const TOOL: &str = r#"#!/bin/sh
 case "${0##*/} $*" in *-save*|*--version*|*" -S"*|"ipset save"*|"ipset list"*|"conntrack -L"*) exec "/usr/sbin/${0##*/}" "$@";; esac
 at=$(dirname "$0")/..
 text=$(mktemp "$at/text.XXXXXX"); cat > "$text"
-case "$*" in restore) grep -q '^create' "$text" || { "/usr/sbin/${0##*/}" "$@" < "$text"; exit $?; };; esac
+case "$*" in restore) grep -qE '^(create|destroy)' "$text" || { "/usr/sbin/${0##*/}" "$@" < "$text"; exit $?; };; esac
 number=$(($(cat "$at/number") + 1)); echo $number > "$at/number"
 read -r turn fault < "$at/fault"
 half() { head -n $(($(wc -l < "$text") / 2)) "$text" | "/usr/sbin/${0##*/}" "$@"; }

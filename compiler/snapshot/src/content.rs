@@ -183,6 +183,28 @@ impl FromIterator<Member> for MemberLines {
 }
 
 impl MemberLines {
+    /// Reads lines that are members of a kind, each once and in order, as a snapshot has them: the members too, so that
+    /// they can be compared with others.
+    ///
+    /// # Errors
+    /// On the first line that is no such member, or stands in the wrong place.
+    pub fn parse<'a>(
+        kind: SetKind,
+        lines: impl IntoIterator<Item = &'a str>,
+    ) -> Result<(Self, Vec<Member>), MemberError> {
+        let (mut text, mut members) = (String::new(), Vec::new());
+        for line in lines {
+            let member = Member::parse(kind, line)?;
+            if members.last().is_some_and(|last| *last >= member) {
+                return Err(MemberError { text: line.to_owned(), wanted: "after the member before it" });
+            }
+            text.push_str(line);
+            text.push('\n');
+            members.push(member);
+        }
+        Ok((Self { text, count: members.len() }, members))
+    }
+
     /// The members as text.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
         self.text.lines()
@@ -276,6 +298,11 @@ mod tests {
             .into_iter()
             .collect();
         assert_eq!((repeated.len(), repeated.iter().collect::<Vec<_>>()), (2, vec!["10.0.0.9", "10.0.0.10"]));
+        let written = MemberLines::parse(ip, repeated.iter());
+        assert_eq!(written.map(|(lines, members)| (lines, members.len())), Ok((repeated, 2)));
+        for twice_or_back in [["10.0.0.9", "10.0.0.9"], ["10.0.0.10", "10.0.0.9"]] {
+            assert!(MemberLines::parse(ip, twice_or_back).is_err(), "{twice_or_back:?}");
+        }
         assert_ne!(set(ip, &["10.0.0.1"]), set(SetKind::HashNet, &["10.0.0.1"]));
         assert_ne!(set(ip, &["10.0.0.1"]), set(ip, &["10.0.0.1", "10.0.0.2"]));
         assert_ne!(

@@ -153,23 +153,30 @@ impl Joined {
     pub fn split_ipsets(text: &str) -> Result<BTreeMap<SetName, String>, SnapshotError> {
         let bad = |line: &str, problem| SnapshotError::Sets { set: line.to_owned(), problem };
         let mut sets: BTreeMap<SetName, String> = BTreeMap::new();
-        let mut current: Option<SetName> = None;
+        let mut current: Option<(SetName, String)> = None;
         for line in text.lines() {
+            // Nearly all lines add a member to the set of the line before.
+            if let Some((name, set)) = &mut current
+                && let Some(rest) = line.strip_prefix("add ")
+                && rest.strip_prefix(name.as_str()).is_some_and(|rest| rest.starts_with(' '))
+            {
+                set.push_str(line);
+                set.push('\n');
+                continue;
+            }
+            sets.extend(current.take());
             let mut words = line.split(' ');
             let (verb, name) = (words.next(), words.next());
             let name: SetName = name
                 .and_then(|name| name.parse().ok())
                 .ok_or_else(|| bad(line, "the line names no set of ours"))?;
             match verb {
-                Some("create") if !sets.contains_key(&name) => current = Some(name.clone()),
+                Some("create") if !sets.contains_key(&name) => current = Some((name, format!("{line}\n"))),
                 Some("create") => return Err(bad(line, "created twice")),
-                Some("add") if current.as_ref() == Some(&name) => {}
                 _ => return Err(bad(line, "the line does not follow its set's create line")),
             }
-            let set = sets.entry(name).or_default();
-            set.push_str(line);
-            set.push('\n');
         }
+        sets.extend(current);
         Ok(sets)
     }
 }

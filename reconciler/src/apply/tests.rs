@@ -91,7 +91,7 @@ fn a_crash_at_any_line_of_the_sets_is_healed_by_the_next_run() {
         kernel.faults.push_back(Fault::SetsBeforeLine(line));
         // As a crash: what the set text left behind stays.
         let plan = plan(&new, &kernel.live().unwrap(), &Place::First);
-        super::run(&mut kernel, &plan, &mut Outcome::default(), &mut ()).unwrap_err();
+        super::run(&mut kernel, plan, &mut Outcome::default(), &mut ()).unwrap_err();
         assert_eq!((kernel.save(Family::V4), kernel.save(Family::V6)), rules, "line {line}");
         run(&mut kernel, &new).unwrap();
         assert_eq!(run(&mut kernel, &new).unwrap(), Outcome::default(), "line {line}");

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::net::IpAddr;
+use std::rc::Rc;
 use std::time::Duration;
 
 use chainmail_snapshot::{Family, SetName};
@@ -14,11 +15,12 @@ use crate::kernel::backend::{Backend, kernel_families};
 use crate::kernel::process::{Call, read_proc};
 use crate::kernel::trial::Namespace;
 use crate::kernel::{Kernel, KernelError};
-use crate::live::{LiveSet, LiveTable, parse_sets};
+use crate::live::{LiveSet, LiveTable, SetReader};
 use crate::place::Place;
+use crate::plan::plan;
 
 /// The real kernel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommandKernel {
     /// Where rules are read and written.
     pub backend: Backend,
@@ -26,16 +28,24 @@ pub struct CommandKernel {
     pub deadline: Duration,
     /// The process in whose network namespace the tools run, where it is not this one's.
     pub inside: Option<u32>,
+    /// The sets as they were read last.
+    sets: SetReader,
 }
 
 impl CommandKernel {
     /// The kernel of this process's network namespace.
     #[must_use]
     pub fn new(backend: Backend, deadline: Duration) -> Self {
-        Self { backend, deadline, inside: None }
+        Self { backend, deadline, inside: None, sets: SetReader::default() }
     }
 
-    fn call(self, program: &'static str) -> Call {
+    /// The same tools on the kernel of another process's network namespace.
+    #[must_use]
+    pub fn within(&self, process: u32) -> Self {
+        Self { inside: Some(process), ..Self::new(self.backend, self.deadline) }
+    }
+
+    fn call(&self, program: &'static str) -> Call {
         Call::new(program).deadline(self.deadline).inside(self.inside)
     }
 }
@@ -45,7 +55,7 @@ impl Kernel for CommandKernel {
         self.backend.tables(self.deadline, self.inside)
     }
 
-    fn sets(&mut self) -> Result<BTreeMap<SetName, LiveSet>, KernelError> {
+    fn sets(&mut self) -> Result<BTreeMap<SetName, Rc<LiveSet>>, KernelError> {
         // Only ours are dumped: another's set may be huge, or of a revision that this ipset cannot print.
         let mut wanted = String::new();
         for name in self.call("ipset").arg("list").arg("-n").run("")?.lines() {
@@ -58,8 +68,8 @@ impl Kernel for CommandKernel {
         }
         // A restore takes every command but list, help and version: ipset(8), "restore". So one process saves many.
         let tool = self.call("ipset").arg("restore");
-        parse_sets(&tool.run(&wanted)?)
-            .map_err(|source| KernelError::Output { command: tool.to_string(), source })
+        let text = tool.run(&wanted)?;
+        self.sets.read(&text).map_err(|source| KernelError::Output { command: tool.to_string(), source })
     }
 
     fn restore_sets(&mut self, text: &str) -> Result<(), KernelError> {
@@ -114,10 +124,13 @@ impl Kernel for CommandKernel {
 
     fn load_elsewhere(&mut self, desired: &Desired) -> Option<Result<(), ApplyError>> {
         let namespace = Namespace::new()?;
-        let mut kernel = namespace.kernel(*self)?;
+        let mut kernel = namespace.kernel(self)?;
         let change = Change { desired, place: &Place::First, old: None };
         let loaded = kernel.live().map_err(ApplyError::Read);
-        Some(loaded.and_then(|live| bring(&mut kernel, change, &live, &mut ()).map(drop)))
+        Some(loaded.and_then(|live| {
+            let first = plan(desired, &live, change.place);
+            bring(&mut kernel, change, &live, first, &mut ()).map(drop)
+        }))
     }
 
     fn pause(&mut self, time: Duration) {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write as _;
 use std::net::IpAddr;
+use std::rc::Rc;
 use std::time::Duration;
 
 use chainmail_snapshot::{Family, SetName};
@@ -11,7 +12,7 @@ use crate::apply::ApplyError;
 use crate::desired::Desired;
 use crate::flows::Flow;
 use crate::kernel::{Kernel, KernelError};
-use crate::live::{LiveSet, LiveTable, parse_sets};
+use crate::live::{LiveSet, LiveTable, SetReader};
 use crate::save::{Line, words};
 use crate::set::create_line;
 
@@ -198,8 +199,8 @@ fn is_builtin(chain: &str) -> bool {
 
 fn after(rule: &str, options: &[&str]) -> Vec<String> {
     let words = words(rule).expect("test rules are well-formed");
-    let pairs = words.windows(2).filter(|pair| options.contains(&pair[0].as_str()));
-    pairs.map(|pair| pair[1].clone()).collect()
+    let pairs = words.windows(2).filter(|pair| options.contains(&&*pair[0]));
+    pairs.map(|pair| pair[1].to_string()).collect()
 }
 
 fn matched_sets(rule: &str) -> Vec<String> {
@@ -221,7 +222,7 @@ impl Kernel for FakeKernel {
         Ok(tables.collect())
     }
 
-    fn sets(&mut self) -> Result<BTreeMap<SetName, LiveSet>, KernelError> {
+    fn sets(&mut self) -> Result<BTreeMap<SetName, Rc<LiveSet>>, KernelError> {
         let mut text = String::new();
         for (name, (create, members)) in &self.sets {
             writeln!(text, "create {name} {create}").unwrap();
@@ -229,7 +230,7 @@ impl Kernel for FakeKernel {
                 writeln!(text, "add {name} {member}").unwrap();
             }
         }
-        Ok(parse_sets(&text).unwrap())
+        Ok(SetReader::default().read(&text).unwrap())
     }
 
     fn restore_sets(&mut self, text: &str) -> Result<(), KernelError> {

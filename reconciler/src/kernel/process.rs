@@ -6,14 +6,15 @@
 )]
 
 use std::fmt;
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, PipeReader, Read as _, Write as _};
+use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
+use rustix::io::{Errno, ioctl_fionbio};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
 use crate::kernel::KernelError;
@@ -93,36 +94,18 @@ impl Call {
             .process_group(0)
             .spawn()
             .map_err(fail)?;
-        let mut stdin = child.stdin.take().expect("it is piped");
-        let mut stdout = child.stdout.take().expect("it is piped");
-        let mut stderr = child.stderr.take().expect("it is piped");
-        let (status, printed, said) = std::thread::scope(|scope| {
-            // A tool that fails early closes its input; what it says then matters, not the broken pipe.
-            scope.spawn(move || drop(stdin.write_all(input.as_bytes())));
-            let printed = scope.spawn(move || {
-                let mut bytes = Vec::new();
-                stdout.read_to_end(&mut bytes).map(|_| bytes)
-            });
-            let said = scope.spawn(move || {
-                let mut bytes = Vec::new();
-                stderr.read_to_end(&mut bytes).map(|_| bytes)
-            });
-            let status = wait(&mut child, self.deadline);
-            (
-                status,
-                printed.join().expect("reading does not panic"),
-                said.join().expect("reading does not panic"),
-            )
-        });
-        let Some(status) = status.map_err(fail)? else {
+        let Some((status, said)) = talk(&mut child, input, self.deadline).map_err(fail)? else {
             let seconds = self.deadline.as_secs();
             return Err(KernelError::Deadline { command: self.to_string(), seconds });
         };
-        let printed = String::from_utf8_lossy(&printed.map_err(fail)?).into_owned();
+        let [printed, stderr] = said.map(|bytes| {
+            String::from_utf8(bytes)
+                .unwrap_or_else(|odd| String::from_utf8_lossy(odd.as_bytes()).into_owned())
+        });
         if status.success() {
             return Ok(printed);
         }
-        let stderr = String::from_utf8_lossy(&said.map_err(fail)?).trim().to_owned();
+        let stderr = stderr.trim().to_owned();
         Err(KernelError::Failed { command: self.to_string(), status: describe(status), stderr })
     }
 }
@@ -134,25 +117,75 @@ impl fmt::Display for Call {
     }
 }
 
-/// Waits for the end of a child; `None` when it had to be killed.
-fn wait(child: &mut Child, deadline: Duration) -> std::io::Result<Option<ExitStatus>> {
+/// What a tool printed on standard output and on standard error.
+type Said = [Vec<u8>; 2];
+
+/// Hands a tool its input and takes what it prints, until it has ended and nobody else holds its output; `None` when it
+/// or a child of it had to be killed. No part waits by itself: a tool that is written to may wait to be read.
+fn talk(child: &mut Child, input: &str, deadline: Duration) -> std::io::Result<Option<(ExitStatus, Said)>> {
+    let mut stdin = child.stdin.take();
+    let stdout = child.stdout.take().map(OwnedFd::from).map(PipeReader::from);
+    let stderr = child.stderr.take().map(OwnedFd::from).map(PipeReader::from);
+    let mut outputs = [stdout, stderr];
+    stdin.iter().try_for_each(|pipe| ioctl_fionbio(pipe, true))?;
+    outputs.iter().flatten().try_for_each(|pipe| ioctl_fionbio(pipe, true))?;
+    let mut rest = input.as_bytes();
+    let mut said = Said::default();
     let process = Pid::from_child(child);
     // It can be read once the process has ended: pidfd_open(2).
     let end = pidfd_open(process, PidfdFlags::empty())?;
     let begin = Instant::now();
     loop {
+        stdin = stdin.filter(|pipe| feed(pipe, &mut rest));
+        for (output, said) in outputs.iter_mut().zip(&mut said) {
+            if let Some(pipe) = output
+                && drain(pipe, said)?
+            {
+                *output = None;
+            }
+        }
+        let open = outputs.iter().flatten().map(|pipe| PollFd::new(pipe, PollFlags::IN));
+        let mut news: Vec<_> =
+            open.chain(stdin.iter().map(|pipe| PollFd::new(pipe, PollFlags::OUT))).collect();
+        let all_said = outputs.iter().all(Option::is_none);
+        if all_said {
+            news.push(PollFd::new(&end, PollFlags::IN));
+        }
         let left = deadline.saturating_sub(begin.elapsed());
         let left = Timespec::try_from(left).map_err(std::io::Error::other)?;
-        match poll(&mut [PollFd::new(&end, PollFlags::IN)], Some(&left)) {
+        match poll(&mut news, Some(&left)) {
             Ok(0) => {
                 kill_process_group(process, Signal::KILL)?;
                 child.wait()?;
                 return Ok(None);
             }
-            Ok(_) => return child.wait().map(Some),
-            Err(Errno::INTR) => {}
+            Ok(_) if all_said && news.last().is_some_and(|end| !end.revents().is_empty()) => {
+                return Ok(Some((child.wait()?, said)));
+            }
+            Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
+    }
+}
+
+/// Writes what the pipe takes; whether there is more to write. A tool that fails early closes its input; what it says
+/// then matters, not the broken pipe.
+fn feed(mut pipe: &ChildStdin, rest: &mut &[u8]) -> bool {
+    while !rest.is_empty() {
+        match pipe.write(rest) {
+            Ok(written) => *rest = &rest[written..],
+            Err(error) => return matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted),
+        }
+    }
+    false
+}
+
+/// Reads what is there; whether this was the end.
+fn drain(pipe: &mut PipeReader, said: &mut Vec<u8>) -> std::io::Result<bool> {
+    match pipe.read_to_end(said) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(false),
+        Err(error) => Err(error),
     }
 }
 
@@ -177,7 +210,7 @@ pub fn find_tool(program: &str) -> Option<String> {
 pub fn read_proc(path: &'static str) -> Result<Option<String>, KernelError> {
     match std::fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(source) => Err(KernelError::Proc { path, source }),
     }
 }

@@ -44,8 +44,8 @@ impl Namespace {
 
     /// This kernel with its tools in there; `None` where they do not work, which says nothing about a snapshot.
     #[must_use]
-    pub fn kernel(&self, of: CommandKernel) -> Option<CommandKernel> {
-        let mut kernel = CommandKernel { inside: Some(self.id()), ..of };
+    pub fn kernel(&self, of: &CommandKernel) -> Option<CommandKernel> {
+        let mut kernel = of.within(self.id());
         let live = kernel.live().ok()?;
         let works =
             live.tables.keys().all(|&family| kernel.restore_rules(family, "*filter\nCOMMIT\n").is_ok());
