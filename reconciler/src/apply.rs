@@ -40,6 +40,10 @@ pub struct Change<'a> {
 pub trait Progress {
     /// A stage begins.
     fn begins(&mut self, stage: Stage);
+
+    /// The kernel was read again, and this is to be done now. A plan that is not settled undoes what others have done
+    /// since the one before, or goes on from a detour.
+    fn plans_again(&mut self, _plan: &Plan, _live: &Live) {}
 }
 
 /// Nobody is told.
@@ -171,6 +175,7 @@ pub fn bring(
             }
         }
         next = plan(change.desired, &now, change.place);
+        progress.plans_again(&next, &now);
     }
 }
 

@@ -83,6 +83,12 @@ impl Paths {
         self.state().join("cut")
     }
 
+    /// Why flows that the rules refuse go on.
+    #[must_use]
+    pub fn uncut(&self) -> PathBuf {
+        self.state().join("uncut")
+    }
+
     /// The backend that this node was found to use.
     #[must_use]
     pub fn backend(&self) -> PathBuf {

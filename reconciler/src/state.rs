@@ -33,6 +33,8 @@ pub enum Event {
     WentBack,
     /// A change failed, and so did the way back.
     Failed,
+    /// Others changed what the kernel holds, and this is only told.
+    Drifted,
 }
 
 impl Event {
@@ -44,6 +46,7 @@ impl Event {
             Event::Healed => "healed",
             Event::WentBack => "went-back",
             Event::Failed => "failed",
+            Event::Drifted => "drifted",
         }
     }
 }
@@ -147,6 +150,25 @@ impl State {
             files::remove_folder(&kept.join(name))?;
         }
         Ok(())
+    }
+
+    /// Why flows that the rules refuse could not be ended, if that is so.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn uncut(&self) -> Result<Option<String>, FileError> {
+        Ok(files::read(&self.paths.uncut())?.map(|why| why.trim_end().to_owned()))
+    }
+
+    /// Remembers why, or that there is nothing to remember.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn set_uncut(&self, why: Option<&str>) -> Result<(), FileError> {
+        match why {
+            Some(why) => files::replace(&self.paths.uncut(), &format!("{why}\n")),
+            None => files::remove(&self.paths.uncut()),
+        }
     }
 
     /// The backend that was found when this node's rules were first applied.

@@ -25,6 +25,8 @@ pub(crate) enum Fault {
     Rules(Family),
     /// The next set text stops before this line.
     SetsBeforeLine(usize),
+    /// The entries of conntrack cannot be read the next time.
+    Flows,
     /// Another program changes the table just before the next text for this family.
     Meanwhile(Family, fn(&mut Table)),
 }
@@ -254,12 +256,12 @@ impl Kernel for FakeKernel {
         self.calls.push(format!("rules {family}"));
         let fault = self.faults.pop_front_if(|fault| match fault {
             Fault::Rules(of) | Fault::Meanwhile(of, _) => *of == family,
-            Fault::SetsBeforeLine(_) => false,
+            Fault::SetsBeforeLine(_) | Fault::Flows => false,
         });
         match fault {
             Some(Fault::Rules(_)) => return Err(failed("iptables-restore", "told to fail".to_owned())),
             Some(Fault::Meanwhile(_, change)) => change(self.tables.get_mut(&family).unwrap()),
-            Some(Fault::SetsBeforeLine(_)) | None => {}
+            Some(Fault::SetsBeforeLine(_) | Fault::Flows) | None => {}
         }
         let mut table = self.tables[&family].clone();
         for line in text.lines() {
@@ -283,7 +285,10 @@ impl Kernel for FakeKernel {
     }
 
     fn flows(&mut self) -> Result<Vec<Flow>, KernelError> {
-        Ok(self.flows.clone())
+        match self.faults.pop_front_if(|fault| matches!(fault, Fault::Flows)) {
+            Some(_) => Err(failed("conntrack -L", "told to fail".to_owned())),
+            None => Ok(self.flows.clone()),
+        }
     }
 
     fn host_addresses(&mut self) -> Result<BTreeSet<IpAddr>, KernelError> {

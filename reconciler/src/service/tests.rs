@@ -1,6 +1,10 @@
 use super::*;
+use crate::config::Drift;
+use crate::journal::Old;
 use crate::kernel::fake::{FakeKernel, Fault};
 use crate::place::Place;
+use crate::plan::plan;
+use crate::step::Step;
 use crate::testing::{policy_snapshot, spool, state_of};
 use chainmail_snapshot::Joined;
 
@@ -39,6 +43,10 @@ impl Node {
     fn cycle(&self, service: &mut Service<FakeKernel>) -> String {
         service.cycle(Reach::Spool, self.now);
         service.status.words()
+    }
+
+    fn audit(&self) -> String {
+        files::read(&self.paths().audit()).unwrap().unwrap()
     }
 
     fn events(&self) -> Vec<Event> {
@@ -129,7 +137,7 @@ fn a_snapshot_that_the_kernel_refuses_is_undone_and_held() {
         assert_eq!(state_of(&mut service.kernel), state, "{row}");
     }
     assert_eq!(node.events(), [Event::Applied, Event::WentBack]);
-    node.now += HOLD_FIRST;
+    node.now += hold::FIRST;
     assert_eq!(node.cycle(&mut service), "synced enforcing");
 }
 
@@ -208,9 +216,49 @@ fn drift_is_healed_or_told() {
         let told = ["+ v4 -A CM-INGRESS -j DROP".to_owned()];
         assert_eq!(service.status.drift_lines, if healed { &told[..0] } else { &told[..] });
         assert_eq!(service.status.last_heal.as_ref().map(|heal| heal.lines), healed.then_some(1));
-        let audit = files::read(&node.paths().audit()).unwrap().unwrap();
-        assert_eq!(audit.contains("\"event\":\"healed\""), healed, "{audit}");
+        assert_eq!(node.cycle(&mut service), words);
+        let audit = node.audit();
+        let event = if healed { "\"event\":\"healed\"" } else { "\"event\":\"drifted\"" };
+        assert_eq!(audit.matches(event).count(), 1, "told once: {audit}");
+        assert!(!audit.contains(if healed { "drifted" } else { "healed" }), "{audit}");
     }
+}
+
+#[test]
+fn what_others_do_while_drift_is_healed_is_told_too() {
+    let node = Node::new();
+    node.spool(&policy_snapshot(&["10.0.0.1"], 80));
+    let mut service = node.start(FakeKernel::new());
+    node.cycle(&mut service);
+    service.kernel.tables.get_mut(&Family::V4).unwrap().get_mut("CM-INGRESS").unwrap().pop();
+    service.kernel.faults.push_back(Fault::Meanwhile(Family::V4, |table| {
+        table.get_mut("CM-FORWARD").unwrap().push("-s 10.66.0.1/32 -j RETURN".to_owned());
+    }));
+    assert_eq!(node.cycle(&mut service), "synced enforcing");
+    assert_eq!(service.status.last_heal.as_ref().map(|heal| heal.lines), Some(2));
+    assert!(node.audit().contains("-A CM-FORWARD -s 10.66.0.1/32 -j RETURN"), "{}", node.audit());
+}
+
+#[test]
+fn flows_that_could_not_be_ended_are_ended_after_a_restart() {
+    let node = Node::new();
+    node.spool(&policy_snapshot(&["10.0.0.1"], 80));
+    let mut service = node.start(FakeKernel::new());
+    let refused = "ipv4 2 tcp 6 99 ESTABLISHED src=10.0.0.7 dst=10.0.0.9 sport=9 dport=80 src=10.0.0.9 dst=10.0.0.7 \
+                   sport=80 dport=9 [ASSURED] mark=0 use=1";
+    service.kernel.flows.extend(crate::flows::Flow::parse(refused));
+    service.kernel.faults.push_back(Fault::Flows);
+    node.cycle(&mut service);
+    assert_eq!(service.status.alarms.len(), 1, "{:?}", service.status);
+    let mut service = node.start(service.kernel);
+    service.kernel.faults.push_back(Fault::Flows);
+    node.cycle(&mut service);
+    assert_eq!((service.status.alarms.len(), service.kernel.flows.len()), (1, 1), "it fails again");
+    node.cycle(&mut service);
+    assert_eq!((service.status.alarms.len(), service.kernel.flows.len()), (0, 0));
+    let mut service = node.start(service.kernel);
+    node.cycle(&mut service);
+    assert_eq!(service.status.alarms, [""; 0]);
 }
 
 #[test]

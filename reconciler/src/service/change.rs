@@ -1,0 +1,105 @@
+//! Brings another snapshot into force.
+
+use std::rc::Rc;
+use std::time::Instant;
+
+use super::watch::Watch;
+use super::{Done, Good, Service, ServiceError, milliseconds};
+use crate::apply::{ApplyError, Change, Progress as _, bring, destroy_orphans};
+use crate::changes;
+use crate::clock::Moment;
+use crate::config::Trial;
+use crate::journal::{Journal, Old};
+use crate::kernel::Kernel;
+use crate::plan::plan;
+use crate::provenance::Provenance;
+use crate::report;
+use crate::spool::Loaded;
+use crate::state::Event;
+use crate::status::{Enforce, Sync};
+use crate::step::Stage;
+
+impl<K: Kernel> Service<K> {
+    /// Brings another snapshot into force.
+    pub(super) fn change_to(
+        &mut self,
+        new: Loaded,
+        journal: Option<Journal>,
+        now: Instant,
+    ) -> Result<Done, ServiceError> {
+        let began = Instant::now();
+        let Loaded { snapshot, desired, provenance } = new;
+        let desired = Rc::new(desired);
+        (self.settings.guard)(self.settings.backend)?;
+        let live = self.kernel.live().map_err(ServiceError::Read)?;
+        self.skip_families(&live);
+        let from = self.good.as_ref().map(|good| good.digest.clone());
+        let interrupted = journal.filter(|journal| Some(&journal.to) != from.as_ref());
+        let old = match (&interrupted, &self.good) {
+            // What the interrupted change began from; the kernel may hold a mix by now.
+            (Some(journal), _) => journal.old.clone(),
+            (_, Some(good)) => Old::of_desired(&good.desired, &live),
+            (_, None) => Old::of_live(&live),
+        };
+        let place = self.fight.place(&self.settings.config.jump, now).clone();
+        let first = plan(&desired, &live, &place);
+        let mut lines = changes::lines(&first, &desired, &live);
+        let paths = self.settings.paths.clone();
+        let digest = &snapshot.manifest().digest;
+        self.state.keep(&snapshot, provenance.as_deref())?;
+        let journal = Journal { from: from.clone(), to: digest.clone(), old };
+        journal.begin(&paths)?;
+        let alive = self.settings.alive;
+        let mut watch = Watch { journal: Some(&paths), alive, desired: &desired, late: Vec::new() };
+        if self.settings.config.trial == Trial::Auto {
+            watch.begins(Stage::Trial);
+            if let Some(Err(error)) = self.kernel.load_elsewhere(&desired) {
+                // Nothing has changed, so an interrupted change is still to be undone.
+                match interrupted {
+                    Some(journal) => journal.begin(&paths)?,
+                    None => Journal::end(&paths)?,
+                }
+                let error = ServiceError::Trial(error);
+                self.state.remember(Event::WentBack, digest, from.as_ref(), error.to_string());
+                self.hold.failed(digest, error.to_string(), now);
+                self.status.sync = Sync::Held;
+                return Err(error);
+            }
+        }
+        let change = Change { desired: &desired, place: &place, old: Some(&journal.old) };
+        let in_force = match bring(&mut self.kernel, change, &live, first, &mut watch) {
+            Ok(in_force) => in_force,
+            Err(error) => {
+                let undone = matches!(error, ApplyError::Undone { .. });
+                let event = if undone { Event::WentBack } else { Event::Failed };
+                if undone {
+                    Journal::end(&paths)?;
+                }
+                self.state.remember(event, digest, from.as_ref(), error.to_string());
+                self.hold.failed(digest, error.to_string(), now);
+                self.status.sync = Sync::Held;
+                return Err(error.into());
+            }
+        };
+        watch.begins(Stage::Record);
+        self.state.record_good(digest).map_err(ServiceError::Record)?;
+        let before = self.provenance(from.as_ref());
+        self.good = Some(Good { digest: digest.clone(), desired: Rc::clone(&desired) });
+        self.hold.release();
+        self.status.sync = Sync::Synced;
+        self.status.since = Some(Moment::now().to_string());
+        let mut outcome = in_force.outcome;
+        watch.begins(Stage::DestroyOrphans);
+        destroy_orphans(&mut self.kernel, in_force.orphans, &mut outcome);
+        watch.begins(Stage::CutFlows);
+        self.cut_flows(&snapshot);
+        let summary = report::summary(&outcome.steps);
+        tracing::info!(digest = digest.as_str(), milliseconds = milliseconds(began), "applied: {summary}");
+        let after = Provenance::of(&desired, provenance.as_deref().unwrap_or_default());
+        lines.append(&mut watch.late);
+        self.audit.write(Event::Applied, digest, &lines, &before, &after);
+        self.state.remember(Event::Applied, digest, from.as_ref(), summary);
+        Journal::end(&paths)?;
+        Ok(Done { enforce: Enforce::Enforcing, drift: Vec::new() })
+    }
+}

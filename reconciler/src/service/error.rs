@@ -1,0 +1,57 @@
+//! Why a cycle of the service did not end as it should.
+
+use thiserror::Error;
+
+use crate::apply::ApplyError;
+use crate::files::FileError;
+use crate::journal::JournalError;
+use crate::kernel::KernelError;
+use crate::preflight::PreflightError;
+use crate::spool::SpoolError;
+
+/// Why a cycle did not end as it should.
+#[derive(Debug, Error)]
+pub enum ServiceError {
+    /// The wanted snapshot, or the last good one, cannot be used.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
+    /// The state folder cannot be read or written.
+    #[error("nothing was changed: {0}")]
+    State(#[from] FileError),
+    /// The journal cannot be written.
+    #[error("nothing was changed: {0}")]
+    Journal(#[from] JournalError),
+    /// Something that must hold before a change does not.
+    #[error("nothing was changed: {0}")]
+    Preflight(#[from] PreflightError),
+    /// The kernel cannot be read.
+    #[error("the kernel cannot be read: {0}")]
+    Read(#[source] KernelError),
+    /// The kernel refuses the snapshot also where nothing else is.
+    #[error("nothing was changed: the snapshot does not load into a network namespace of its own: {0}")]
+    Trial(#[source] ApplyError),
+    /// The change failed.
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+    /// The snapshot is in force, but this cannot be recorded.
+    #[error("the snapshot is in force, but this cannot be recorded: {0}")]
+    Record(#[source] FileError),
+    /// A change that a crash interrupted cannot be undone.
+    #[error("a change that was interrupted cannot be undone: {0}")]
+    Undo(String),
+}
+
+impl ServiceError {
+    /// Whether the kernel is as it was.
+    pub(super) fn nothing_was_changed(&self) -> bool {
+        match self {
+            ServiceError::Spool(_)
+            | ServiceError::State(_)
+            | ServiceError::Journal(_)
+            | ServiceError::Preflight(_)
+            | ServiceError::Trial(_)
+            | ServiceError::Read(_) => true,
+            ServiceError::Apply(_) | ServiceError::Record(_) | ServiceError::Undo(_) => false,
+        }
+    }
+}

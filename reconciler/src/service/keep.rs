@@ -1,0 +1,144 @@
+//! Keeps the kernel at the last good snapshot, whatever others do to it.
+
+use std::rc::Rc;
+use std::time::Instant;
+
+use super::watch::Watch;
+use super::{Done, LINES_TOLD, Service, ServiceError, milliseconds};
+use crate::apply::{Change, Progress as _, bring, destroy_orphans, go_back};
+use crate::changes::{self, Line, Sign};
+use crate::clock::Moment;
+use crate::config::Drift;
+use crate::flip::Edge;
+use crate::journal::Journal;
+use crate::kernel::Kernel;
+use crate::plan::{Plan, plan};
+use crate::report;
+use crate::state::Event;
+use crate::status::{Enforce, Heal};
+use crate::step::{Stage, Step};
+
+impl<K: Kernel> Service<K> {
+    /// Keeps the kernel at the last good snapshot.
+    pub(super) fn keep(&mut self, journal: Option<Journal>, now: Instant) -> Result<Done, ServiceError> {
+        let Some(good) = &self.good else { return Ok(Done { enforce: Enforce::Nothing, drift: Vec::new() }) };
+        let digest = good.digest.clone();
+        let began = Instant::now();
+        let live = self.kernel.live().map_err(ServiceError::Read)?;
+        let place = self.fight.place(&self.settings.config.jump, now).clone();
+        let plan = plan(&good.desired, &live, &place);
+        tracing::debug!(milliseconds = milliseconds(began), "the kernel was read and compared");
+        let mut lines = changes::lines(&plan, &good.desired, &live);
+        let desired = Rc::clone(&good.desired);
+        self.skip_families(&live);
+        if plan.is_empty() && journal.is_none() {
+            if self.uncut.is_some() {
+                self.cut_flows_again(&digest);
+            }
+            return Ok(Done { enforce: Enforce::Enforcing, drift: Vec::new() });
+        }
+        if journal.is_none() && !plan.is_settled() {
+            let news = self.is_news(&lines);
+            if news {
+                tell_drift(&lines);
+            }
+            if self.settings.config.drift == Drift::Report {
+                if news {
+                    let known = self.provenance(Some(&digest));
+                    self.audit.write(Event::Drifted, &digest, &lines, &known, &known);
+                    self.state.remember(Event::Drifted, &digest, Some(&digest), report::summary(&plan.steps));
+                }
+                return Ok(Done { enforce: Enforce::Drifted, drift: lines });
+            }
+        }
+        (self.settings.guard)(self.settings.backend)?;
+        let paths = self.settings.paths.clone();
+        let journalled = journal.is_some().then_some(&paths);
+        let alive = self.settings.alive;
+        let mut watch = Watch { journal: journalled, alive, desired: &desired, late: Vec::new() };
+        let change = Change { desired: &desired, place: &place, old: None };
+        let (settled, moved) = (plan.is_settled(), moved_jump(&plan));
+        let in_force = bring(&mut self.kernel, change, &live, plan, &mut watch)?;
+        tell_drift(&watch.late);
+        lines.append(&mut watch.late);
+        let mut outcome = in_force.outcome;
+        watch.begins(Stage::DestroyOrphans);
+        destroy_orphans(&mut self.kernel, in_force.orphans, &mut outcome);
+        if journal.is_some() || !settled {
+            watch.begins(Stage::CutFlows);
+            self.cut_flows_again(&digest);
+        }
+        if moved && self.fight.moved(now) {
+            tracing::error!("the jump in FORWARD was moved too often; its place is given up for an hour");
+        }
+        let known = self.provenance(Some(&digest));
+        let summary = report::summary(&outcome.steps);
+        match &journal {
+            Some(journal) if journal.to == digest => {
+                tracing::info!(digest = digest.as_str(), "an interrupted change was finished: {summary}");
+                self.audit.write(Event::Applied, &digest, &lines, &known, &known);
+                self.state.remember(Event::Applied, &digest, journal.from.as_ref(), summary);
+            }
+            Some(journal) => {
+                tracing::warn!(digest = journal.to.as_str(), "an interrupted change was undone: {summary}");
+                self.audit.write(Event::WentBack, &digest, &lines, &known, &known);
+                self.state.remember(Event::WentBack, &journal.to, Some(&digest), summary);
+            }
+            None if !settled => {
+                self.audit.write(Event::Healed, &digest, &lines, &known, &known);
+                self.status.last_heal = Some(Heal { time: Moment::now().to_string(), lines: lines.len() });
+                self.state.remember(Event::Healed, &digest, Some(&digest), summary);
+            }
+            None => {}
+        }
+        if journal.is_some() {
+            Journal::end(&paths)?;
+        }
+        Ok(Done { enforce: Enforce::Enforcing, drift: Vec::new() })
+    }
+
+    /// There is no snapshot, but a first one may have been interrupted, and cannot be finished any more.
+    pub(super) fn nothing(&mut self, journal: Option<Journal>) -> Result<Done, ServiceError> {
+        if let Some(journal) = journal {
+            (self.settings.guard)(self.settings.backend)?;
+            let live = self.kernel.live().map_err(ServiceError::Read)?;
+            let place = &self.settings.config.jump;
+            go_back(&mut self.kernel, &journal.old, place, &live).map_err(ServiceError::Undo)?;
+            self.state.remember(
+                Event::WentBack,
+                &journal.to,
+                None,
+                "an interrupted change was undone".to_owned(),
+            );
+            Journal::end(&self.settings.paths)?;
+        }
+        Ok(Done { enforce: Enforce::Nothing, drift: Vec::new() })
+    }
+
+    /// Whether drift is other than the last look found.
+    fn is_news(&self, lines: &[Line]) -> bool {
+        let told: Vec<String> = lines.iter().take(LINES_TOLD).map(ToString::to_string).collect();
+        self.status.drift != lines.len() || self.status.drift_lines != told
+    }
+}
+
+fn tell_drift(lines: &[Line]) {
+    for line in lines.iter().take(LINES_TOLD) {
+        tracing::warn!(family = %line.family, "drift: {}", describe(line));
+    }
+    if lines.len() > LINES_TOLD {
+        tracing::warn!("drift: and {} more lines", lines.len() - LINES_TOLD);
+    }
+}
+
+fn moved_jump(plan: &Plan) -> bool {
+    plan.steps.iter().any(|step| matches!(step, Step::Flip { flip, .. } if flip.edge == Edge::Moved))
+}
+
+/// What others did: the opposite of what the plan does.
+fn describe(line: &Line) -> String {
+    match line.sign {
+        Sign::Added => format!("{} is missing", line.text),
+        Sign::Removed => format!("{} should not be there", line.text),
+    }
+}
