@@ -15,7 +15,9 @@ use thiserror::Error;
 
 pub use filter::FileFilter;
 pub use folder::{config_file, from_folder, from_folder_with};
-pub use git::{commit_of, from_revision, from_revision_with, is_bare_repository};
+pub use git::{
+    Limits, commit_of, from_revision, from_revision_with, from_revision_within, is_bare_repository,
+};
 pub use inventory::{Inventory, inventories};
 pub use stdin::{STDIN_PATH, from_stdin};
 
@@ -173,6 +175,14 @@ pub enum SourceError {
     Submodule {
         /// Which.
         path: String,
+    },
+    /// More than may be read into memory.
+    #[error("{path} takes what is read over the limit of {most} bytes")]
+    TooLarge {
+        /// The file that was not read.
+        path: String,
+        /// The limit that it would pass.
+        most: u64,
     },
     /// A link where a file is expected: what it points to is not part of what was reviewed.
     #[error("{path} is a symbolic link; put the file itself there")]

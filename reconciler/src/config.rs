@@ -236,7 +236,9 @@ impl Config {
 }
 
 impl ConfigError {
-    fn at(path: &str, text: &str, offset: usize, problem: String, help: String) -> Self {
+    /// An error at an offset of a file's text.
+    #[must_use]
+    pub fn at(path: &str, text: &str, offset: usize, problem: String, help: String) -> Self {
         let before = text.get(..offset).unwrap_or(text);
         let line = before.matches('\n').count() + 1;
         let start = before.rfind('\n').map_or(0, |newline| newline + 1);

@@ -50,8 +50,12 @@ pub fn make_dir(path: &Path) -> Result<(), FileError> {
 /// # Errors
 /// When the disk is full or the folder is not there; the old file then stays.
 pub fn replace(path: &Path, text: &str) -> Result<(), FileError> {
+    replace_for(Readers::Owner, path, text)
+}
+
+fn replace_for(readers: Readers, path: &Path, text: &str) -> Result<(), FileError> {
     let new = with_suffix(path, ".new");
-    write_synced(&new, text)?;
+    write_synced(readers, &new, text)?;
     std::fs::rename(&new, path).map_err(error("replace", path))?;
     sync_parent(path)
 }
@@ -66,18 +70,65 @@ pub fn replace_volatile(path: &Path, text: &str) -> Result<(), FileError> {
     std::fs::rename(&new, path).map_err(error("replace", path))
 }
 
-/// Writes a folder of files, whole or not at all; one that is there is kept.
+/// Writes a folder of files for its owner alone, whole or not at all; one that is there is kept.
 ///
 /// # Errors
 /// When the disk is full; what was begun is taken away again.
 pub fn write_folder(path: &Path, files: &[(&str, &str)]) -> Result<(), FileError> {
+    write_folder_for(Readers::Owner, path, files)
+}
+
+/// Writes a folder of files as [`write_folder`], for everyone to read: what one user hands over to another.
+///
+/// # Errors
+/// As [`write_folder`].
+pub fn publish_folder(path: &Path, files: &[(&str, &str)]) -> Result<(), FileError> {
+    write_folder_for(Readers::Everyone, path, files)
+}
+
+/// Replaces a file as [`replace`], for everyone to read.
+///
+/// # Errors
+/// As [`replace`].
+pub fn publish(path: &Path, text: &str) -> Result<(), FileError> {
+    replace_for(Readers::Everyone, path, text)
+}
+
+/// Who may read what is written.
+#[derive(Debug, Clone, Copy)]
+enum Readers {
+    Owner,
+    Everyone,
+}
+
+impl Readers {
+    fn file_mode(self) -> u32 {
+        match self {
+            Readers::Owner => 0o600,
+            Readers::Everyone => 0o644,
+        }
+    }
+
+    fn folder_mode(self) -> u32 {
+        match self {
+            Readers::Owner => 0o700,
+            Readers::Everyone => 0o755,
+        }
+    }
+}
+
+fn write_folder_for(readers: Readers, path: &Path, files: &[(&str, &str)]) -> Result<(), FileError> {
     if path.is_dir() {
         return Ok(());
     }
     let new = with_suffix(path, ".new");
     remove_folder(&new)?;
-    make_dir(&new)?;
-    let written = files.iter().try_for_each(|(name, text)| write_synced(&new.join(name), text));
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(readers.folder_mode())
+        .create(&new)
+        .map_err(error("make", &new))?;
+    let written = files.iter().try_for_each(|(name, text)| write_synced(readers, &new.join(name), text));
     if let Err(full) = written {
         // The error that matters is the first one.
         drop(remove_folder(&new));
@@ -161,13 +212,13 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-fn write_synced(path: &Path, text: &str) -> Result<(), FileError> {
+fn write_synced(readers: Readers, path: &Path, text: &str) -> Result<(), FileError> {
     let mut options = OpenOptions::new();
     let mut file = options
         .create(true)
         .write(true)
         .truncate(true)
-        .mode(0o600)
+        .mode(readers.file_mode())
         .open(path)
         .map_err(error("write", path))?;
     file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(error("write", path))

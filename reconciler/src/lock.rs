@@ -1,4 +1,4 @@
-//! The shell: one lock, so that two `chainmaild` never change the kernel at once.
+//! The shell: a lock, so that two `chainmaild` never change the kernel at once.
 
 #![expect(clippy::disallowed_methods, reason = "this module is the one that touches the state folder")]
 
@@ -17,7 +17,7 @@ pub struct ApplyLock {
 #[derive(Debug, Error)]
 pub enum LockError {
     /// Another process holds it.
-    #[error("another chainmaild is at work: it holds {path}")]
+    #[error("another process is at work: it holds {path}")]
     Busy {
         /// The lock file.
         path: String,
@@ -38,7 +38,15 @@ impl ApplyLock {
     /// # Errors
     /// When another process holds it, or the file cannot be made.
     pub fn take(state_dir: &Path) -> Result<Self, LockError> {
-        let path = state_dir.join("apply.lock");
+        Self::take_file(state_dir, "apply.lock")
+    }
+
+    /// Takes a lock of another name.
+    ///
+    /// # Errors
+    /// As [`ApplyLock::take`].
+    pub fn take_file(state_dir: &Path, name: &str) -> Result<Self, LockError> {
+        let path = state_dir.join(name);
         let shown = path.display().to_string();
         let fail = |source| LockError::File { path: shown.clone(), source };
         std::fs::create_dir_all(state_dir).map_err(fail)?;

@@ -220,7 +220,7 @@ fn what_must_not_be_applied_is_told_apart_by_its_exit_code() {
     let lock = ApplyLock::take(&node.folder.path().join("run")).unwrap();
     let done = node.apply(&dir, &[]);
     assert_code(&done, 7);
-    assert!(done.err.contains("another chainmaild is at work"), "{}", done.err);
+    assert!(done.err.contains("another process is at work"), "{}", done.err);
     drop(lock);
 
     let done = node.chainmaild(&["apply", "--once", dir.to_str().unwrap(), "--node", "n2"]);

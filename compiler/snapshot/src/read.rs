@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::{Joined, Manifest, NodeName, SetName, SnapshotError};
+use crate::{Family, Joined, Manifest, NodeName, SetName, SnapshotError};
 
 /// Reads one node's snapshot from `dir`, which is either what `chainmail compile --out` wrote (with `nodes/` and
 /// `sets/`) or one joined snapshot (with `ipsets`).
@@ -64,38 +64,52 @@ pub fn node_of_tree(dir: &Path, node: &NodeName) -> Result<Joined, SnapshotError
             known,
         });
     }
+    node_with(node, |path| text(&dir.join(path)))
+}
+
+/// Reads a node's snapshot from wherever the texts of the fleet's folder are, each asked for by its path in there.
+///
+/// # Errors
+/// When a text cannot be had, or a digest differs.
+pub fn node_with(
+    node: &NodeName,
+    mut text: impl FnMut(&str) -> Result<String, SnapshotError>,
+) -> Result<Joined, SnapshotError> {
+    let folder = format!("nodes/{node}");
     let mut sets = BTreeMap::new();
-    for line in text(&folder.join("sets"))?.lines() {
+    for line in text(&format!("{folder}/sets"))?.lines() {
         let name: SetName = line
             .parse()
             .map_err(|_| SnapshotError::Sets { set: line.to_owned(), problem: "not a set name of ours" })?;
-        let body = text(&dir.join("sets").join(name.as_str()))?;
+        let body = text(&format!("sets/{name}"))?;
         sets.insert(name, body);
     }
-    let manifest = manifest(&folder.join("manifest.json"))?;
-    Joined::new(manifest, text(&folder.join("rules.v4"))?, text(&folder.join("rules.v6"))?, sets)
+    let path = format!("{folder}/manifest.json");
+    let manifest = manifest(&path, &text(&path)?)?;
+    let rules = Family::ALL.map(|family| text(&format!("{folder}/{}", family.rules_file())));
+    let [rules_v4, rules_v6] = rules;
+    Joined::new(manifest, rules_v4?, rules_v6?, sets)
 }
 
 fn joined(dir: &Path) -> Result<Joined, SnapshotError> {
-    let manifest = manifest(&dir.join("manifest.json"))?;
+    let path = dir.join("manifest.json");
+    let manifest = manifest(&path.display().to_string(), &text(&path)?)?;
     let sets = Joined::split_ipsets(&text(&dir.join("ipsets"))?)?;
     Joined::new(manifest, text(&dir.join("rules.v4"))?, text(&dir.join("rules.v6"))?, sets)
 }
 
-fn manifest(path: &Path) -> Result<Manifest, SnapshotError> {
-    let path_text = path.display().to_string();
-    let json = text(path)?;
+fn manifest(path: &str, json: &str) -> Result<Manifest, SnapshotError> {
     // A newer format may have fields that this program does not know: say "newer", not "unknown field".
     #[derive(serde::Deserialize)]
     struct Head {
         format: u32,
     }
-    if let Ok(Head { format }) = serde_json::from_str(&json)
+    if let Ok(Head { format }) = serde_json::from_str(json)
         && format > crate::FORMAT_VERSION
     {
         return Err(SnapshotError::NewerFormat { found: format });
     }
-    serde_json::from_str(&json).map_err(|source| SnapshotError::Manifest { path: path_text, source })
+    serde_json::from_str(json).map_err(|source| SnapshotError::Manifest { path: path.to_owned(), source })
 }
 
 fn text(path: &Path) -> Result<String, SnapshotError> {

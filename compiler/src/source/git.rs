@@ -43,6 +43,28 @@ pub fn from_revision(repo: &Path, rev: &str) -> Result<Sources, SourceError> {
     from_revision_with(repo, rev, None)
 }
 
+/// How much of a revision is read into memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of one file.
+    pub file: u64,
+    /// Bytes of all files that are read.
+    pub total: u64,
+}
+
+impl Limits {
+    /// What a revision of one's own may have.
+    const NONE: Self = Self { file: u64::MAX, total: u64::MAX };
+}
+
+/// Reads the manifests of a revision that others wrote: a file over a limit is refused before it is read.
+///
+/// # Errors
+/// As [`from_revision`], and when a limit is passed.
+pub fn from_revision_within(repo: &Path, rev: &str, limits: Limits) -> Result<Sources, SourceError> {
+    read(repo, rev, None, limits)
+}
+
 /// Reads the manifests of a revision, as the given configuration says instead of the revision's own.
 ///
 /// # Errors
@@ -52,16 +74,33 @@ pub fn from_revision_with(
     rev: &str,
     config: Option<SourceFile>,
 ) -> Result<Sources, SourceError> {
+    read(repo, rev, config, Limits::NONE)
+}
+
+fn read(repo: &Path, rev: &str, config: Option<SourceFile>, limits: Limits) -> Result<Sources, SourceError> {
     let git = |source| fail(repo, rev, source);
     let repository = open(repo, rev)?;
     let tree = repository.revparse_single(rev).and_then(|object| object.peel_to_tree()).map_err(git)?;
-    let content = |id| repository.find_blob(id).map(|blob| blob.content().to_vec()).map_err(git);
+    let objects = repository.odb().map_err(git)?;
+    let mut left = limits.total;
+    let mut file = |path: String, id| {
+        // The header tells the length; an object is unpacked as a whole, or not at all.
+        let (length, _) = objects.read_header(id).map_err(git)?;
+        let length = u64::try_from(length).expect("an object's length is below 2^64");
+        let too_large = |most| SourceError::TooLarge { path: path.clone(), most };
+        if length > limits.file {
+            return Err(too_large(limits.file));
+        }
+        left = left.checked_sub(length).ok_or_else(|| too_large(limits.total))?;
+        let bytes = repository.find_blob(id).map(|blob| blob.content().to_vec()).map_err(git)?;
+        Ok(SourceFile { path, bytes })
+    };
     let config = match (config, tree.get_name(CONFIG_PATH)) {
         (Some(config), _) => Some(config),
         (None, Some(entry)) if entry.filemode() == LINK => {
             return Err(SourceError::Link { path: CONFIG_PATH.to_owned() });
         }
-        (None, Some(entry)) => Some(SourceFile { path: CONFIG_PATH.to_owned(), bytes: content(entry.id())? }),
+        (None, Some(entry)) => Some(file(CONFIG_PATH.to_owned(), entry.id())?),
         (None, None) => None,
     };
     let filter = filter_of(config.as_ref());
@@ -104,7 +143,7 @@ pub fn from_revision_with(
     filter::leave_out_snapshots(&mut entries, |(path, _)| path);
     let mut files = Vec::with_capacity(entries.len());
     for (path, id) in entries {
-        files.push(SourceFile { path, bytes: content(id)? });
+        files.push(file(path, id)?);
     }
     let sources = Sources::new(files);
     Ok(match config {
