@@ -67,14 +67,18 @@ golden:
 	$(CARGO) build --locked --workspace --bins
 	INSTA_UPDATE=always INSTA_FORCE_PASS=1 $(CARGO) test --locked --package chainmail-tests
 
-# Programs, units and an example configuration. Nothing is started or enabled: `systemctl enable --now chainmail.target
-# chainmail-boot chainmail-apply` does that, after `systemd-sysusers` and `systemd-tmpfiles --create`.
+# Programs, units and example configurations. Nothing is started or enabled: `systemctl enable --now chainmail.target
+# chainmail-boot chainmail-apply chainmail-fetch` does that, after `systemd-sysusers` and `systemd-tmpfiles --create`.
+# The program that pulls is built by itself: in one build with `chainmail` that would link the network too, see
+# docs/adr/0002-one-program-speaks-to-the-network.md.
 DESTDIR =
 PREFIX = /usr
 install:
+	$(CARGO) build --release --locked --package chainmail-fetch --bins
 	$(CARGO) build --release --locked --package chainmail-compiler --package chainmail-reconciler --bins
-	install -D -m 755 -t "$(DESTDIR)$(PREFIX)/bin" target/release/chainmail target/release/chainmaild
+	install -D -m 755 -t "$(DESTDIR)$(PREFIX)/bin" target/release/chainmail target/release/chainmaild target/release/chainmail-fetch
 	install -D -m 644 -t "$(DESTDIR)$(PREFIX)/lib/systemd/system" systemd/*.service systemd/*.target
 	install -D -m 644 systemd/chainmail.sysusers.conf "$(DESTDIR)$(PREFIX)/lib/sysusers.d/chainmail.conf"
 	install -D -m 644 systemd/chainmail.tmpfiles.conf "$(DESTDIR)$(PREFIX)/lib/tmpfiles.d/chainmail.conf"
 	@[ -e "$(DESTDIR)/etc/chainmail/node.toml" ] || install -D -m 644 -t "$(DESTDIR)/etc/chainmail" systemd/node.toml
+	install -D -m 644 systemd/fetch.toml "$(DESTDIR)/etc/chainmail/fetch.toml.example"

@@ -14,9 +14,14 @@ use std::process::Command;
 
 /// The crates that one links, by name.
 fn links(package: &str) -> BTreeSet<String> {
+    built_by(&["--package", package])
+}
+
+/// The crates that a build links, by name.
+fn built_by(packages: &[&str]) -> BTreeSet<String> {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["tree", "--offline", "--locked", "--edges", "normal", "--prefix", "none", "--format", "{p}"]);
-    let text = support::run(cargo.args(["--package", package]).current_dir(support::root()));
+    let text = support::run(cargo.args(packages).current_dir(support::root()));
     text.lines().filter_map(|line| line.split(' ').next()).map(ToOwned::to_owned).collect()
 }
 
@@ -27,6 +32,28 @@ fn the_applying_daemon_reaches_neither_git_nor_yaml() {
     for name in &daemon {
         let foreign = ["git2", "yaml", "saphyr", "chainmail-compiler"].iter().any(|word| name.contains(word));
         assert!(!foreign, "chainmail-reconciler links {name}");
+    }
+}
+
+/// What one build asks of a crate, all packages of that build get.
+#[test]
+fn only_the_program_that_pulls_is_installed_with_network_code() {
+    let mut make = Command::new("make");
+    let recipe = support::run(make.args(["--dry-run", "install"]).current_dir(support::root()));
+    let builds: Vec<Vec<&str>> = recipe
+        .lines()
+        .filter(|line| line.contains(" build ") && line.contains("--package"))
+        .map(|line| {
+            line.split(' ').skip_while(|word| *word != "--package").filter(|word| *word != "--bins").collect()
+        })
+        .collect();
+    assert_eq!(builds.len(), 2, "{recipe}");
+    for build in builds {
+        let crates = built_by(&build);
+        let network = ["openssl-sys", "libssh2-sys"].map(|name| crates.contains(name));
+        let fetches = build.contains(&"chainmail-fetch");
+        assert_eq!(network, [fetches; 2], "{build:?}");
+        assert_eq!(fetches, !build.contains(&"chainmail-compiler"), "{build:?}");
     }
 }
 

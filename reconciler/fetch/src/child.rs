@@ -1,0 +1,97 @@
+//! The shell: one cycle in a process of its own. Git gives no way to end a connection to a remote that never answers but
+//! to end the process; and what a large cluster took of memory is given back.
+
+#![expect(clippy::disallowed_methods, reason = "this module is the one that starts a process")]
+
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::config::Config;
+use crate::paths::Paths;
+use crate::trust::First;
+
+/// The hidden command that runs one cycle.
+pub const COMMAND: &str = "cycle";
+/// How a cycle is told to believe the first revision.
+pub const TRUST_FIRST: &str = "--trust-first";
+
+/// A cycle that is running.
+#[derive(Debug)]
+pub struct Cycle {
+    child: Child,
+    until: Instant,
+}
+
+/// How far a cycle is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// It runs.
+    Running,
+    /// It came to its end.
+    Ended(ExitStatus),
+    /// It took too long, and was ended.
+    TooLong,
+}
+
+impl Cycle {
+    /// Starts one.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn start(paths: &Paths, config: &Config, first: First) -> std::io::Result<Self> {
+        // The file may have been replaced by a newer one; this is the one that runs.
+        let mut command = Command::new("/proc/self/exe");
+        command.arg("--root").arg(paths.root()).arg(COMMAND).stdin(Stdio::null()).stdout(Stdio::null());
+        if first == First::Trust {
+            command.arg(TRUST_FIRST);
+        }
+        if let Some(ca_file) = &config.access.ca_file {
+            // OpenSSL asks the environment. What is no folder has no further certificates.
+            command.env("SSL_CERT_FILE", ca_file).env("SSL_CERT_DIR", ca_file);
+        }
+        Ok(Self { child: command.spawn()?, until: Instant::now() + config.timeout })
+    }
+
+    /// Looks how far it is.
+    ///
+    /// # Errors
+    /// When the system cannot say.
+    pub fn progress(&mut self) -> std::io::Result<Progress> {
+        if let Some(status) = self.child.try_wait()? {
+            return Ok(Progress::Ended(status));
+        }
+        if Instant::now() < self.until {
+            return Ok(Progress::Running);
+        }
+        self.end();
+        Ok(Progress::TooLong)
+    }
+
+    /// Ends it.
+    pub fn end(&mut self) {
+        // One that has just ended by itself is as good.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+impl Drop for Cycle {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// How often a cycle is looked at.
+pub const GLANCE: Duration = Duration::from_millis(10);
+
+/// Limits the memory of this process, which runs a cycle: an object that unpacks to more than it should is an error of
+/// this process alone.
+pub fn limit_memory(config: &Config) {
+    let most = Some(config.limits.memory);
+    let limit = Rlimit { current: most, maximum: getrlimit(Resource::Data).maximum.or(most) };
+    if let Err(error) = setrlimit(Resource::Data, limit) {
+        tracing::warn!(%error, "memory is not limited");
+    }
+}

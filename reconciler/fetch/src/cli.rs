@@ -1,0 +1,265 @@
+//! The command line of `chainmail-fetch`.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use chainmail_reconciler::clock::Moment;
+use chainmail_reconciler::exit::Exit;
+use chainmail_reconciler::files::{self, FileError};
+use chainmail_reconciler::lock::{ApplyLock, LockError};
+use chainmail_reconciler::log;
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use thiserror::Error;
+
+use crate::child;
+use crate::config::Mode;
+use crate::cycle;
+use crate::inputs::{self, Inputs, InputsError};
+use crate::paths::Paths;
+use crate::run;
+use crate::state::{Release, StateError, json, read_json, write_json};
+use crate::status::Status;
+use crate::trust::First;
+
+/// Pulls policies from Git, verifies who answers for them, and hands this node's snapshot over to chainmaild.
+///
+/// It needs no privilege and touches no rule. Results are printed on standard output, all else on standard error.
+///
+/// Exit codes: 0 done; 1 something needs a person; 2 usage or configuration; 3 the revision is invalid, or Git or a file
+/// failed; 4 nobody who may answers for the revision; 7 the revision is held, or another chainmail-fetch is at work.
+#[derive(Debug, Parser)]
+#[command(name = "chainmail-fetch", version, max_term_width = 100)]
+struct Cli {
+    /// Look for /etc/chainmail, /var/lib/chainmail and /run/chainmail below this folder.
+    #[arg(long, global = true, value_name = "DIR", default_value = "/")]
+    root: PathBuf,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Looks at the remote again and again, and hands over what is new.
+    Run(FirstArgs),
+    /// Looks at the remote once, hands over what is new, and says how things stand.
+    Once(OnceArgs),
+    /// How things stand, as they were last found. Exits with 1 unless all is well.
+    Status(OutputArgs),
+    /// Says whether /etc/chainmail/fetch.toml and the files that it names can be used.
+    CheckConfig,
+    /// Lets a held revision go.
+    Release(ReleaseArgs),
+    /// Print a shell's completion script.
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+    /// One look, in the process that `run` and `once` start for it.
+    #[command(name = child::COMMAND, hide = true)]
+    Cycle(FirstArgs),
+}
+
+#[derive(Debug, Clone, Copy, Args)]
+struct FirstArgs {
+    /// Where nothing was accepted yet and min_commit is not set, believe that what the remote shows is not an old
+    /// revision. It must be signed all the same.
+    #[arg(long)]
+    trust_first: bool,
+}
+
+#[derive(Debug, Clone, Copy, Args)]
+struct OnceArgs {
+    #[command(flatten)]
+    first: FirstArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+#[derive(Debug, Clone, Copy, Args)]
+struct OutputArgs {
+    /// How the result is printed.
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    output: Output,
+}
+
+#[derive(Debug, Args)]
+struct ReleaseArgs {
+    /// The whole commit, as the status shows it.
+    revision: String,
+    /// Why it may go.
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    Text,
+    Json,
+}
+
+impl FirstArgs {
+    fn first(self) -> First {
+        if self.trust_first { First::Trust } else { First::Refuse }
+    }
+}
+
+struct Answer {
+    text: String,
+    exit: Exit,
+}
+
+#[derive(Debug, Error)]
+enum CliError {
+    #[error(transparent)]
+    Inputs(#[from] InputsError),
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error(transparent)]
+    State(#[from] StateError),
+    #[error(
+        "{path} belongs to another user, and the service could not use what this one leaves there; run it as that user: runuser -u chainmail-fetch -- chainmail-fetch once"
+    )]
+    OtherUser { path: String },
+    #[error("there is no {path}: is chainmail-fetch.service running?")]
+    NoStatus { path: String },
+    #[error("{0:?} is not the revision that is held; `chainmail-fetch status` shows it")]
+    NotHeld(String),
+    #[error("cannot go on: {0}")]
+    System(std::io::Error),
+    #[error("cannot print the result: {0}")]
+    Print(std::io::Error),
+}
+
+impl CliError {
+    fn exit(&self) -> Exit {
+        match self {
+            CliError::Inputs(_) | CliError::OtherUser { .. } | CliError::NotHeld(_) => Exit::Usage,
+            CliError::Lock(LockError::Busy { .. }) => Exit::Busy,
+            CliError::Lock(LockError::File { .. })
+            | CliError::File(_)
+            | CliError::State(_)
+            | CliError::NoStatus { .. }
+            | CliError::System(_)
+            | CliError::Print(_) => Exit::Input,
+        }
+    }
+}
+
+/// Parses the command line and runs it.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    log::start();
+    let paths = Paths::under(&cli.root);
+    let result = match cli.command {
+        Command::Run(first) => run(&paths, first.first()),
+        Command::Once(args) => once(&paths, args),
+        Command::Status(args) => status(&paths, args),
+        Command::CheckConfig => check_config(&paths),
+        Command::Release(args) => release(&paths, args),
+        Command::Completions { shell } => Ok(completions(shell)),
+        Command::Cycle(first) => one_cycle(&paths, first.first()),
+    };
+    let result = result.and_then(|Answer { text, exit }| {
+        std::io::stdout().lock().write_all(text.as_bytes()).map_err(CliError::Print)?;
+        Ok(exit)
+    });
+    match result {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            // Standard error may be closed; the exit code still says it.
+            drop(writeln!(std::io::stderr(), "error: {error}"));
+            error.exit().into()
+        }
+    }
+}
+
+/// Makes the folders that are ours, and takes the lock.
+fn prepare(paths: &Paths) -> Result<ApplyLock, CliError> {
+    for folder in [paths.state(), paths.node.spool(), paths.run()] {
+        if inputs::owner_differs(&folder) {
+            return Err(CliError::OtherUser { path: folder.display().to_string() });
+        }
+        files::make_dir(&folder)?;
+    }
+    Ok(ApplyLock::take_file(&paths.state(), "fetch.lock")?)
+}
+
+fn run(paths: &Paths, first: First) -> Result<Answer, CliError> {
+    let (_, config) = inputs::config(paths)?;
+    let _lock = prepare(paths)?;
+    run::run(paths, config, first).map_err(CliError::System)?;
+    Ok(Answer { text: String::new(), exit: Exit::Done })
+}
+
+fn once(paths: &Paths, args: OnceArgs) -> Result<Answer, CliError> {
+    let (_, config) = inputs::config(paths)?;
+    let _lock = prepare(paths)?;
+    let status = run::once(paths, &config, args.first.first()).map_err(CliError::System)?;
+    let exit = status.state.exit();
+    Ok(Answer { text: print(&status, args.output), exit })
+}
+
+/// The lock is held by the process that started this one.
+fn one_cycle(paths: &Paths, first: First) -> Result<Answer, CliError> {
+    let (_, config) = inputs::config(paths)?;
+    child::limit_memory(&config);
+    let status = cycle::cycle(paths, first)?;
+    Ok(Answer { text: String::new(), exit: status.state.exit() })
+}
+
+fn print(status: &Status, args: OutputArgs) -> String {
+    match args.output {
+        Output::Text => status.text(),
+        Output::Json => json(status),
+    }
+}
+
+fn status(paths: &Paths, args: OutputArgs) -> Result<Answer, CliError> {
+    let path = paths.status();
+    let status = read_json::<Status>(&path)?;
+    let status = status.ok_or_else(|| CliError::NoStatus { path: path.display().to_string() })?;
+    let exit = if status.is_well() { Exit::Done } else { Exit::Differences };
+    Ok(Answer { text: print(&status, args), exit })
+}
+
+fn check_config(paths: &Paths) -> Result<Answer, CliError> {
+    let Inputs { config, node, .. } = Inputs::read(paths)?;
+    let trust = match config.trust.mode {
+        Mode::Range => "every commit signed",
+        Mode::Tag => "a signed tag",
+        Mode::Off => "nothing signed",
+    };
+    let text = format!(
+        "{} can be used: node {node}, {} {}, {trust}, a look every {} s\n",
+        paths.config().display(),
+        config.remote,
+        config.branch.as_str(),
+        config.interval.as_secs()
+    );
+    Ok(Answer { text, exit: Exit::Done })
+}
+
+fn release(paths: &Paths, args: ReleaseArgs) -> Result<Answer, CliError> {
+    let ReleaseArgs { revision, reason } = args;
+    let status = read_json::<Status>(&paths.status())?;
+    let held = status.and_then(|status| status.reason);
+    // The reason names the revision: the branch may have moved on since.
+    if revision.len() != 40
+        || !held.is_some_and(|held| held.contains(&format!("revision {revision} is held")))
+    {
+        return Err(CliError::NotHeld(revision));
+    }
+    let text = format!("{revision} may go; the service takes it up at once\n");
+    write_json(&paths.released(), &Release { revision, reason, time: Moment::now().to_string() })?;
+    Ok(Answer { text, exit: Exit::Done })
+}
+
+fn completions(shell: clap_complete::Shell) -> Answer {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "chainmail-fetch", &mut script);
+    Answer { text: String::from_utf8_lossy(&script).into_owned(), exit: Exit::Done }
+}

@@ -1,0 +1,358 @@
+//! The configuration's file, key by key.
+
+use std::ops::Range;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use chainmail_compiler::query::{Endpoint, Probe};
+use chainmail_reconciler::config::ConfigError;
+use chainmail_snapshot::NodeName;
+use git2::Oid;
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::{Access, BranchName, Config, Hold, Limits, MEGABYTE, Mode, OtherBytes, Remote, Source, Trust};
+
+/// The file as it is written. Each field carries its place, so that a wrong value can be shown.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    node: Option<Spanned<String>>,
+    remote: Spanned<String>,
+    #[serde(rename = "ref")]
+    branch: Option<Spanned<String>>,
+    source: Option<Spanned<SourceWord>>,
+    snapshots: Option<Spanned<String>>,
+    strict_bytes: Option<Spanned<bool>>,
+    interval: Option<Spanned<u64>>,
+    max_backoff: Option<Spanned<u64>>,
+    timeout: Option<Spanned<u64>>,
+    #[serde(default)]
+    access: Access,
+    #[serde(default)]
+    trust: TrustFile,
+    #[serde(default)]
+    limits: LimitsFile,
+    #[serde(default)]
+    hold: HoldFile,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum SourceWord {
+    #[default]
+    Policies,
+    Snapshots,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct TrustFile {
+    mode: Mode,
+    allowed_signers: Option<PathBuf>,
+    revoked_keys: Option<PathBuf>,
+    min_commit: Option<Spanned<String>>,
+    max_age_hours: Option<Spanned<u64>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct LimitsFile {
+    download_megabytes: Option<Spanned<u64>>,
+    file_megabytes: Option<Spanned<u64>>,
+    total_megabytes: Option<Spanned<u64>>,
+    memory_megabytes: Option<Spanned<u64>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct HoldFile {
+    max_loss: Option<Spanned<u64>>,
+    keep: Vec<Spanned<Probe>>,
+}
+
+/// The keys that people look for here, and where they are.
+const ELSEWHERE: [(&[&str], &str); 2] = [
+    (
+        &[
+            "unknown_pods",
+            "allow",
+            "drop_invalid",
+            "pod_bridge",
+            "enforce",
+            "log_denied",
+            "manifests",
+            "nodes",
+        ],
+        "it changes rules, so it is set in the repository's chainmail.toml, where it is reviewed",
+    ),
+    (
+        &["backend", "jump", "deadline", "drift", "confirm", "trial", "audit"],
+        "it is about applying, so it is set in /etc/chainmail/node.toml",
+    ),
+];
+
+/// Numbers are believed up to here: a day in seconds, a century in hours, a terabyte in megabytes.
+const DAY: u64 = 86_400;
+const CENTURY: u64 = 876_600;
+const TERABYTE: u64 = 1_000_000;
+
+struct Reader<'a> {
+    path: &'a str,
+    text: &'a str,
+}
+
+pub(super) fn parse(path: &str, text: &str) -> Result<Config, ConfigError> {
+    let file: File = toml::from_str(text).map_err(|error| {
+        let span = error.span().unwrap_or(0..0);
+        let help = help(error.message(), text.get(span.clone()).unwrap_or_default());
+        ConfigError::at(path, text, span.start, error.message().to_owned(), help)
+    })?;
+    Reader { path, text }.config(file)
+}
+
+impl Reader<'_> {
+    fn wrong(&self, span: Range<usize>, problem: impl Into<String>, help: &str) -> ConfigError {
+        ConfigError::at(self.path, self.text, span.start, problem.into(), help.to_owned())
+    }
+
+    fn config(&self, file: File) -> Result<Config, ConfigError> {
+        let remote = Remote::new(file.remote.get_ref()).ok_or_else(|| {
+            let problem = format!("{:?} is no remote that can be pulled from", file.remote.get_ref());
+            let help = "write https://…, ssh://user@host/path, user@host:path, git://… or an absolute path";
+            self.wrong(file.remote.span(), problem, help)
+        })?;
+        let seconds = |name, value: Option<Spanned<u64>>, default, help| {
+            self.number(name, value, 1..=DAY, help).map(|found| Duration::from_secs(found.unwrap_or(default)))
+        };
+        let interval =
+            seconds("interval", file.interval, 60, "it is the number of seconds between two looks")?;
+        let max_backoff = "it is the longest wait in seconds while the remote does not answer";
+        let timeout = "it is the number of seconds that one look may take, with compiling and proving";
+        Ok(Config {
+            node: file.node.map(|node| self.node(&node)).transpose()?,
+            branch: self.branch(file.branch)?,
+            source: self.source(file.source, file.snapshots, file.strict_bytes)?,
+            remote,
+            interval,
+            max_backoff: seconds("max_backoff", file.max_backoff, 900, max_backoff)?.max(interval),
+            timeout: seconds("timeout", file.timeout, 300, timeout)?,
+            access: file.access,
+            trust: self.trust(file.trust)?,
+            limits: self.limits(file.limits)?,
+            hold: self.hold(file.hold)?,
+        })
+    }
+
+    fn node(&self, node: &Spanned<String>) -> Result<NodeName, ConfigError> {
+        let name = node.get_ref().parse::<NodeName>();
+        name.map_err(|error| {
+            self.wrong(node.span(), error.to_string(), "write the node's name as the repository has it")
+        })
+    }
+
+    fn branch(&self, branch: Option<Spanned<String>>) -> Result<BranchName, ConfigError> {
+        let Some(branch) = branch else {
+            return Ok(BranchName::new("main").expect("main is a branch's name"));
+        };
+        BranchName::new(branch.get_ref()).ok_or_else(|| {
+            let problem = format!("{:?} is no branch", branch.get_ref());
+            self.wrong(branch.span(), problem, "write a branch's name, for example \"main\"")
+        })
+    }
+
+    fn source(
+        &self,
+        source: Option<Spanned<SourceWord>>,
+        folder: Option<Spanned<String>>,
+        strict: Option<Spanned<bool>>,
+    ) -> Result<Source, ConfigError> {
+        let word = source.map(Spanned::into_inner).unwrap_or_default();
+        if word == SourceWord::Policies {
+            let spans = [folder.map(|folder| folder.span()), strict.map(|strict| strict.span())];
+            return match spans.into_iter().flatten().next() {
+                Some(span) => {
+                    let problem = "without source = \"snapshots\" there are no committed bytes to take";
+                    Err(self.wrong(span, problem, "set source = \"snapshots\", or remove the key"))
+                }
+                None => Ok(Source::Policies),
+            };
+        }
+        let bytes = match strict.is_some_and(Spanned::into_inner) {
+            true => OtherBytes::Refuse,
+            false => OtherBytes::Warn,
+        };
+        let Some(folder) = folder else {
+            return Ok(Source::Snapshots { folder: "snapshots".to_owned(), bytes });
+        };
+        let plain = |part: &str| !part.is_empty() && part != "." && part != "..";
+        if !folder.get_ref().split('/').all(plain) {
+            let problem = format!("{:?} is no folder of the repository", folder.get_ref());
+            return Err(self.wrong(folder.span(), problem, "write its path from the repository's root"));
+        }
+        Ok(Source::Snapshots { folder: folder.into_inner(), bytes })
+    }
+
+    fn trust(&self, file: TrustFile) -> Result<Trust, ConfigError> {
+        let min_commit = file.min_commit.map(|commit| {
+            let text = commit.get_ref();
+            let whole = text.len() == 40;
+            Oid::from_str(text).ok().filter(|_| whole).ok_or_else(|| {
+                let problem = format!("{text:?} is no commit");
+                self.wrong(commit.span(), problem, "write all 40 digits, as `git rev-parse main` prints them")
+            })
+        });
+        let help = "it is the number of hours after which a newer revision is missed";
+        let max_age = self.number("max_age_hours", file.max_age_hours, 1..=CENTURY, help)?;
+        Ok(Trust {
+            mode: file.mode,
+            allowed_signers: file.allowed_signers,
+            revoked_keys: file.revoked_keys,
+            min_commit: min_commit.transpose()?,
+            max_age: max_age.map(|hours| Duration::from_secs(hours * 3600)),
+        })
+    }
+
+    fn limits(&self, file: LimitsFile) -> Result<Limits, ConfigError> {
+        let default = Limits::default();
+        let bytes = |name, value, default| {
+            let help = "it is a number of megabytes";
+            self.number(name, value, 1..=TERABYTE, help)
+                .map(|found| found.map_or(default, |megabytes| megabytes * MEGABYTE))
+        };
+        Ok(Limits {
+            download: bytes("download_megabytes", file.download_megabytes, default.download)?,
+            file: bytes("file_megabytes", file.file_megabytes, default.file)?,
+            total: bytes("total_megabytes", file.total_megabytes, default.total)?,
+            memory: bytes("memory_megabytes", file.memory_megabytes, default.memory)?,
+        })
+    }
+
+    fn hold(&self, file: HoldFile) -> Result<Hold, ConfigError> {
+        let help = "it is how many of a hundred rules may go at once; 100 lets all of them go";
+        let max_loss = self.number("max_loss", file.max_loss, 0..=100, help)?;
+        let max_loss =
+            max_loss.map_or(Hold::default().max_loss, |percent| u8::try_from(percent).expect("100 fits"));
+        let mut keep = Vec::new();
+        for probe in file.keep {
+            for end in [&probe.get_ref().src, &probe.get_ref().dst] {
+                end.parse::<Endpoint>().map_err(|error| {
+                    let help = "write namespace/pod, an address, or outside";
+                    self.wrong(probe.span(), error.to_string(), help)
+                })?;
+            }
+            keep.push(probe.into_inner());
+        }
+        Ok(Hold { max_loss, keep })
+    }
+
+    fn number(
+        &self,
+        name: &str,
+        value: Option<Spanned<u64>>,
+        range: std::ops::RangeInclusive<u64>,
+        help: &str,
+    ) -> Result<Option<u64>, ConfigError> {
+        let Some(value) = value else { return Ok(None) };
+        let number = *value.get_ref();
+        if range.contains(&number) {
+            return Ok(Some(number));
+        }
+        let problem = format!("{name} {number} is not between {} and {}", range.start(), range.end());
+        Err(self.wrong(value.span(), problem, help))
+    }
+}
+
+fn help(message: &str, key: &str) -> String {
+    let elsewhere =
+        ELSEWHERE.iter().find(|(keys, _)| message.contains("unknown field") && keys.contains(&key));
+    match elsewhere {
+        Some((_, help)) => (*help).to_owned(),
+        None if message.contains("unknown field") => "remove the key, or correct its name".to_owned(),
+        None if message.contains("missing field `remote`") => {
+            "set remote = \"https://…\", the repository that policies are pulled from".to_owned()
+        }
+        None => "the example in fetch.toml shows each key with its values".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REMOTE: &str = "remote = \"/srv/policies.git\"\n";
+
+    #[test]
+    fn all_keys_are_read() {
+        let text = "node = \"worker-1\"\nremote = \"git@host:p\"\nref = \"refs/heads/canary\"\n\
+                    source = \"snapshots\"\nsnapshots = \"out/snapshots\"\nstrict_bytes = true\ninterval = 5\n\
+                    max_backoff = 50\ntimeout = 9\n[access]\nssh_key = \"/k\"\nknown_hosts = \"/h\"\nca_file = \"/c\"\n\
+                    user = \"u\"\npassword_file = \"/p\"\n[trust]\nmode = \"tag\"\nallowed_signers = \"/a\"\n\
+                    revoked_keys = \"/r\"\nmin_commit = \"0123456789012345678901234567890123456789\"\n\
+                    max_age_hours = 2\n[limits]\ndownload_megabytes = 3\nfile_megabytes = 2\ntotal_megabytes = 4\nmemory_megabytes = 5\n\
+                    [hold]\nmax_loss = 50\n[[hold.keep]]\nsrc = \"10.0.0.1\"\ndst = \"shop/web\"\nport = 80\n";
+        let keep = Probe {
+            src: "10.0.0.1".into(),
+            dst: "shop/web".into(),
+            protocol: "TCP".into(),
+            port: Some(80),
+            family: None,
+        };
+        let path = |path: &str| Some(PathBuf::from(path));
+        let config = Config {
+            node: Some("worker-1".parse().unwrap()),
+            remote: Remote::new("git@host:p").unwrap(),
+            branch: BranchName::new("canary").unwrap(),
+            source: Source::Snapshots { folder: "out/snapshots".into(), bytes: OtherBytes::Refuse },
+            interval: Duration::from_secs(5),
+            max_backoff: Duration::from_secs(50),
+            timeout: Duration::from_secs(9),
+            access: Access {
+                ssh_key: path("/k"),
+                known_hosts: path("/h"),
+                ca_file: path("/c"),
+                user: Some("u".into()),
+                password_file: path("/p"),
+            },
+            trust: Trust {
+                mode: Mode::Tag,
+                allowed_signers: path("/a"),
+                revoked_keys: path("/r"),
+                min_commit: Some(Oid::from_str("0123456789012345678901234567890123456789").unwrap()),
+                max_age: Some(Duration::from_secs(7200)),
+            },
+            limits: Limits { download: 3_000_000, file: 2_000_000, total: 4_000_000, memory: 5_000_000 },
+            hold: Hold { max_loss: 50, keep: vec![keep] },
+        };
+        assert_eq!(parse("f", text).unwrap(), config);
+        let least = parse("f", REMOTE).unwrap();
+        assert_eq!((least.interval, least.branch.as_str()), (Duration::from_secs(60), "main"));
+        assert_eq!((least.source, least.trust.mode), (Source::Policies, Mode::Range));
+    }
+
+    #[test]
+    fn a_wrong_configuration_is_shown_with_its_place_and_help() {
+        let rows = [
+            ("", ["missing field `remote`", "f:1:1\n", "pulled from"]),
+            ("remote = \"http://x/y\"\n", ["is no remote", "f:1:10\n", "https://…"]),
+            ("@allow = \"accept\"\n", ["unknown field `allow`", "f:2:1\n", "chainmail.toml"]),
+            ("@jump = \"first\"\n", ["unknown field `jump`", "f:2:1\n", "node.toml"]),
+            ("@intervall = 1\n", ["unknown field `intervall`", "   2 | intervall", "correct its name"]),
+            ("@ref = \"a..b\"\n", ["is no branch", "f:2:7\n", "main"]),
+            ("@strict_bytes = true\n", ["no committed bytes", "f:2:16\n", "source = \"snapshots\""]),
+            ("@source = \"snapshots\"\nsnapshots = \"../x\"\n", ["is no folder", "f:3:13\n", "root"]),
+            ("@interval = 0\n", ["interval 0 is not between", "f:2:12\n", "seconds"]),
+            ("@[trust]\nmode = \"none\"\n", ["unknown variant", "f:3:8\n", "each key"]),
+            ("@[trust]\nmin_commit = \"abc\"\n", ["is no commit", "f:3:14\n", "40 digits"]),
+            ("@[trust]\nkeys = 1\n", ["unknown field `keys`", "f:3:1\n", "correct its name"]),
+            ("@[hold]\nmax_loss = 101\n", ["max_loss 101", "f:3:12\n", "hundred"]),
+            ("@[[hold.keep]]\nsrc = \"a b\"\ndst = \"outside\"\n", ["a b", "f:2:", "namespace/pod"]),
+            ("@[limits]\nfile_megabytes = 0\n", ["file_megabytes 0", "f:3:18\n", "megabytes"]),
+        ];
+        for (text, expected) in rows {
+            let text = text.replace('@', REMOTE);
+            let error = parse("f", &text).expect_err(&text).to_string();
+            assert!(expected.iter().all(|part| error.contains(part)), "{text}\n{error}");
+        }
+    }
+}

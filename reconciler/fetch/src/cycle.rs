@@ -1,0 +1,350 @@
+//! One look at the remote, and all that follows from what is there.
+
+use chainmail_reconciler::clock::Moment;
+use chainmail_reconciler::files::{self, FileError};
+use chainmail_reconciler::spool::pointer;
+use chainmail_snapshot::Sha256Hex;
+
+use crate::config::Mode;
+use crate::hold::{self, Reason, Word};
+use crate::inputs::{Inputs, InputsError};
+use crate::make::{self, Made, MakeError, Wanted};
+use crate::mirror;
+use crate::paths::Paths;
+use crate::remote::{self, Head, RemoteError};
+use crate::spool;
+use crate::state::{Accepted, Last, StateError, json, read_json, write_json};
+use crate::status::{Handed, State, Status};
+use crate::trust::{self, First, Known, Untrusted, Verified};
+
+/// Why the newest revision is not handed over.
+struct Refusal {
+    state: State,
+    reason: String,
+}
+
+impl Refusal {
+    fn new(state: State, reason: impl ToString) -> Self {
+        Self { state, reason: reason.to_string() }
+    }
+}
+
+impl From<RemoteError> for Refusal {
+    fn from(error: RemoteError) -> Self {
+        let state = match error {
+            RemoteError::TooMuch { .. } | RemoteError::TooLarge { .. } => State::Broken,
+            RemoteError::Host { .. } => State::Untrusted,
+            RemoteError::Git { .. } | RemoteError::NoBranch { .. } => State::Unreachable,
+            RemoteError::File { .. } => State::Misconfigured,
+        };
+        Self::new(state, error)
+    }
+}
+
+impl From<Untrusted> for Refusal {
+    fn from(error: Untrusted) -> Self {
+        Self::new(State::Untrusted, error)
+    }
+}
+
+impl From<MakeError> for Refusal {
+    fn from(error: MakeError) -> Self {
+        Self::new(State::Broken, error.to_string().trim_end())
+    }
+}
+
+impl From<git2::Error> for Refusal {
+    fn from(error: git2::Error) -> Self {
+        Self::new(State::Broken, format!("the mirror cannot be used: {}", error.message()))
+    }
+}
+
+impl From<FileError> for Refusal {
+    fn from(error: FileError) -> Self {
+        Self::new(State::Broken, error)
+    }
+}
+
+impl From<StateError> for Refusal {
+    fn from(error: StateError) -> Self {
+        Self::new(State::Broken, error)
+    }
+}
+
+impl From<InputsError> for Refusal {
+    fn from(error: InputsError) -> Self {
+        Self::new(State::Misconfigured, error)
+    }
+}
+
+/// Looks once, writes how things stand, and answers it.
+///
+/// # Errors
+/// When how things stand cannot be written.
+pub fn cycle(paths: &Paths, first: First) -> Result<Status, FileError> {
+    let now = Moment::now();
+    let before = read_json::<Status>(&paths.status()).ok().flatten();
+    let status = match Inputs::read(paths) {
+        Ok(inputs) => look(paths, &inputs, first, now, before.as_ref()),
+        Err(error) => {
+            let mut status = before.clone().unwrap_or_else(unknown);
+            refuse(&mut status, error.into());
+            status
+        }
+    };
+    tell(before.as_ref(), &status);
+    write_status(paths, &status)?;
+    Ok(status)
+}
+
+/// Writes how things stand.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn write_status(paths: &Paths, status: &Status) -> Result<(), FileError> {
+    files::replace_volatile(&paths.status(), &json(status))
+}
+
+/// How things stand before anything is known.
+#[must_use]
+pub fn unknown() -> Status {
+    Status {
+        state: State::Misconfigured,
+        node: "?".to_owned(),
+        remote: "?".to_owned(),
+        branch: "?".to_owned(),
+        seen: None,
+        handed: None,
+        reason: None,
+        notes: Vec::new(),
+        alarms: Vec::new(),
+        asked: None,
+        answered: None,
+        failures: 0,
+    }
+}
+
+fn refuse(status: &mut Status, refusal: Refusal) {
+    status.state = refusal.state;
+    status.reason = Some(refusal.reason);
+}
+
+/// Says what is new.
+fn tell(before: Option<&Status>, status: &Status) {
+    if before.is_some_and(|before| {
+        (before.state, &before.reason, &before.handed) == (status.state, &status.reason, &status.handed)
+    }) {
+        return;
+    }
+    let (state, revision) = (status.state.as_str(), status.seen.as_deref().unwrap_or("none"));
+    match (&status.reason, &status.handed) {
+        (Some(reason), _) => tracing::error!(state, revision, "{reason}"),
+        (None, Some(Handed { commit, digest, signer, .. })) => {
+            let signer = signer.as_deref().unwrap_or("nobody");
+            tracing::info!(state, %commit, %digest, signer, "handed over");
+        }
+        (None, None) => tracing::info!(state, "nothing is handed over yet"),
+    }
+    for note in &status.notes {
+        tracing::warn!("{note}");
+    }
+}
+
+fn look(paths: &Paths, inputs: &Inputs, first: First, now: Moment, before: Option<&Status>) -> Status {
+    let accepted = read_json::<Accepted>(&paths.accepted());
+    let mut status = Status {
+        node: inputs.node.to_string(),
+        remote: inputs.config.remote.to_string(),
+        branch: inputs.config.branch.as_str().to_owned(),
+        handed: accepted.as_ref().ok().and_then(Option::as_ref).map(handed),
+        asked: Some(now.to_string()),
+        answered: before.and_then(|before| before.answered.clone()),
+        seen: before.and_then(|before| before.seen.clone()),
+        failures: before.map_or(0, |before| before.failures),
+        ..unknown()
+    };
+    let found = match accepted {
+        Ok(accepted) => answer(paths, inputs, first, accepted, &mut status),
+        Err(error) => Err(error.into()),
+    };
+    match found {
+        Ok(()) => (status.state, status.reason) = (State::Synced, None),
+        Err(refusal) => refuse(&mut status, refusal),
+    }
+    status.alarms = alarms(paths, inputs, now);
+    status
+}
+
+/// Asks the remote; where neither it nor this host says anything new, the last finding stands.
+fn answer(
+    paths: &Paths,
+    inputs: &Inputs,
+    first: First,
+    accepted: Option<Accepted>,
+    status: &mut Status,
+) -> Result<(), Refusal> {
+    let heads = match remote::heads(&inputs.config, paths) {
+        Ok(heads) => heads,
+        Err(error) => {
+            status.failures += 1;
+            return Err(error.into());
+        }
+    };
+    status.failures = 0;
+    status.answered.clone_from(&status.asked);
+    let branch = inputs.config.branch.reference();
+    status.seen = heads.iter().find(|head| head.name == branch).map(|head| head.id.to_string());
+    let listed: String = heads.iter().map(|Head { name, id }| format!("{id} {name}\n")).collect();
+    let (listed, last) = (Sha256Hex::of(listed), read_json::<Last>(&paths.last())?);
+    if let Some(last) = last
+        && first == First::Refuse
+        && (&last.inputs, &last.heads) == (&inputs.digest, &listed)
+        && spools(paths, accepted.as_ref())
+    {
+        status.notes = last.status.notes;
+        return match last.status.reason {
+            None => Ok(()),
+            Some(reason) => Err(Refusal { state: last.status.state, reason }),
+        };
+    }
+    let found = take(paths, inputs, first, accepted, &heads, status);
+    let mut finding = Status { state: State::Synced, reason: None, ..status.clone() };
+    if let Err(refusal) = &found {
+        (finding.state, finding.reason) = (refusal.state, Some(refusal.reason.clone()));
+    }
+    // What did not come is asked for again; what came and will not do is not.
+    if finding.state != State::Unreachable {
+        write_json(&paths.last(), &Last { inputs: inputs.digest.clone(), heads: listed, status: finding })?;
+    }
+    found
+}
+
+/// Whether the spool still names what was handed over, if anything was.
+fn spools(paths: &Paths, accepted: Option<&Accepted>) -> bool {
+    let wanted = pointer(&paths.node.desired()).ok().flatten();
+    let there = wanted.as_ref().is_none_or(|digest| paths.node.spooled(digest).is_dir());
+    there && accepted.is_none_or(|accepted| wanted.as_ref() == Some(&accepted.digest))
+}
+
+/// Takes what is new, judges it, and hands it over.
+fn take(
+    paths: &Paths,
+    inputs: &Inputs,
+    first: First,
+    accepted: Option<Accepted>,
+    heads: &[Head],
+    status: &mut Status,
+) -> Result<(), Refusal> {
+    let mirror = mirror::open(&paths.mirror())?;
+    remote::fetch(&inputs.config, paths, &mirror, heads)?;
+    let known = Known {
+        accepted: accepted.as_ref(),
+        same_trust: accepted.as_ref().is_some_and(|accepted| accepted.trust == inputs.trust),
+        first,
+    };
+    let verified = trust::judge(&mirror, &inputs.config, &inputs.keys, &known)?;
+    let made = made(paths, inputs, accepted.as_ref(), &verified)?;
+    let digest = made.snapshot.manifest().digest.clone();
+    let before = accepted.as_ref().map(|accepted| &accepted.digest).filter(|before| **before != digest);
+    spool::hand_over(paths, &made.snapshot, made.provenance.as_deref(), before)?;
+    let commit = git2::Oid::from_str(&verified.commit)?;
+    mirror.reference(mirror::ACCEPTED, commit, true, "accepted")?;
+    let time = match &accepted {
+        Some(accepted) if accepted.digest == digest && accepted.verified.commit == verified.commit => {
+            accepted.time.clone()
+        }
+        _ => Moment::now().to_string(),
+    };
+    let accepted = Accepted { verified, trust: inputs.trust.clone(), digest, time };
+    write_json(&paths.accepted(), &accepted)?;
+    status.handed = Some(handed(&accepted));
+    status.notes = made.notes;
+    Ok(())
+}
+
+/// The snapshot of a revision, unless it is held.
+fn made(
+    paths: &Paths,
+    inputs: &Inputs,
+    accepted: Option<&Accepted>,
+    verified: &Verified,
+) -> Result<Made, Refusal> {
+    let config = &inputs.config;
+    let wanted = Wanted {
+        commit: &verified.commit,
+        node: &inputs.node,
+        source: &config.source,
+        limits: config.limits,
+        keep: &config.hold.keep,
+    };
+    let before = spool::current(paths, &inputs.node);
+    let made = match make::make(&paths.mirror(), &wanted) {
+        Err(MakeError::NoNode { node, .. }) if before.is_some() => {
+            return Err(held(verified, &[Reason::NodeGone(node)]));
+        }
+        made => made?,
+    };
+    // A revision that is in force already was let go before.
+    if accepted.is_some_and(|accepted| accepted.verified.commit == verified.commit) {
+        return Ok(made);
+    }
+    let released = inputs.release.as_ref().is_some_and(|release| release.revision == verified.commit);
+    let word = match (released, verified.allows_shrink) {
+        (true, _) => Word::Release,
+        (false, true) => Word::Trailer,
+        (false, false) => Word::None,
+    };
+    let reasons = hold::reasons(before.as_ref(), &made, &config.hold, word);
+    if reasons.is_empty() { Ok(made) } else { Err(held(verified, &reasons)) }
+}
+
+fn held(verified: &Verified, reasons: &[Reason]) -> Refusal {
+    let reasons: Vec<String> = reasons.iter().map(ToString::to_string).collect();
+    let commit = &verified.commit;
+    let way = format!("if it is meant: chainmail-fetch release {commit} --reason …");
+    Refusal::new(State::Held, format!("revision {commit} is held: {}\n{way}", reasons.join("; ")))
+}
+
+fn handed(accepted: &Accepted) -> Handed {
+    let Accepted { verified, digest, time, .. } = accepted;
+    Handed {
+        commit: verified.commit.clone(),
+        tag: verified.tag,
+        signer: verified.signer.clone(),
+        digest: digest.clone(),
+        time: time.clone(),
+    }
+}
+
+/// What needs a person, whatever the remote says.
+fn alarms(paths: &Paths, inputs: &Inputs, now: Moment) -> Vec<String> {
+    let trust = &inputs.config.trust;
+    let mut alarms = Vec::new();
+    let accepted = read_json::<Accepted>(&paths.accepted()).ok().flatten();
+    match (trust.mode, trust.min_commit, &accepted) {
+        (Mode::Off, _, _) => {
+            alarms.push(
+                "nothing is verified (trust.mode is off): whoever writes to the remote is believed"
+                    .to_owned(),
+            );
+        }
+        (Mode::Range | Mode::Tag, None, Some(accepted)) => alarms.push(format!(
+            "no floor: if {} is lost, an old revision could be accepted; set min_commit = \"{}\"",
+            paths.state().display(),
+            accepted.verified.commit
+        )),
+        (Mode::Range | Mode::Tag, _, _) => {}
+    }
+    if let (Some(max_age), Some(accepted)) = (trust.max_age, &accepted) {
+        let made = u64::try_from(accepted.verified.time).unwrap_or(0);
+        let age = now.0.saturating_sub(made);
+        if age > max_age.as_secs() {
+            alarms.push(format!(
+                "the newest revision is {} hours old, older than max_age_hours = {}",
+                age / 3600,
+                max_age.as_secs() / 3600
+            ));
+        }
+    }
+    alarms
+}

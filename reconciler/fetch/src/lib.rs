@@ -1,0 +1,35 @@
+//! The pulling half of Chainmail: takes policies from Git, verifies them, and hands one node's snapshot over to the
+//! half that applies it. It runs without any privilege.
+//!
+//! ```text
+//! remote → mirror → trust → make → hold → spool
+//! ```
+//!
+//! - [`remote`] asks what there is and copies new objects into the mirror, a bare repository that is never checked out.
+//! - [`trust`] says who answers for a revision, or why nobody does.
+//! - [`make`] compiles the node's snapshot, or takes the committed one, and proves it against the policies.
+//! - [`hold`] keeps back what would take away too much.
+//! - [`spool`] writes the snapshot whole, then names it as the one that is to be in force.
+//!
+//! [`cycle`] goes through all of this once, in a process of its own ([`child`]): a remote that never answers is given
+//! up by ending it, and what a large cluster took is given back. [`run`] says when.
+//!
+//! Files, processes, sockets and the clock are met in few modules only; each says so at its head.
+
+pub mod child;
+pub mod cli;
+pub mod config;
+pub mod cycle;
+pub mod hold;
+pub mod hosts;
+pub mod inputs;
+pub mod make;
+pub mod mirror;
+pub mod paths;
+pub mod remote;
+pub mod run;
+pub mod schedule;
+pub mod spool;
+pub mod state;
+pub mod status;
+pub mod trust;

@@ -1,0 +1,87 @@
+//! Where everything of the pulling half is on a node.
+
+use std::path::{Path, PathBuf};
+
+use chainmail_reconciler::paths;
+
+/// The folders and files of the pulling half, and those of the applying half beside them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Paths {
+    root: PathBuf,
+    /// What both halves share.
+    pub node: paths::Paths,
+}
+
+impl Paths {
+    /// The paths below a root, which is `/` on a real node.
+    #[must_use]
+    pub fn under(root: &Path) -> Self {
+        Self { root: root.to_owned(), node: paths::Paths::under(root) }
+    }
+
+    /// What stands before all paths.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The configuration.
+    #[must_use]
+    pub fn config(&self) -> PathBuf {
+        self.root.join("etc/chainmail/fetch.toml")
+    }
+
+    /// Who may sign, where the configuration does not say.
+    #[must_use]
+    pub fn allowed_signers(&self) -> PathBuf {
+        self.root.join("etc/chainmail/allowed_signers")
+    }
+
+    /// The keys of ssh remotes, where the configuration does not say.
+    #[must_use]
+    pub fn known_hosts(&self) -> PathBuf {
+        self.root.join("etc/chainmail/known_hosts")
+    }
+
+    /// What the pulling half alone writes, and should not lose.
+    #[must_use]
+    pub fn state(&self) -> PathBuf {
+        self.root.join("var/lib/chainmail/fetch")
+    }
+
+    /// The copy of the remote's objects.
+    #[must_use]
+    pub fn mirror(&self) -> PathBuf {
+        self.state().join("mirror.git")
+    }
+
+    /// The revision that was handed over last.
+    #[must_use]
+    pub fn accepted(&self) -> PathBuf {
+        self.state().join("accepted.json")
+    }
+
+    /// What the last cycle found, and what it was about.
+    #[must_use]
+    pub fn last(&self) -> PathBuf {
+        self.state().join("last.json")
+    }
+
+    /// The held revision that somebody let go.
+    #[must_use]
+    pub fn released(&self) -> PathBuf {
+        self.state().join("released.json")
+    }
+
+    /// What is gone after a reboot.
+    #[must_use]
+    pub fn run(&self) -> PathBuf {
+        self.node.run().join("fetch")
+    }
+
+    /// How things stand.
+    #[must_use]
+    pub fn status(&self) -> PathBuf {
+        self.run().join("status.json")
+    }
+}
