@@ -5,8 +5,10 @@ mod describe;
 mod diff;
 mod explain;
 mod export;
+mod findings;
 mod formats;
 mod input;
+mod lint;
 mod matrix;
 mod nodes;
 mod output;
@@ -26,7 +28,7 @@ use chainmail_compiler::diagnostic::Style;
 enum Exit {
     /// Done.
     Done = 0,
-    /// There are differences.
+    /// There are differences, or a lint failed.
     Differences = 1,
     /// The command line or configuration is wrong.
     Usage = 2,
@@ -42,7 +44,7 @@ impl From<Exit> for ExitCode {
 
 /// Compiles Kubernetes network policies to iptables and ipset snapshots, one per node.
 ///
-/// Exit codes: 0 done, 1 differences, 2 usage, 3 the input is invalid or Git or I/O failed.
+/// Exit codes: 0 done, 1 differences or a failed lint, 2 usage, 3 the input is invalid or Git or I/O failed.
 #[derive(Debug, Parser)]
 #[command(name = "chainmail", version, max_term_width = 100)]
 struct Cli {
@@ -69,6 +71,7 @@ enum Command {
     Diff(diff::Args),
     Explain(explain::Args),
     Export(export::Args),
+    Lint(lint::Args),
     Prove(prove::Args),
     Query(query::Args),
     /// Print a shell's completion script.
@@ -120,6 +123,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Diff(args) => diff::run(&args, screen),
         Command::Explain(args) => explain::run(&args, screen),
         Command::Export(args) => export::run(&args),
+        Command::Lint(args) => lint::run(&args, screen),
         Command::Prove(args) => prove::run(&args, screen),
         Command::Query(args) => query::run(&args, screen),
         Command::Completions { shell } => {

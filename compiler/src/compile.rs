@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use crate::cluster::{Cluster, Node, admit};
 use crate::config::Config;
 use crate::diagnostic::Findings;
-use crate::lower::Lowering;
+use crate::lint::LintSettings;
+use crate::lower::{Cost, Lowering};
 use crate::manifest;
 use crate::policy::{PodSets, allowed_traffic};
 use crate::render::{NodeSnapshot, Places, SetTexts, node_snapshot};
@@ -18,6 +19,8 @@ pub struct Loaded {
     pub cluster: Cluster,
     /// Everything that was found.
     pub findings: Findings,
+    /// How the repository wants lints reported.
+    pub lint: LintSettings,
     /// Objects of kinds that are not used, counted by kind.
     pub other_kinds: BTreeMap<String, usize>,
     /// How many documents are no Kubernetes objects.
@@ -33,7 +36,8 @@ pub fn load(sources: &Sources) -> Loaded {
     let (mut cluster, admission) = admit(&manifests, sources);
     findings.extend(admission);
     findings.extend(config.apply(&mut cluster));
-    Loaded { cluster, findings, other_kinds: manifests.others, not_objects: manifests.not_objects }
+    let lint = config.lint().clone();
+    Loaded { cluster, findings, lint, other_kinds: manifests.others, not_objects: manifests.not_objects }
 }
 
 /// Compiles a cluster node by node; what nodes share is worked out once.
@@ -58,6 +62,11 @@ impl<'a> Compiler<'a> {
     /// The nodes that get a snapshot, in order of names: those that run Linux.
     pub fn nodes(&self) -> impl Iterator<Item = &'a Node> + use<'a> {
         self.cluster.linux_nodes()
+    }
+
+    /// What a node's rules cost.
+    pub(crate) fn cost(&mut self, node: &Node) -> Cost {
+        Cost::of(&self.lowering.node(node))
     }
 
     /// A node's snapshot.

@@ -1,6 +1,7 @@
 //! `chainmail.toml`: what changes rules and is said by no policy, reviewed with the policies it stands beside.
 
 mod document;
+mod lint;
 mod settings;
 
 use std::collections::BTreeSet;
@@ -10,6 +11,7 @@ use globset::GlobMatcher;
 
 use crate::cluster::{Cluster, NodeSettings, UnknownPods};
 use crate::diagnostic::{Code, Diagnostic, Findings, Place};
+use crate::lint::LintSettings;
 use crate::source::{FileFilter, SourceFile};
 use settings::Overrides;
 
@@ -19,6 +21,7 @@ pub struct Config {
     files: FileFilter,
     all: Overrides,
     nodes: Vec<NodeOverrides>,
+    lint: LintSettings,
 }
 
 /// One `[[nodes]]`.
@@ -34,6 +37,12 @@ impl Config {
     #[must_use]
     pub fn parse(file: &SourceFile) -> (Self, Findings) {
         document::read(file)
+    }
+
+    /// How lints are reported.
+    #[must_use]
+    pub fn lint(&self) -> &LintSettings {
+        &self.lint
     }
 
     /// Which files are manifests.

@@ -1,16 +1,21 @@
 //! Findings as values: what is wrong, where, and what to do about it. Sorted by place and printed all at once.
 
 mod code;
+mod github;
 mod json;
 mod nearest;
 mod render;
+mod sarif;
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 pub use code::Code;
+pub use github::github;
 pub use json::json;
 pub(crate) use nearest::nearest;
 pub use render::{Style, render};
+pub use sarif::sarif;
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -169,6 +174,29 @@ impl Findings {
                 diagnostic.severity = Severity::Error;
             }
         }
+    }
+
+    /// The findings that another revision does not have, by [`Diagnostic::id`]; of several that are alike as many as there
+    /// are more.
+    #[must_use]
+    pub fn not_in(&self, other: &Findings) -> Findings {
+        let mut known: BTreeMap<String, usize> = BTreeMap::new();
+        for finding in other.sorted() {
+            *known.entry(finding.id()).or_default() += 1;
+        }
+        let mut is_new = |finding: &Diagnostic| match known.get_mut(&finding.id()) {
+            Some(left) if *left > 0 => {
+                *left -= 1;
+                false
+            }
+            Some(_) | None => true,
+        };
+        Findings(self.sorted().into_iter().filter(|finding| is_new(finding)).cloned().collect())
+    }
+
+    /// Changes or drops findings one by one.
+    pub(crate) fn retain_mut(&mut self, keep: impl FnMut(&mut Diagnostic) -> bool) {
+        self.0.retain_mut(keep);
     }
 
     /// Leaves only what must be acted on.

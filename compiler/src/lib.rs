@@ -16,6 +16,7 @@ pub mod describe;
 pub mod diagnostic;
 pub mod diff;
 pub mod explain;
+pub mod lint;
 pub mod lower;
 pub mod manifest;
 pub mod netfilter;

@@ -15,6 +15,7 @@
 
 mod base;
 mod class;
+mod cost;
 mod dispatch;
 mod node;
 mod peers;
@@ -28,6 +29,8 @@ use chainmail_snapshot::{ChainName, Family, NodeName, SetName};
 use crate::cluster::{Cluster, PodId};
 use crate::netfilter::{IpSet, Ruleset};
 use crate::policy::{AllowedTraffic, Origin, PodSets};
+
+pub(crate) use cost::Cost;
 
 use class::ClassChain;
 use peers::PeerSets;

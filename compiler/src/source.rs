@@ -17,6 +17,7 @@ pub use filter::FileFilter;
 pub use folder::{config_file, from_folder, from_folder_with};
 pub use git::{
     Limits, commit_of, from_revision, from_revision_with, from_revision_within, is_bare_repository,
+    path_in_repository,
 };
 pub use inventory::{Inventory, inventories};
 pub use stdin::{STDIN_PATH, from_stdin};

@@ -5,13 +5,13 @@ use std::path::PathBuf;
 
 use chainmail_compiler::Compiler;
 use chainmail_compiler::cluster::Node;
-use chainmail_compiler::diagnostic::{Style, json, render};
+use chainmail_compiler::diagnostic::{Style, render};
 use chainmail_compiler::prove::{Flaw, Prover};
 use chainmail_compiler::render::NodeSnapshot;
 use chainmail_compiler::write::{Check, Difference, Stage};
 use chainmail_snapshot::{NodeName, read};
-use clap::ValueEnum;
 
+use super::findings::Format;
 use super::formats::{FMT, Output, Outputs};
 use super::input::{FindingArgs, InputArgs, Purpose, loaded, refuse_errors};
 use super::output::{self, counted};
@@ -45,17 +45,9 @@ pub(super) struct CheckArgs {
     input: InputArgs,
     #[command(flatten)]
     findings: FindingArgs,
-    /// How to print what was found: text on standard error, or JSON lines on standard output.
+    /// How to print what was found: text on standard error, all else on standard output.
     #[arg(short, long, value_name = FMT, value_parser = Output::<Format>::parser(), default_value = "text")]
     output: Vec<Output<Format>>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// As compilers print it.
-    Text,
-    /// One object a line: code, severity, message, and where there are some file, line, column and help.
-    Json,
 }
 
 pub(super) fn run(args: &Args, screen: Screen) -> Result<Exit, Failure> {
@@ -146,14 +138,12 @@ pub(super) fn check(args: &CheckArgs, screen: Screen) -> Result<Exit, Failure> {
     let sources = args.input.sources()?;
     let loaded = args.findings.load(&sources);
     let findings = &loaded.findings;
-    outputs.write_files(|format| match format {
-        Format::Text => render(findings, Style::Plain),
-        Format::Json => json(findings),
-    })?;
+    let folder = args.input.folder_in_repository();
+    outputs.write_files(|format| format.render(findings, &folder, Style::Plain))?;
     match outputs.stdout() {
-        // Beside a result findings are on standard error, whichever command has them.
+        // As of every command that reads manifests.
         Some(Format::Text) => output::error_text(&render(findings, screen.stderr)),
-        Some(Format::Json) => drop(output::text(&json(findings))?),
+        Some(format) => drop(output::text(&format.render(findings, &folder, screen.stdout))?),
         None => {}
     }
     refuse_errors(findings, Purpose::Check)?;

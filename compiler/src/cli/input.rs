@@ -63,6 +63,37 @@ impl InputArgs {
     }
 }
 
+impl InputArgs {
+    /// Reads another revision of the repository that the manifests are in.
+    pub(super) fn earlier(&self, rev: &str) -> Result<Sources, Failure> {
+        if let Some(repo) = &self.repo {
+            return self.beside.with_revision(repo, rev);
+        }
+        let path = self.path.as_deref().unwrap_or(Path::new("."));
+        let is_root = source::path_in_repository(path).is_some_and(|below| below.as_os_str().is_empty());
+        if self.rev.is_none() && !is_root && !source::is_bare_repository(path) {
+            let message = format!(
+                "{} is not the root of a Git repository, and another revision can only be compared as a whole",
+                path.display()
+            );
+            return Err(Failure::usage(message));
+        }
+        self.beside.with_revision(path, rev)
+    }
+
+    /// Where the manifests' folder is in its repository: nothing for the root, else a path that ends in `/`.
+    pub(super) fn folder_in_repository(&self) -> String {
+        if self.repo.is_some() || self.rev.is_some() {
+            return String::new();
+        }
+        let path = self.path.as_deref().unwrap_or(Path::new("."));
+        let folder = if path.is_file() { path.parent().unwrap_or(path) } else { path };
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        let below = source::path_in_repository(folder).unwrap_or_default();
+        below.components().map(|part| format!("{}/", part.as_os_str().to_string_lossy())).collect()
+    }
+}
+
 impl BesideArgs {
     /// Reads a folder, a file, a bare repository's HEAD, or standard input.
     pub(super) fn with_path(&self, path: &Path) -> Result<Sources, Failure> {
@@ -114,6 +145,7 @@ pub(super) enum Purpose {
     Compile,
     Check,
     Diff,
+    Lint,
     Query,
 }
 
@@ -122,7 +154,7 @@ impl Purpose {
     fn wants_notes(self) -> bool {
         match self {
             Purpose::Compile | Purpose::Check => true,
-            Purpose::Diff | Purpose::Query => false,
+            Purpose::Diff | Purpose::Lint | Purpose::Query => false,
         }
     }
 
@@ -132,6 +164,7 @@ impl Purpose {
             Purpose::Compile => "nothing was compiled",
             Purpose::Check => "the manifests are not valid",
             Purpose::Diff => "nothing was compared",
+            Purpose::Lint => "nothing was linted",
             Purpose::Query => "nothing was asked",
         }
     }

@@ -13,10 +13,10 @@ use crate::diagnostic::{Code, Diagnostic, Findings, Place, nearest};
 use crate::source::{FileFilter, SourceFile};
 
 const SETTINGS: [&str; 6] = ["unknown_pods", "drop_invalid", "allow", "pod_bridge", "enforce", "log_denied"];
-const TOP: [&str; 2] = ["manifests", "nodes"];
+const TOP: [&str; 3] = ["manifests", "nodes", "lint"];
 const NODES: [&str; 1] = ["match"];
 
-type Value<'a> = Spanned<DeValue<'a>>;
+pub(super) type Value<'a> = Spanned<DeValue<'a>>;
 
 pub(super) fn read(file: &SourceFile) -> (Config, Findings) {
     let mut reader = Reader { path: &file.path, text: "", findings: Findings::default() };
@@ -42,7 +42,7 @@ pub(super) fn read(file: &SourceFile) -> (Config, Findings) {
     (config, reader.findings)
 }
 
-struct Reader<'a> {
+pub(super) struct Reader<'a> {
     path: &'a str,
     text: &'a str,
     findings: Findings,
@@ -54,6 +54,7 @@ impl Reader<'_> {
             match key.get_ref().as_ref() {
                 "manifests" => self.manifests(value, config),
                 "nodes" => self.nodes(value, config),
+                "lint" => self.lint(value, &mut config.lint),
                 _ => self.setting(key, value, &mut config.all, &TOP),
             }
         }
@@ -185,16 +186,20 @@ impl Reader<'_> {
             }
             _ => {
                 let known = || beside.iter().copied().chain(SETTINGS);
-                let help = match nearest(name, known()) {
-                    Some(near) => format!("did you mean {near}?"),
-                    None => format!("the keys here are {}", known().collect::<Vec<_>>().join(", ")),
-                };
-                self.report(Code::UnknownKey, key.span(), format!("unknown key {name:?}"), Some(help));
+                self.unknown(key.span(), name, &known().collect::<Vec<_>>());
             }
         }
     }
 
-    fn wrong(&mut self, key: &str, value: &Value<'_>, wanted: &str) {
+    pub(super) fn unknown(&mut self, span: Range<usize>, name: &str, known: &[&str]) {
+        let help = match nearest(name, known.iter().copied()) {
+            Some(near) => format!("did you mean {near}?"),
+            None => format!("the keys here are {}", known.join(", ")),
+        };
+        self.report(Code::UnknownKey, span, format!("unknown key {name:?}"), Some(help));
+    }
+
+    pub(super) fn wrong(&mut self, key: &str, value: &Value<'_>, wanted: &str) {
         let found = match value.get_ref() {
             DeValue::String(text) => format!("{text:?}"),
             DeValue::Integer(_) | DeValue::Float(_) => "a number".to_owned(),
@@ -206,7 +211,7 @@ impl Reader<'_> {
         self.report(Code::BadConfig, value.span(), format!("{key} is {found}; it must be {wanted}"), None);
     }
 
-    fn report(&mut self, code: Code, span: Range<usize>, message: String, help: Option<String>) {
+    pub(super) fn report(&mut self, code: Code, span: Range<usize>, message: String, help: Option<String>) {
         let diagnostic = Diagnostic::new(code, Some(self.place(&span)), message);
         self.findings.push(match help {
             Some(help) => diagnostic.help(help),

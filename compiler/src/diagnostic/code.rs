@@ -5,27 +5,38 @@ use std::fmt;
 use super::Severity;
 
 macro_rules! codes {
-    ($($(#[doc = $doc:literal])+ $name:ident = $text:literal, $severity:ident;)+) => {
+    (
+        $($(#[doc = $doc:literal])+ $name:ident = $text:literal, $severity:ident;)+
+        lints:
+        $($(#[doc = $lint_doc:literal])+ $lint:ident = $lint_text:literal, $lint_severity:ident;)+
+    ) => {
         /// A kind of finding. Its text is stable: scripts and waivers may name it.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
         pub enum Code {
             $($(#[doc = $doc])+ $name,)+
+            $($(#[doc = $lint_doc])+ $lint,)+
         }
 
         impl Code {
-            /// Every code, in the order of the table.
+            /// Every code of what reading and admitting manifests finds, in the order of the table.
             pub const ALL: &'static [Code] = &[$(Code::$name),+];
+
+            /// Every code of what `chainmail lint` finds, in the order of the table.
+            pub const LINTS: &'static [Code] = &[$(Code::$lint),+];
 
             /// The kebab-case text.
             #[must_use]
             pub fn as_str(self) -> &'static str {
-                match self { $(Code::$name => $text,)+ }
+                match self { $(Code::$name => $text,)+ $(Code::$lint => $lint_text,)+ }
             }
 
             /// How bad a finding of this kind is, unless `--strict` says otherwise.
             #[must_use]
             pub fn severity(self) -> Severity {
-                match self { $(Code::$name => Severity::$severity,)+ }
+                match self {
+                    $(Code::$name => Severity::$severity,)+
+                    $(Code::$lint => Severity::$lint_severity,)+
+                }
             }
         }
     };
@@ -114,6 +125,42 @@ codes! {
     WindowsNode = "windows-node", Note;
     /// Nobody said what becomes of addresses in a podCIDR that no pod has.
     UnknownPodsPass = "unknown-pods-pass", Note;
+
+    lints:
+    /// A policy's podSelector selects no pod.
+    SelectsNothing = "selects-nothing", Warning;
+    /// A peer that no pod is.
+    PeerMatchesNothing = "peer-matches-nothing", Warning;
+    /// A namespace that the manifests do not have.
+    UnknownNamespace = "unknown-namespace", Warning;
+    /// One entry of `from` or `to` where two were meant: a dash is missing.
+    MissingDash = "missing-dash", Warning;
+    /// Two entries of `from` or `to` where one was meant: a dash is too many.
+    ExtraDash = "extra-dash", Warning;
+    /// A port's name that no destination gives to any port.
+    UnknownPortName = "unknown-port-name", Warning;
+    /// A port's name that destinations have only for another protocol.
+    PortNameProtocol = "port-name-protocol", Warning;
+    /// A port that no destination declares.
+    UndeclaredPort = "undeclared-port", Note;
+    /// A rule that allows nothing beside another one.
+    CoveredRule = "covered-rule", Note;
+    /// A rule that lets everybody in.
+    WorldOpen = "world-open", Warning;
+    /// A policy that isolates for ingress although it speaks of egress only.
+    ImpliedIngress = "implied-ingress", Warning;
+    /// A namespace in which a pod that no policy selects may be reached by everybody.
+    NoDefaultDeny = "no-default-deny", Warning;
+    /// A namespace in which a pod that no policy selects may reach everybody.
+    NoEgressDefaultDeny = "no-egress-default-deny", Note;
+    /// Pods that may send to something but not ask for its address.
+    DnsForgotten = "dns-forgotten", Warning;
+    /// An ipBlock of addresses that nodes give to pods.
+    BlockInPodNetwork = "block-in-pod-network", Warning;
+    /// An ipBlock that has pods' addresses among others.
+    BlockOverPods = "block-over-pods", Note;
+    /// A node whose rules cost more than the budget.
+    OverBudget = "over-budget", Warning;
 }
 
 impl fmt::Display for Code {

@@ -17,15 +17,20 @@ struct Line<'a> {
     message: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     help: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    object: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<&'a str>,
 }
 
 /// All findings as JSON lines, in order of places: `code`, `severity`, `message`, and where there are some `file`,
-/// `line`, `column` and `help`. None is folded away.
+/// `line`, `column`, `help`, and `object` and `field`. None is folded away.
 #[must_use]
 pub fn json(findings: &Findings) -> String {
     let mut out = String::new();
     for diagnostic in findings.sorted() {
         let place = diagnostic.place.as_ref();
+        let subject = diagnostic.subject.as_ref();
         let line = Line {
             code: diagnostic.code.as_str(),
             severity: diagnostic.severity.to_string(),
@@ -34,6 +39,8 @@ pub fn json(findings: &Findings) -> String {
             column: place.map(|place| place.column),
             message: &diagnostic.message,
             help: diagnostic.help.as_deref(),
+            object: subject.map(|subject| subject.object.as_str()),
+            field: subject.map(|subject| subject.field.as_str()).filter(|field| !field.is_empty()),
         };
         out.push_str(&serde_json::to_string(&line).expect("strings and numbers are always JSON"));
         out.push('\n');

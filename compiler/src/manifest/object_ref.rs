@@ -86,6 +86,11 @@ impl ObjectRef {
         self.found(sources, path).is_some_and(|found| found.plain_value)
     }
 
+    /// Whether a field was written, though it may be null.
+    pub(crate) fn has(&self, sources: &Sources, path: &FieldPath) -> bool {
+        self.found(sources, path).is_some_and(|found| found.key.is_some())
+    }
+
     /// As [`Self::is_plain`], of the key that ends the path.
     pub(crate) fn is_plain_key(&self, sources: &Sources, path: &FieldPath) -> bool {
         self.found(sources, path).and_then(|found| found.key).is_some_and(|key| key.plain)

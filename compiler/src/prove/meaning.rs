@@ -146,6 +146,16 @@ impl<'a> Meaning<'a> {
         Some(all)
     }
 
+    /// What one rule allows with a pod that its policy selects: the rule by the place of its policy in the cluster, its
+    /// direction and its own place.
+    #[must_use]
+    pub fn of_rule(&self, place: (usize, Direction, usize), family: Family, pod: &Pod) -> Traffic {
+        let (policy, direction, index) = place;
+        let policy = &self.cluster.policies()[policy];
+        let rule = &policy.rules(direction).unwrap_or_default()[index];
+        self.rule(direction, self.peers(place, family, policy, rule), rule, pod)
+    }
+
     /// "Traffic must match both the ports and the peers" (API, NetworkPolicyIngressRule).
     fn rule(&self, direction: Direction, peers: Rc<AddressSet>, rule: &'a Rule, pod: &Pod) -> Traffic {
         let Ports::OneOf(ports) = &rule.ports else { return Traffic::of(peers, &ServiceSet::all()) };

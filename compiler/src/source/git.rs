@@ -1,6 +1,6 @@
 //! Manifests of a Git revision, read from the object database: no checkout, no work tree, no filters, no hooks.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use git2::{ObjectType, Repository, TreeWalkMode, TreeWalkResult};
 
@@ -22,6 +22,15 @@ fn fail(repo: &Path, rev: &str, source: git2::Error) -> SourceError {
 pub fn is_bare_repository(path: &Path) -> bool {
     let marks = path.join("HEAD").is_file() && path.join("objects").is_dir() && path.join("refs").is_dir();
     marks && Repository::open_bare(path).is_ok_and(|repository| repository.is_bare())
+}
+
+/// A folder's path below the work tree of the repository that it is in; empty for the work tree itself.
+#[must_use]
+pub fn path_in_repository(folder: &Path) -> Option<PathBuf> {
+    let repository = Repository::discover(folder).ok()?;
+    let root = repository.workdir()?.canonicalize().ok()?;
+    let folder = folder.canonicalize().ok()?;
+    folder.strip_prefix(root).ok().map(Path::to_path_buf)
 }
 
 /// The commit that a revision names; `None` where it names a tree.

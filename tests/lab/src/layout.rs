@@ -286,7 +286,7 @@ fn pods(cluster: &Cluster, lab: &LabName, notes: &mut Vec<String>) -> (Vec<PodSi
             PodState::HostNetwork => host.push(HostPodSite { key: Endpoint::Pod(key), node }),
             PodState::Finished => notes.push(format!("{key} has finished: it is left out")),
             PodState::NoAddress | PodState::Assumed => {
-                notes.push(format!("{key} has no address: it is left out"))
+                notes.push(format!("{key} has no address: it is left out"));
             }
         }
     }

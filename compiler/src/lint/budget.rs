@@ -1,0 +1,41 @@
+//! What a node's rules may cost: the kernel walks a class rule by rule, and sets take time and memory to load.
+
+use super::settings::Budget;
+use crate::Compiler;
+use crate::cluster::Cluster;
+use crate::diagnostic::{Code, Diagnostic, Findings};
+use crate::lower::Cost;
+use crate::source::Sources;
+
+pub(super) fn check(
+    compiler: &mut Compiler<'_>,
+    cluster: &Cluster,
+    sources: &Sources,
+    budget: Budget,
+) -> Findings {
+    let mut findings = Findings::default();
+    for node in cluster.linux_nodes() {
+        let Cost { rules, longest, sets, members } = compiler.cost(node);
+        let object = format!("Node {}", node.name);
+        let mut over = |what: &str, found: usize, most: usize, help: &str, place| {
+            if found > most {
+                let message = format!("node {} has {found} {what}; the budget is {most}", node.name);
+                let finding = Diagnostic::new(Code::OverBudget, place, message).help(help);
+                findings.push(finding.about(&object, what));
+            }
+        };
+        let policy = longest.map(|at| &cluster.policies()[at]);
+        let place = policy.map(|policy| policy.at.place(sources, &super::context::spec()));
+        let help = "a new connection crosses them one by one; merge rules or peers, or raise lint.max_rules";
+        over("rules for one pod", rules, budget.rules, help, place);
+        over("sets", sets, budget.sets, "let policies share their peers, or raise lint.max_sets", None);
+        over(
+            "members in its sets",
+            members,
+            budget.members,
+            "name fewer networks, or raise lint.max_members",
+            None,
+        );
+    }
+    findings
+}
