@@ -1,7 +1,9 @@
 //! What changes between two revisions: for packets, and in what kernels load.
 
 mod model;
+mod reach;
 mod rules;
+mod sources;
 mod summary;
 mod text;
 
@@ -39,8 +41,14 @@ impl Revision<'_> {
 #[must_use]
 pub fn review(base: &Revision<'_>, head: &Revision<'_>) -> Review {
     let rules = rules::rule_changes(&base.fleet, &head.fleet);
-    let reachability: Option<Reachability> = None;
-    let summary = Summary::of(reachability.as_ref(), &rules);
+    let manifests = base.manifests.zip(head.manifests);
+    // Workloads without pods take part in what packets meet; nodes load nothing for them.
+    let reachability = manifests.map(|(base, head)| {
+        let clusters = [base, head].map(|(cluster, _)| cluster.with_assumed_pods());
+        reach::reachability((&clusters[0], base.1), (&clusters[1], head.1))
+    });
+    let mut summary = Summary::of(reachability.as_ref(), &rules);
+    summary.sources = manifests.map(|(base, head)| SourceCounts::of(base, head)).unwrap_or_default();
     Review {
         schema: SCHEMA,
         complete: reachability.is_some(),

@@ -24,6 +24,7 @@ pub use allowed::Allowed;
 pub use endpoint::{Endpoint, EndpointError};
 pub use ends::{End, Who};
 pub use matrix::{Answer, Matrix, Question, TooMany, matrix};
+pub(crate) use outside::EXAMPLES;
 pub use path::forwarding_nodes;
 pub use probe::{Probe, ProbeError};
 pub use service::ServiceError;

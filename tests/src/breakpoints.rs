@@ -27,7 +27,9 @@ pub fn packets(cluster: &Cluster, pod: &Pod, direction: Direction, family: Famil
     pairs.map(packet).collect()
 }
 
-fn peers(cluster: &Cluster, rules: &[&Rule], family: Family) -> BTreeSet<IpAddr> {
+/// Every pod, node and stranger, and both sides of every edge of the rules' blocks.
+#[must_use]
+pub fn peers(cluster: &Cluster, rules: &[&Rule], family: Family) -> BTreeSet<IpAddr> {
     let pods = cluster.pods().flat_map(|(_, pod)| pod.addresses.iter());
     let nodes = cluster.nodes().flat_map(|node| node.addresses.iter().copied());
     let strangers = STRANGERS.iter().map(|text| text.parse::<IpAddr>().expect("these are addresses"));
@@ -36,7 +38,9 @@ fn peers(cluster: &Cluster, rules: &[&Rule], family: Family) -> BTreeSet<IpAddr>
     all.filter(|address| Family::of(*address) == family).collect()
 }
 
-fn services(cluster: &Cluster, rules: &[&Rule]) -> BTreeSet<Service> {
+/// Every service that the rules can tell from another.
+#[must_use]
+pub fn services(cluster: &Cluster, rules: &[&Rule]) -> BTreeSet<Service> {
     let mut ports = BTreeSet::from([1, u16::MAX]);
     for rule in rules {
         let Ports::OneOf(asked) = &rule.ports else { continue };

@@ -3,6 +3,7 @@
 //! Labels, ports and networks come from short lists, so that selectors hit and ranges touch. Forms that mean the same
 //! (absent, null, `[]`, `{}`) are all written.
 
+mod edits;
 mod layout;
 mod nodes;
 mod pods;

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use chainmail_compiler::cluster::Cluster;
 use chainmail_compiler::diff::{Detail, FleetText, NodeText, Outcome, Revision, review, text};
 use chainmail_compiler::source::{Sources, commit_of};
 use chainmail_compiler::{Compiler, Loaded};
@@ -128,9 +129,11 @@ impl Read {
                 (fleet, Some((cluster, sources)))
             }
         };
-        if fleet.nodes.is_empty() {
-            let message =
-                "one side has no node, so there is nothing to compare; is it the right folder or revision?";
+        let has_pods = |(cluster, _): &(&Cluster, &Sources)| {
+            cluster.with_assumed_pods().pods().any(|(_, pod)| pod.is_endpoint())
+        };
+        if fleet.nodes.is_empty() && !manifests.iter().any(has_pods) {
+            let message = "one side has no node and no pod, so there is nothing to compare; is it the right folder or revision?";
             return Err(Failure { exit: Exit::Input, message: message.to_owned() });
         }
         Ok(Revision { name: self.name.clone(), commit: self.commit.clone(), fleet, manifests })

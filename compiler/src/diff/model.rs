@@ -126,6 +126,8 @@ pub struct SourceCounts {
     pub namespaces: usize,
     /// Pods.
     pub pods: usize,
+    /// Deployments and all else that makes pods.
+    pub workloads: usize,
     /// Nodes, by their networks, addresses or settings.
     pub nodes: usize,
 }
@@ -133,6 +135,9 @@ pub struct SourceCounts {
 /// What changes for packets.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Reachability {
+    /// The families of which pods have addresses.
+    #[serde(serialize_with = "texts")]
+    pub families: Vec<Family>,
     /// Who may reach whom, the most dangerous first: what the world may use, then by [`FlowChange`]; those of pods that
     /// appear or vanish come after all others.
     pub flows: Vec<Flow>,
@@ -389,12 +394,19 @@ pub struct Shape {
     pub change: Change,
     /// Chains of policies that change, the same on each of the nodes.
     pub chains: Vec<ChainDiff>,
-    /// Rules that come on the nodes together and are each node's own: they say which addresses are its pods'.
-    pub own_added: usize,
-    /// Rules of that kind that go.
-    pub own_removed: usize,
+    /// What changes in chains that say which addresses are a node's own pods, of each node for itself.
+    pub own: Vec<OwnChains>,
     /// The sets among [`RuleChanges::sets`] that their rules ask, before or after.
     pub sets: Vec<String>,
+}
+
+/// What changes in a node's own chains.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OwnChains {
+    /// The node.
+    pub node: String,
+    /// Its chains, those that change.
+    pub chains: Vec<ChainDiff>,
 }
 
 impl Review {

@@ -50,10 +50,16 @@ impl Summary {
         for shape in &rules.shapes {
             let nodes = shape.nodes.len();
             self.nodes += nodes;
-            let lines = || shape.chains.iter().flat_map(|chain| &chain.lines).map(|rule| &rule.line);
-            let (added, removed) = tally(lines());
-            self.rules_added += added * nodes + shape.own_added;
-            self.rules_removed += removed * nodes + shape.own_removed;
+            for chain in &shape.chains {
+                let (added, removed) = tally(chain.lines.iter().map(|rule| &rule.line));
+                self.rules_added += added * nodes;
+                self.rules_removed += removed * nodes;
+            }
+            for chain in shape.own.iter().flat_map(|own| &own.chains) {
+                let (added, removed) = tally(chain.lines.iter().map(|rule| &rule.line));
+                self.rules_added += added;
+                self.rules_removed += removed;
+            }
         }
         self.shapes = rules.shapes.len();
         self.sets = rules.sets.len();
@@ -68,7 +74,7 @@ impl Reachability {
 }
 
 /// How many lines come, and how many go.
-pub(super) fn tally<'l>(lines: impl Iterator<Item = &'l Line>) -> (usize, usize) {
+fn tally<'l>(lines: impl Iterator<Item = &'l Line>) -> (usize, usize) {
     lines.fold((0, 0), |(added, removed), line| match line {
         Line::Added(_) => (added + 1, removed),
         Line::Removed(_) => (added, removed + 1),

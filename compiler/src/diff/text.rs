@@ -1,99 +1,138 @@
-//! A review as people read it, within 100 columns.
+//! A review as people read it, within 100 columns: a sign and a word first, so that no colour is needed.
 
-use std::fmt::Write as _;
+mod flows;
+mod page;
+mod rules;
 
-use super::summary::tally;
-use super::{Change, Line, Review};
+use super::{Outcome, Review, SideFacts, Summary};
 use crate::diagnostic::Style;
+
+use page::Page;
 
 /// How much of a review is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Detail {
-    /// The last line only.
+    /// What it comes to.
     Summary,
     /// Long lists are cut, and say by how much.
     Short,
-    /// All of it.
+    /// All of it, with packets to ask `explain` for.
     Full,
 }
 
 /// Prints a review.
 #[must_use]
 pub fn text(review: &Review, detail: Detail, style: Style) -> String {
-    let mut out = Printer { text: String::new(), style };
-    if detail > Detail::Summary {
-        rules(review, &mut out);
-    }
-    out.line(None, &last_line(review));
-    out.text
-}
-
-fn rules(review: &Review, out: &mut Printer) {
-    for shape in &review.rules.shapes {
-        out.line(None, &format!("nodes {}{}", shape.nodes.join(" "), suffix(shape.change)));
-        for chain in &shape.chains {
-            let was = chain.was.as_ref().map(|was| format!(", was {was}")).unwrap_or_default();
-            out.line(None, &format!("  {} {}{}{was}", chain.family, chain.chain, suffix(chain.change)));
-            out.lines(chain.lines.iter().map(|rule| &rule.line), "    ");
+    let mut page = Page::new(style);
+    if detail > Detail::Summary && review.summary.outcome != Outcome::Same {
+        page.list(&format!("{} -> {}", side(&review.base), side(&review.head)), "   ", &header(review));
+        if let Some(reachability) = &review.reachability {
+            flows::print(reachability, detail, &mut page);
         }
-        if !shape.sets.is_empty() {
-            out.line(None, &format!("  sets: {}", shape.sets.join(" ")));
+        rules::print(&review.rules, detail, &mut page);
+    }
+    let (first, rest) = outcome(review);
+    page.list(&first, "; ", &rest);
+    page.text()
+}
+
+fn side(side: &SideFacts) -> String {
+    match &side.commit {
+        Some(commit) if !commit.starts_with(&side.name) => {
+            format!("{} {}", side.name, &commit[..7.min(commit.len())])
         }
-    }
-    for set in &review.rules.sets {
-        let was = set.was.as_ref().map(|was| format!(", was {was}")).unwrap_or_default();
-        out.line(None, &format!("set {} {}{}{was}", set.set, set.kind, suffix(set.change)));
-        out.lines(set.members.iter(), "    ");
+        Some(_) | None => side.name.clone(),
     }
 }
 
-fn suffix(change: Change) -> &'static str {
-    match change {
-        Change::Added => " (new)",
-        Change::Removed => " (gone)",
-        Change::Changed => "",
+/// What manifests say otherwise, and how many nodes that is about.
+fn header(review: &Review) -> Vec<String> {
+    let Summary { sources, nodes, shapes, .. } = &review.summary;
+    let kinds = [
+        (sources.policies, "NetworkPolicy", "NetworkPolicies"),
+        (sources.namespaces, "Namespace", "Namespaces"),
+        (sources.pods, "Pod", "Pods"),
+        (sources.workloads, "workload", "workloads"),
+        (sources.nodes, "Node", "Nodes"),
+    ];
+    let kinds: Vec<String> = kinds
+        .iter()
+        .filter(|(count, ..)| *count > 0)
+        .map(|(count, one, many)| counted(*count, one, many))
+        .collect();
+    let mut parts = Vec::new();
+    if sources.files > 0 {
+        let of = if kinds.is_empty() { String::new() } else { format!(": {}", kinds.join(", ")) };
+        parts.push(counted(sources.files, "file", "files") + &of);
     }
+    let all = review.head.nodes.max(review.base.nodes);
+    let alike = if *shapes > 1 { format!(" in {shapes} ways") } else { String::new() };
+    let change = if *nodes == 1 { "changes" } else { "change" };
+    parts.push(format!("{nodes} of {} {change}{alike}", counted(all, "node", "nodes")));
+    parts
 }
 
-fn last_line(review: &Review) -> String {
+/// What it comes to: what is said first, and the rest of it.
+fn outcome(review: &Review) -> (String, Vec<String>) {
     let summary = &review.summary;
-    let (added, removed) = tally(review.rules.sets.iter().flat_map(|set| &set.members));
-    if summary.nodes == 0 && summary.sets == 0 {
-        return "no change: rules and sets are the same on every node".to_owned();
+    let mut rest = Vec::new();
+    if summary.outcome == Outcome::Same {
+        let nodes = counted(review.head.nodes, "node", "nodes");
+        let digest = &review.head.digest[..12.min(review.head.digest.len())];
+        rest.push(format!(
+            "the rules and sets of {nodes} are compared, and their digests are equal ({digest})"
+        ));
+        return ("no change: ".to_owned(), rest);
     }
-    format!(
-        "{}: rules +{} -{}; {}: members +{added} -{removed}",
-        changing(summary.nodes, "node"),
+    let first = match summary.outcome {
+        Outcome::Same | Outcome::OtherTraffic => String::new(),
+        Outcome::SameTraffic => "same traffic, different rules: ".to_owned(),
+        Outcome::OtherRules => "what packets meet is not known of snapshots without manifests: ".to_owned(),
+    };
+    let counts = &summary.flows;
+    let world = if summary.world > 0 { format!(" ({} by the world)", summary.world) } else { String::new() };
+    let flows = [
+        (counts.opened, "opened"),
+        (counts.widened, "widened"),
+        (counts.altered, "altered"),
+        (counts.closed, "closed"),
+        (counts.narrowed, "narrowed"),
+        (summary.appear, "with new pods"),
+        (summary.vanish, "with pods that go"),
+    ];
+    let flows: Vec<String> = flows
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .enumerate()
+        .map(|(place, (count, word))| format!("{count} {word}{}", if place == 0 { &*world } else { "" }))
+        .collect();
+    rest.extend(Some(flows.join(", ")).filter(|flows| !flows.is_empty()));
+    let isolated =
+        [(summary.newly_isolated, "newly isolated"), (summary.no_longer_isolated, "no longer isolated")];
+    rest.extend(
+        isolated
+            .iter()
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, word)| format!("{} {word}", counted(*count, "pod", "pods"))),
+    );
+    if summary.mixed > 0 {
+        rest.push(format!("{} open while nodes differ", summary.mixed));
+    }
+    rest.push(format!(
+        "rules +{} -{} on {}",
         summary.rules_added,
         summary.rules_removed,
-        changing(summary.sets, "set")
-    )
+        counted(summary.nodes, "node", "nodes")
+    ));
+    rest.push(format!(
+        "members +{} -{} of {}",
+        summary.members_added,
+        summary.members_removed,
+        counted(summary.sets, "set", "sets")
+    ));
+    (first, rest)
 }
 
-fn changing(count: usize, what: &str) -> String {
-    if count == 1 { format!("1 {what} changes") } else { format!("{count} {what}s change") }
-}
-
-struct Printer {
-    text: String,
-    style: Style,
-}
-
-impl Printer {
-    fn lines<'l>(&mut self, lines: impl Iterator<Item = &'l Line>, indent: &str) {
-        for line in lines {
-            match line {
-                Line::Added(text) => self.line(Some("\x1b[32m"), &format!("{indent}+ {text}")),
-                Line::Removed(text) => self.line(Some("\x1b[31m"), &format!("{indent}- {text}")),
-            }
-        }
-    }
-
-    fn line(&mut self, colour: Option<&str>, text: &str) {
-        match (self.style, colour) {
-            (Style::Coloured, Some(colour)) => writeln!(self.text, "{colour}{text}\x1b[0m"),
-            _ => writeln!(self.text, "{text}"),
-        }
-        .expect("writing to a String cannot fail");
-    }
+fn counted(count: usize, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
 }

@@ -122,6 +122,19 @@ impl<'a> Meaning<'a> {
         self.isolated.contains_key(&(pod, direction))
     }
 
+    /// What a pod's allowed traffic hangs on: the policies that isolate it, by their places in the cluster, and where
+    /// their rules name ports the pod's own. `None` where it is not isolated.
+    pub(crate) fn hangs_on(
+        &self,
+        direction: Direction,
+        id: PodId,
+    ) -> Option<(&[usize], &'a [ContainerPort])> {
+        let selection = *self.isolated.get(&(id, direction))?;
+        let own_ports = direction == Direction::Ingress && self.asks_own_ports[selection];
+        let ports = if own_ports { &self.cluster.pod(id).ports[..] } else { &[] };
+        Some((&self.selections[selection], ports))
+    }
+
     /// The traffic that is allowed with a pod by policies: peers and services; `None` where the pod is not isolated and
     /// all is allowed. What is allowed in spite of every policy (with itself, with its node) is not in it.
     #[must_use]

@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 
-use chainmail_snapshot::Transport;
+use chainmail_snapshot::{Family, Transport};
+use chainmail_verdict::exact::{self, ServiceSet};
 use range_set_blaze::RangeSetBlaze;
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 
@@ -26,6 +27,45 @@ pub struct Allowed {
 const ALL_PORTS: std::ops::RangeInclusive<u16> = 1..=u16::MAX;
 
 impl Allowed {
+    /// The services of an exact set, as a family's packets mean them. What has no ports is one service to policies.
+    #[must_use]
+    pub fn of(services: &ServiceSet, family: Family) -> Self {
+        let mut allowed = Self::default();
+        for run in services.runs(family) {
+            match run {
+                (exact::Service::Port(transport, first), exact::Service::Port(_, last)) => {
+                    let first = first.max(*ALL_PORTS.start());
+                    if first <= last {
+                        allowed.add(Service::Port(transport, first), last);
+                    }
+                }
+                (exact::Service::Icmp(..) | exact::Service::Other(_) | exact::Service::Port(..), _) => {
+                    allowed.portless = true;
+                }
+            }
+        }
+        allowed
+    }
+
+    /// The first service of each stretch of them.
+    pub fn firsts(&self) -> impl Iterator<Item = Service> + '_ {
+        let ports = self.ports.iter().flat_map(|(transport, ports)| {
+            ports.ranges().map(|range| Service::Port(*transport, *range.start()))
+        });
+        ports.chain(self.portless.then_some(Service::Portless))
+    }
+
+    /// The services of these that the others do not have.
+    #[must_use]
+    pub fn without(&self, others: &Self) -> Self {
+        let rest = |(transport, ports): (&Transport, &RangeSetBlaze<u16>)| match others.ports.get(transport) {
+            Some(other) => (*transport, ports - other),
+            None => (*transport, ports.clone()),
+        };
+        let ports = self.ports.iter().map(rest).filter(|(_, ports)| !ports.is_empty()).collect();
+        Self { ports, portless: self.portless && !others.portless }
+    }
+
     /// Whether it is no service at all.
     #[must_use]
     pub fn is_none(&self) -> bool {

@@ -34,7 +34,7 @@ const NOBODYS: [&str; 8] = [
 ];
 
 /// Addresses that stand for others best, being reserved for documentation (RFC 5737, RFC 3849).
-const EXAMPLES: [&str; 4] = ["203.0.113.1", "198.51.100.1", "192.0.2.1", "2001:db8::1"];
+pub(crate) const EXAMPLES: [&str; 4] = ["203.0.113.1", "198.51.100.1", "192.0.2.1", "2001:db8::1"];
 
 /// All regions of both families.
 pub(super) fn regions(cluster: &Cluster) -> Vec<Region> {

@@ -1,14 +1,14 @@
 //! Nodes that change alike, told once.
 //!
 //! What policies say is the same on every node that has their pods: chains of classes are named by what they hold. What
-//! says which addresses are a node's own pods differs on each, so that it is counted and not compared.
+//! says which addresses are a node's own pods differs on each, and is kept for each.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use chainmail_snapshot::Sha256Hex;
 
-use super::{ChainDiff, Change, Line, NodeDiff, SetDiff};
-use crate::diff::Shape;
+use super::{ChainDiff, Change, NodeDiff, SetDiff};
+use crate::diff::{OwnChains, Shape};
 
 /// How the names of classes' chains begin. All other chains are made of a node's own pods.
 const CLASS_CHAINS: [&str; 2] = ["CM-E-", "CM-I-"];
@@ -34,16 +34,12 @@ pub(super) fn shapes(nodes: Vec<NodeDiff<'_>>, sets: &[SetDiff]) -> Vec<Shape> {
             nodes: Vec::new(),
             change,
             chains: Vec::new(),
-            own_added: 0,
-            own_removed: 0,
+            own: Vec::new(),
             sets: Vec::new(),
         });
         shape.nodes.push(name.to_string());
-        for line in own.iter().flat_map(|diff| &diff.lines) {
-            match line.line {
-                Line::Added(_) => shape.own_added += 1,
-                Line::Removed(_) => shape.own_removed += 1,
-            }
+        if !own.is_empty() {
+            shape.own.push(OwnChains { node: name.to_string(), chains: own });
         }
         shape.sets.extend(asked.into_iter().filter(|set| changed.contains(set.as_str())));
     }

@@ -36,6 +36,12 @@ impl AddressSet {
         Self { family: Family::of(address), numbers: Intervals::range(at, at) }
     }
 
+    /// The addresses from a first to a last, both included; none where the first is the greater one.
+    #[must_use]
+    pub fn range(first: IpAddr, last: IpAddr) -> Self {
+        Self { family: Family::of(first), numbers: Intervals::range(number(first), number(last)) }
+    }
+
     /// The addresses of networks; those of the other family are left out.
     #[must_use]
     pub fn of_nets<'n>(family: Family, nets: impl IntoIterator<Item = &'n IpNet>) -> Self {
@@ -79,6 +85,13 @@ impl AddressSet {
             .map(|&(first, last)| (address(self.family, first), address(self.family, last)))
     }
 
+    /// How many addresses there are, as far as a number of 128 bits can tell.
+    #[must_use]
+    pub fn count(&self) -> u128 {
+        let sizes = self.numbers.ranges().iter().map(|(first, last)| (last - first).saturating_add(1));
+        sizes.fold(0, u128::saturating_add)
+    }
+
     /// Whether there is no address.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -95,6 +108,12 @@ impl AddressSet {
     #[must_use]
     pub fn first(&self) -> Option<IpAddr> {
         self.numbers.ranges().first().map(|&(first, _)| address(self.family, first))
+    }
+
+    /// The highest address.
+    #[must_use]
+    pub fn last(&self) -> Option<IpAddr> {
+        self.numbers.ranges().last().map(|&(_, last)| address(self.family, last))
     }
 
     /// The only address, where there is just one.

@@ -123,6 +123,18 @@ impl ServiceSet {
         Self(self.0.intersection(&other.0))
     }
 
+    /// The services of this set that are not in the other.
+    #[must_use]
+    pub fn difference(&self, other: &Self) -> Self {
+        Self(self.0.difference(&other.0))
+    }
+
+    /// Whether every service is in the other set too.
+    #[must_use]
+    pub fn is_subset(&self, other: &Self) -> bool {
+        self.0.is_subset(&other.0)
+    }
+
     /// The services that are not in the set.
     #[must_use]
     pub fn complement(&self) -> Self {

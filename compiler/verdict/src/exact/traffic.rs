@@ -88,6 +88,26 @@ impl Traffic {
         })
     }
 
+    /// The runs of both sets cut at each other's starts: services with the peers that either set has for them.
+    pub fn beside<'t>(
+        &'t self,
+        other: &'t Self,
+    ) -> impl Iterator<Item = (ServiceSet, &'t Rc<AddressSet>, &'t Rc<AddressSet>)> {
+        let mut cells = self.cells(other).peekable();
+        std::iter::from_fn(move || {
+            let (start, ours, theirs) = cells.next()?;
+            let end = cells.peek().map_or(PLACES, |next| next.0) - 1;
+            Some((ServiceSet::of_places([(start, end)]), ours, theirs))
+        })
+    }
+
+    /// The services of a peer.
+    #[must_use]
+    pub fn services(&self, peer: IpAddr) -> ServiceSet {
+        let having = self.runs().filter(|(_, peers)| peers.contains(peer));
+        ServiceSet::of_places(having.flat_map(|(services, _)| services.places().to_vec()))
+    }
+
     /// Whether there is nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -1,0 +1,194 @@
+//! Which pairs of pods have other services than before, in one family.
+//!
+//! A pair differs only if one of its pods has something else to say, or is at another address. So those pods are gone
+//! through kind by kind, each against the pods that it says something else of and those that themselves change; all
+//! other pairs are never looked at.
+
+use std::collections::BTreeMap;
+
+use chainmail_snapshot::Family;
+use chainmail_verdict::exact::{AddressSet, ServiceSet};
+use roaring::RoaringBitmap;
+
+use super::pods::{At, Pods};
+use super::say::{KindId, SIDES, Says};
+use crate::cluster::Direction;
+use crate::diff::{Ahead, Presence, Side};
+
+/// Services before and after, of pods that stay or do not.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Shift {
+    pub(super) presence: Presence,
+    pub(super) before: ServiceSet,
+    pub(super) after: ServiceSet,
+}
+
+/// All pairs of some sources and some destinations, but for a pod with itself.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Block {
+    pub(super) sources: RoaringBitmap,
+    pub(super) destinations: RoaringBitmap,
+}
+
+/// The pairs that differ; each is in one block.
+#[derive(Default)]
+pub(super) struct Pairs {
+    pub(super) shifts: BTreeMap<Shift, Vec<Block>>,
+    /// What only nodes of different revisions let through together.
+    pub(super) mixed: BTreeMap<(Ahead, ServiceSet), Vec<Block>>,
+}
+
+/// What both directions of a family say.
+pub(super) struct Both<'s, 'm, 'a> {
+    pub(super) pods: &'s Pods<'a>,
+    pub(super) family: Family,
+    pub(super) egress: &'s Says<'m, 'a>,
+    pub(super) ingress: &'s Says<'m, 'a>,
+}
+
+/// Pods of one kind, those apart that are at another address than before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Group {
+    kind: KindId,
+    moves: bool,
+}
+
+/// Services before and after, as one end says.
+type Said = [ServiceSet; 2];
+
+impl<'m, 'a> Both<'_, 'm, 'a> {
+    pub(super) fn pairs(&self) -> Pairs {
+        let mut pairs = Pairs::default();
+        for direction in Direction::ALL {
+            self.direction(direction, &mut pairs);
+        }
+        pairs
+    }
+
+    fn says(&self, direction: Direction) -> &Says<'m, 'a> {
+        match direction {
+            Direction::Egress => self.egress,
+            Direction::Ingress => self.ingress,
+        }
+    }
+
+    fn moves(&self, pod: At) -> bool {
+        !self.pods.get(pod).stays_put(self.family)
+    }
+
+    /// The pods that have to be gone through as the ones who say something in a direction.
+    fn changing(&self, direction: Direction) -> RoaringBitmap {
+        let says = self.says(direction);
+        self.pods.iter().map(|(at, _)| at).filter(|&at| says.is_changed(at) || self.moves(at)).collect()
+    }
+
+    fn direction(&self, direction: Direction, pairs: &mut Pairs) {
+        let opposite = match direction {
+            Direction::Egress => Direction::Ingress,
+            Direction::Ingress => Direction::Egress,
+        };
+        let (subjects, others) = (self.changing(direction), self.changing(opposite));
+        let mut groups: BTreeMap<Group, RoaringBitmap> = BTreeMap::new();
+        for pod in &subjects {
+            let group = Group { kind: self.says(direction).kind(pod), moves: self.moves(pod) };
+            groups.entry(group).or_default().insert(pod);
+        }
+        for (group, subjects) in &groups {
+            let mut peers =
+                if group.moves { self.everyone() } else { self.told_otherwise(direction, group.kind) };
+            match direction {
+                Direction::Ingress => peers |= &others,
+                // Those were the subjects of the other direction, with all of their peers.
+                Direction::Egress => peers -= &others,
+            }
+            self.group(direction, *group, subjects, &peers, pairs);
+        }
+    }
+
+    fn everyone(&self) -> RoaringBitmap {
+        self.pods.iter().map(|(at, _)| at).collect()
+    }
+
+    /// The pods of which a kind says something else than before.
+    fn told_otherwise(&self, direction: Direction, kind: KindId) -> RoaringBitmap {
+        let [base, head] = SIDES.map(|side| self.says(direction).traffic(kind, side));
+        let mut differing = AddressSet::none(self.family);
+        for (_, old, new) in base.beside(&head) {
+            differing = differing.union(&old.difference(new)).union(&new.difference(old));
+        }
+        SIDES.into_iter().flat_map(|side| self.pods.within(side, &differing)).collect()
+    }
+
+    fn group(
+        &self,
+        direction: Direction,
+        group: Group,
+        subjects: &RoaringBitmap,
+        peers: &RoaringBitmap,
+        pairs: &mut Pairs,
+    ) {
+        let (says, opposite) = match direction {
+            Direction::Egress => (self.egress, self.ingress),
+            Direction::Ingress => (self.ingress, self.egress),
+        };
+        let mut cells: BTreeMap<(Said, Group), RoaringBitmap> = BTreeMap::new();
+        for peer in peers {
+            let both = self.pods.get(peer);
+            let said = SIDES.map(|side| says.services(group.kind, side, both.address(side, self.family)));
+            let other = Group { kind: opposite.kind(peer), moves: self.moves(peer) };
+            cells.entry((said, other)).or_default().insert(peer);
+        }
+        for ((said, other), peers) in cells {
+            let mut parts: BTreeMap<Said, RoaringBitmap> = BTreeMap::new();
+            for subject in subjects {
+                let both = self.pods.get(subject);
+                let answer =
+                    SIDES.map(|side| opposite.services(other.kind, side, both.address(side, self.family)));
+                parts.entry(answer).or_default().insert(subject);
+            }
+            let presence = [subjects, &peers].map(|pods| {
+                let first = pods.min().expect("groups are never empty");
+                self.pods.get(first).presence()
+            });
+            let stays = !group.moves && !other.moves;
+            for (answer, subjects) in parts {
+                let block = match direction {
+                    Direction::Egress => Block { sources: subjects, destinations: peers.clone() },
+                    Direction::Ingress => Block { sources: peers.clone(), destinations: subjects },
+                };
+                pairs.add(presence[0].max(presence[1]), direction, &said, &answer, stays, block);
+            }
+        }
+    }
+}
+
+impl Pairs {
+    fn add(
+        &mut self,
+        presence: Presence,
+        direction: Direction,
+        said: &Said,
+        answer: &Said,
+        stays: bool,
+        block: Block,
+    ) {
+        let [before, after] = [0, 1].map(|side| said[side].intersection(&answer[side]));
+        if stays {
+            let (egress, ingress) = match direction {
+                Direction::Egress => (said, answer),
+                Direction::Ingress => (answer, said),
+            };
+            let [old, new] = [Side::Base, Side::Head].map(super::say::index);
+            for (ahead, source, destination) in [(Ahead::Source, new, old), (Ahead::Destination, old, new)] {
+                let mixed = egress[source].intersection(&ingress[destination]);
+                let only = mixed.difference(&before.union(&after));
+                if !only.is_empty() {
+                    self.mixed.entry((ahead, only)).or_default().push(block.clone());
+                }
+            }
+        }
+        if before != after {
+            self.shifts.entry(Shift { presence, before, after }).or_default().push(block);
+        }
+    }
+}

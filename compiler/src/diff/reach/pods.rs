@@ -1,0 +1,107 @@
+//! The pods of both sides, each tied to itself by its name.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use chainmail_snapshot::Family;
+use chainmail_verdict::exact::AddressSet;
+
+use crate::cluster::{Cluster, Pod, PodId, PodRef};
+use crate::diff::{Presence, Side};
+
+/// A pod's place among [`Pods`].
+pub(super) type At = u32;
+
+/// A pod on one side: its id there, and itself.
+pub(super) type OnSide<'a> = Option<(PodId, &'a Pod)>;
+
+/// A pod, where policies see it, on both sides.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Both<'a> {
+    pub(super) base: OnSide<'a>,
+    pub(super) head: OnSide<'a>,
+}
+
+impl<'a> Both<'a> {
+    pub(super) fn on(&self, side: Side) -> OnSide<'a> {
+        match side {
+            Side::Base => self.base,
+            Side::Head => self.head,
+        }
+    }
+
+    /// The pod as it is in the end, or was.
+    pub(super) fn latest(&self) -> &'a Pod {
+        self.head.or(self.base).expect("a pod is on a side").1
+    }
+
+    pub(super) fn presence(&self) -> Presence {
+        match (self.base, self.head) {
+            (None, _) => Presence::Appear,
+            (_, None) => Presence::Vanish,
+            (Some(_), Some(_)) => Presence::Stay,
+        }
+    }
+
+    pub(super) fn address(&self, side: Side, family: Family) -> Option<IpAddr> {
+        self.on(side).and_then(|(_, pod)| pod.addresses.of(family))
+    }
+
+    /// Whether it is at one address of a family before and after.
+    pub(super) fn stays_put(&self, family: Family) -> bool {
+        self.presence() == Presence::Stay
+            && self.address(Side::Base, family) == self.address(Side::Head, family)
+    }
+}
+
+/// The pods of both sides, in order of namespace and name.
+pub(super) struct Pods<'a> {
+    pods: Vec<Both<'a>>,
+    /// By address, on each side.
+    at: [BTreeMap<IpAddr, At>; 2],
+}
+
+impl<'a> Pods<'a> {
+    pub(super) fn new(base: &'a Cluster, head: &'a Cluster) -> Self {
+        let mut by_name: BTreeMap<PodRef, Both<'a>> = BTreeMap::new();
+        for (id, pod) in base.pods().filter(|(_, pod)| pod.is_endpoint()) {
+            by_name.insert(pod.pod_ref(), Both { base: Some((id, pod)), head: None });
+        }
+        for (id, pod) in head.pods().filter(|(_, pod)| pod.is_endpoint()) {
+            by_name.entry(pod.pod_ref()).or_insert(Both { base: None, head: None }).head = Some((id, pod));
+        }
+        let pods: Vec<Both<'a>> = by_name.into_values().collect();
+        let at = [Side::Base, Side::Head].map(|side| {
+            let addresses = |(at, both): (At, &Both<'a>)| {
+                let addresses = both.on(side).map(|(_, pod)| pod.addresses).unwrap_or_default();
+                addresses.iter().map(move |address| (address, at)).collect::<Vec<_>>()
+            };
+            (0..).zip(&pods).flat_map(addresses).collect()
+        });
+        Self { pods, at }
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (At, &Both<'a>)> {
+        (0..).zip(&self.pods)
+    }
+
+    pub(super) fn get(&self, at: At) -> &Both<'a> {
+        &self.pods[at as usize]
+    }
+
+    /// The pods that have an address of a set on a side.
+    pub(super) fn within(&self, side: Side, set: &AddressSet) -> impl Iterator<Item = At> {
+        let at = match side {
+            Side::Base => &self.at[0],
+            Side::Head => &self.at[1],
+        };
+        let ranges: Vec<_> = set.ranges().collect();
+        ranges.into_iter().flat_map(move |(first, last)| at.range(first..=last).map(|(_, at)| *at))
+    }
+
+    /// Every address of a family that is a pod's on either side.
+    pub(super) fn addresses(&self, family: Family) -> AddressSet {
+        let [base, head] = self.at.each_ref().map(|at| AddressSet::of(family, at.keys().copied()));
+        base.union(&head)
+    }
+}

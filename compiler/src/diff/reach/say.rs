@@ -1,0 +1,206 @@
+//! What the policies of each pod say, before and after.
+//!
+//! Pods of one *kind* have the same to say on both sides. Whether a kind changes is known without its traffic where its
+//! policies are the same and mean the same pods, so that what a small change leaves alone costs nothing.
+
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::rc::Rc;
+
+use chainmail_snapshot::Family;
+use chainmail_verdict::exact::{AddressSet, ServiceSet, Traffic};
+
+use super::guards::Guards;
+use super::pods::{At, Both, Pods};
+use super::touched::Touched;
+use crate::cluster::{Cluster, ContainerPort, Direction, PodId};
+use crate::diff::{Presence, Side};
+use crate::prove::Meaning;
+use crate::semantics;
+
+/// A kind's place among [`Says`].
+pub(super) type KindId = u32;
+
+/// What a pod has to say on one side, in one direction and family.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Say<'m> {
+    /// It is not there, or has no address of the family.
+    Absent,
+    /// Everything is allowed.
+    Free,
+    /// These policies together, by their places, for a pod with these ports.
+    Policies { places: &'m [usize], ports: &'m [ContainerPort] },
+}
+
+/// Everything that a kind is told from others by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Key<'m> {
+    presence: Presence,
+    says: [Say<'m>; 2],
+    refused: [usize; 2],
+}
+
+struct Kind<'m, 'a> {
+    key: Key<'m>,
+    /// A pod of it.
+    example: Both<'a>,
+    changes: bool,
+    traffic: [OnceCell<Rc<Traffic>>; 2],
+}
+
+/// What all pods say in one direction and family.
+pub(super) struct Says<'m, 'a> {
+    direction: Direction,
+    family: Family,
+    meanings: [&'m Meaning<'a>; 2],
+    kinds: Vec<Kind<'m, 'a>>,
+    of_pod: Vec<KindId>,
+    /// Sets of peers that guards refuse, by what keys have of them.
+    refused: Vec<AddressSet>,
+}
+
+/// Both sides of a comparison.
+#[derive(Clone, Copy)]
+pub(super) struct Sides<'m, 'a> {
+    pub(super) clusters: [&'a Cluster; 2],
+    pub(super) meanings: [&'m Meaning<'a>; 2],
+}
+
+pub(super) const SIDES: [Side; 2] = [Side::Base, Side::Head];
+
+pub(super) fn index(side: Side) -> usize {
+    match side {
+        Side::Base => 0,
+        Side::Head => 1,
+    }
+}
+
+impl<'m, 'a> Says<'m, 'a> {
+    pub(super) fn new(
+        sides: Sides<'m, 'a>,
+        pods: &Pods<'a>,
+        guards: &[Guards<'_>; 2],
+        touched: &Touched,
+        direction: Direction,
+        family: Family,
+    ) -> Self {
+        let mut says = Self {
+            direction,
+            family,
+            meanings: sides.meanings,
+            kinds: Vec::new(),
+            of_pod: Vec::new(),
+            refused: Vec::new(),
+        };
+        let mut known: BTreeMap<Key<'m>, KindId> = BTreeMap::new();
+        let mut refusals: BTreeMap<AddressSet, usize> = BTreeMap::new();
+        for (_, both) in pods.iter() {
+            let refused = SIDES.map(|side| {
+                let refused = both.on(side).map(|(_, pod)| guards[index(side)].refused(direction, pod));
+                let refused = refused.unwrap_or_else(|| AddressSet::none(family));
+                let next = refusals.len();
+                *refusals.entry(refused).or_insert(next)
+            });
+            let key = Key {
+                presence: both.presence(),
+                says: SIDES.map(|side| says.say(sides.clusters[index(side)], both, side)),
+                refused,
+            };
+            let next = KindId::try_from(says.kinds.len()).expect("at most one kind a pod");
+            let id = *known.entry(key).or_insert(next);
+            if id == next {
+                says.kinds.push(Kind {
+                    key,
+                    example: *both,
+                    changes: false,
+                    traffic: [OnceCell::new(), OnceCell::new()],
+                });
+            }
+            says.of_pod.push(id);
+        }
+        says.refused = vec![AddressSet::none(family); refusals.len()];
+        for (set, place) in refusals {
+            says.refused[place] = set;
+        }
+        for id in 0..says.kinds.len() {
+            says.kinds[id].changes = says.changes(id, touched);
+        }
+        says
+    }
+
+    fn say(&self, cluster: &'a Cluster, both: &Both<'a>, side: Side) -> Say<'m> {
+        let Some((id, pod)) = both.on(side) else { return Say::Absent };
+        if pod.addresses.of(self.family).is_none() {
+            return Say::Absent;
+        }
+        if semantics::enforcing_node(cluster, pod).is_none() {
+            return Say::Free;
+        }
+        match self.meanings[index(side)].hangs_on(self.direction, id) {
+            None => Say::Free,
+            Some((places, ports)) => Say::Policies { places, ports },
+        }
+    }
+
+    fn changes(&self, id: usize, touched: &Touched) -> bool {
+        let Key { presence: _, says: [base, head], refused: [refused_base, refused_head] } =
+            self.kinds[id].key;
+        if refused_base == refused_head {
+            match (base, head) {
+                (Say::Absent, Say::Absent) | (Say::Free, Say::Free) => return false,
+                (
+                    Say::Policies { places: old, ports: old_ports },
+                    Say::Policies { places: new, ports: new_ports },
+                ) => {
+                    if old_ports == new_ports && touched.leaves(old, new) {
+                        return false;
+                    }
+                }
+                (Say::Absent | Say::Free | Say::Policies { .. }, _) => {}
+            }
+        }
+        let id = KindId::try_from(id).expect("at most one kind a pod");
+        *self.traffic(id, Side::Base) != *self.traffic(id, Side::Head)
+    }
+
+    /// What a kind allows on a side, that is no pod's own affair included.
+    pub(super) fn traffic(&self, id: KindId, side: Side) -> Rc<Traffic> {
+        let kind = &self.kinds[id as usize];
+        let at = index(side);
+        Rc::clone(kind.traffic[at].get_or_init(|| {
+            let allowed = match kind.key.says[at] {
+                Say::Absent => return Rc::new(Traffic::none(self.family)),
+                Say::Free => Rc::new(Traffic::all(self.family)),
+                Say::Policies { .. } => {
+                    let (pod, _): (PodId, _) = kind.example.on(side).expect("absent pods have no policies");
+                    let allowed = self.meanings[at].allowed(self.direction, self.family, pod);
+                    allowed.expect("policies isolate the pod")
+                }
+            };
+            let refused = &self.refused[kind.key.refused[at]];
+            if refused.is_empty() {
+                return allowed;
+            }
+            let refused = Traffic::of(Rc::new(refused.clone()), &ServiceSet::all());
+            Rc::new(allowed.difference(&refused))
+        }))
+    }
+
+    pub(super) fn kind(&self, pod: At) -> KindId {
+        self.of_pod[pod as usize]
+    }
+
+    /// Whether what a pod says changes.
+    pub(super) fn is_changed(&self, pod: At) -> bool {
+        self.kinds[self.kind(pod) as usize].changes
+    }
+
+    /// The services that a kind allows with an address on a side; none where there is no address.
+    pub(super) fn services(&self, id: KindId, side: Side, peer: Option<IpAddr>) -> ServiceSet {
+        match (peer, self.kinds[id as usize].key.says[index(side)]) {
+            (None, _) | (_, Say::Absent) => ServiceSet::none(),
+            (Some(peer), Say::Free | Say::Policies { .. }) => self.traffic(id, side).services(peer),
+        }
+    }
+}
