@@ -1,5 +1,6 @@
 //! One look at the remote, and all that follows from what is there.
 
+use chainmail_compiler::source::SourceError;
 use chainmail_reconciler::clock::Moment;
 use chainmail_reconciler::files::{self, FileError};
 use chainmail_reconciler::spool::pointer;
@@ -21,11 +22,27 @@ use crate::trust::{self, First, Known, Untrusted, Verified};
 struct Refusal {
     state: State,
     reason: String,
+    cause: Cause,
+}
+
+/// What would have to change for another finding.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    /// What the remote or this host says.
+    Revision,
+    /// Nothing: the next look may find another state of this host.
+    Host,
+    /// The mirror, which is taken anew.
+    Mirror,
 }
 
 impl Refusal {
     fn new(state: State, reason: impl ToString) -> Self {
-        Self { state, reason: reason.to_string() }
+        Self { state, reason: reason.to_string(), cause: Cause::Revision }
+    }
+
+    fn caused_by(self, cause: Cause) -> Self {
+        Self { cause, ..self }
     }
 }
 
@@ -43,31 +60,40 @@ impl From<RemoteError> for Refusal {
 
 impl From<Untrusted> for Refusal {
     fn from(error: Untrusted) -> Self {
-        Self::new(State::Untrusted, error)
+        let cause = match error {
+            Untrusted::Git(_) => Cause::Mirror,
+            _ => Cause::Revision,
+        };
+        Self::new(State::Untrusted, error).caused_by(cause)
     }
 }
 
 impl From<MakeError> for Refusal {
     fn from(error: MakeError) -> Self {
-        Self::new(State::Broken, error.to_string().trim_end())
+        let cause = match error {
+            MakeError::Source(SourceError::Git { .. }) => Cause::Mirror,
+            _ => Cause::Revision,
+        };
+        Self::new(State::Broken, error.to_string().trim_end()).caused_by(cause)
     }
 }
 
 impl From<git2::Error> for Refusal {
     fn from(error: git2::Error) -> Self {
-        Self::new(State::Broken, format!("the mirror cannot be used: {}", error.message()))
+        let reason = format!("the mirror cannot be used and is taken anew: {}", error.message());
+        Self::new(State::Broken, reason).caused_by(Cause::Mirror)
     }
 }
 
 impl From<FileError> for Refusal {
     fn from(error: FileError) -> Self {
-        Self::new(State::Broken, error)
+        Self::new(State::Broken, error).caused_by(Cause::Host)
     }
 }
 
 impl From<StateError> for Refusal {
     fn from(error: StateError) -> Self {
-        Self::new(State::Broken, error)
+        Self::new(State::Broken, error).caused_by(Cause::Host)
     }
 }
 
@@ -204,16 +230,21 @@ fn answer(
         status.notes = last.status.notes;
         return match last.status.reason {
             None => Ok(()),
-            Some(reason) => Err(Refusal { state: last.status.state, reason }),
+            Some(reason) => Err(Refusal::new(last.status.state, reason)),
         };
     }
     let found = take(paths, inputs, first, accepted, &heads, status);
     let mut finding = Status { state: State::Synced, reason: None, ..status.clone() };
+    let mut cause = Cause::Revision;
     if let Err(refusal) = &found {
         (finding.state, finding.reason) = (refusal.state, Some(refusal.reason.clone()));
+        cause = refusal.cause;
+    }
+    if cause == Cause::Mirror {
+        mirror::drop_all(&paths.mirror())?;
     }
     // What did not come is asked for again; what came and will not do is not.
-    if finding.state != State::Unreachable {
+    if finding.state != State::Unreachable && cause == Cause::Revision {
         write_json(&paths.last(), &Last { inputs: inputs.digest.clone(), heads: listed, status: finding })?;
     }
     found
@@ -235,6 +266,7 @@ fn take(
     heads: &[Head],
     status: &mut Status,
 ) -> Result<(), Refusal> {
+    mirror::tidy(&paths.mirror())?;
     let mirror = mirror::open(&paths.mirror())?;
     remote::fetch(&inputs.config, paths, &mirror, heads)?;
     let known = Known {

@@ -135,7 +135,7 @@ impl<'a> Reach<'a> {
 
     fn callbacks(&self) -> RemoteCallbacks<'_> {
         let mut callbacks = RemoteCallbacks::new();
-        callbacks.credentials(|_, user, allowed| self.credentials(user, allowed));
+        callbacks.credentials(|url, user, allowed| self.credentials(url, user, allowed));
         if let Transport::Ssh { host, .. } = &self.config.remote.transport {
             callbacks.certificate_check(move |certificate, _| {
                 let key = certificate.as_hostkey().and_then(|key| key.hostkey());
@@ -160,7 +160,12 @@ impl<'a> Reach<'a> {
     }
 
     /// Answers once; Git would ask the same question again and again.
-    fn credentials(&self, user: Option<&str>, allowed: CredentialType) -> Result<Cred, git2::Error> {
+    fn credentials(
+        &self,
+        url: &str,
+        user: Option<&str>,
+        allowed: CredentialType,
+    ) -> Result<Cred, git2::Error> {
         let access = &self.config.access;
         if allowed.contains(CredentialType::USERNAME) {
             return Cred::username(user.unwrap_or("git"));
@@ -176,6 +181,10 @@ impl<'a> Reach<'a> {
         if allowed.contains(CredentialType::USER_PASS_PLAINTEXT)
             && let Some(password) = &self.password
         {
+            // The remote may have sent us elsewhere.
+            if !self.config.remote.is_at(url) {
+                return Err(git2::Error::from_str("another host asks who we are; set remote to it"));
+            }
             return Cred::userpass_plaintext(access.user.as_deref().unwrap_or("git"), password);
         }
         Err(git2::Error::from_str("the remote asks who we are; set access.ssh_key or access.password_file"))

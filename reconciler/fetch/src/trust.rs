@@ -225,7 +225,6 @@ fn follows(mirror: &Repository, tip: Oid, accepted: Option<&Accepted>) -> Result
     let Some(accepted) = accepted else { return Ok(()) };
     let rewritten = || Untrusted::Rewritten { tip, accepted: accepted.verified.commit.clone() };
     let before = Oid::from_str(&accepted.verified.commit)?;
-    // Where the mirror was lost it has the new history alone: what was accepted is in it or was rewritten.
     if reaches(mirror, tip, before)? { Ok(()) } else { Err(rewritten()) }
 }
 
@@ -234,7 +233,13 @@ fn reaches(mirror: &Repository, tip: Oid, before: Oid) -> Result<bool, git2::Err
     if tip == before {
         return Ok(true);
     }
-    Ok(mirror.find_commit(before).is_ok() && mirror.graph_descendant_of(tip, before)?)
+    match mirror.find_commit(before) {
+        Ok(_) => mirror.graph_descendant_of(tip, before),
+        // A mirror that says that it has what was accepted, and has not, is damaged. One that was taken anew has the
+        // new history alone: what is not in it was rewritten.
+        Err(damaged) if mirror.refname_to_id(mirror::ACCEPTED) == Ok(before) => Err(damaged),
+        Err(_) => Ok(false),
+    }
 }
 
 /// The trailer of a signed message that lets rules go.

@@ -296,6 +296,19 @@ fn remotes_on_the_network_are_who_they_should_be() {
 }
 
 #[test]
+fn a_damaged_mirror_is_taken_anew() {
+    let world = World::new();
+    let node = world.node("n1", &world.remote(), OFF);
+    node.once();
+    let mirror = node.path("var/lib/chainmail/fetch/mirror.git");
+    let damage = format!("find {} -name '*.pack' -o -name HEAD | xargs truncate --size=10", mirror.display());
+    ok(Command::new("sh").args(["-c", &damage]));
+    let second = world.change("nobody", &[5433]);
+    let found = [node.once(), node.once()];
+    assert_eq!((found[1].0, node.handed()), (State::Synced, Some(second)), "{found:?}");
+}
+
+#[test]
 fn a_remote_that_is_silent_is_given_up() {
     let world = World::new();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -119,7 +119,7 @@ impl Reader<'_> {
     fn config(&self, file: File) -> Result<Config, ConfigError> {
         let remote = Remote::new(file.remote.get_ref()).ok_or_else(|| {
             let problem = format!("{:?} is no remote that can be pulled from", file.remote.get_ref());
-            let help = "write https://…, ssh://user@host/path, user@host:path, git://… or an absolute path";
+            let help = "write https://… (a user goes into [access]), ssh://user@host/path, user@host:path, git://… or an absolute path";
             self.wrong(file.remote.span(), problem, help)
         })?;
         let seconds = |name, value: Option<Spanned<u64>>, default, help| {

@@ -36,7 +36,8 @@ impl Remote {
         let transport = match url.split_once("://") {
             Some(("file", path)) if path.starts_with('/') => Transport::Local(PathBuf::from(path)),
             Some(("git", _)) => Transport::Git,
-            Some(("https", _)) => Transport::Https,
+            // A password in the URL would stand in the status, which everyone may read.
+            Some(("https", rest)) if !authority(rest).contains('@') => Transport::Https,
             Some(("ssh", rest)) => {
                 let (place, _) = rest.split_once('/')?;
                 let (user, host) = place.rsplit_once('@').unwrap_or(("git", place));
@@ -60,11 +61,27 @@ impl Remote {
         Some(Self { url: url.to_owned(), transport })
     }
 
+    /// Whether a URL leads to the same host and port.
+    #[must_use]
+    pub fn is_at(&self, url: &str) -> bool {
+        let place = |url: &str| {
+            let (scheme, rest) = url.split_once("://")?;
+            let place = authority(rest).rsplit('@').next()?;
+            Some((scheme.to_ascii_lowercase(), place.trim_end_matches(":443").to_ascii_lowercase()))
+        };
+        place(url).is_some() && place(url) == place(&self.url)
+    }
+
     /// The URL.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
     }
+}
+
+/// The user, host and port of a URL, from behind its scheme.
+fn authority(rest: &str) -> &str {
+    rest.split('/').next().unwrap_or_default()
 }
 
 impl fmt::Display for Remote {
@@ -76,6 +93,22 @@ impl fmt::Display for Remote {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_password_is_for_one_host() {
+        let remote = Remote::new("https://git.example.com/policies.git").unwrap();
+        for (url, same) in [
+            ("https://git.example.com/policies.git", true),
+            ("https://GIT.example.com:443/other", true),
+            ("https://git.example.com.evil.example/policies.git", false),
+            ("https://git.example.com@evil.example/", false),
+            ("https://git.example.com:8443/policies.git", false),
+            ("http://git.example.com/policies.git", false),
+            ("git.example.com", false),
+        ] {
+            assert_eq!(remote.is_at(url), same, "{url}");
+        }
+    }
 
     #[test]
     fn urls_are_told_apart() {
@@ -93,6 +126,7 @@ mod tests {
             ("ssh://git.example.com:22/p", ssh("git.example.com", "git")),
             ("git@git.example.com:net/policies.git", ssh("git.example.com", "git")),
             ("http://git.example.com/policies.git", None),
+            ("https://user:secret@git.example.com/policies.git", None),
             ("ext::sh -c id", None),
             ("policies", None),
         ];
