@@ -52,7 +52,7 @@ impl From<RemoteError> for Refusal {
             RemoteError::TooMuch { .. } | RemoteError::TooLarge { .. } => State::Broken,
             RemoteError::Host { .. } => State::Untrusted,
             RemoteError::Git { .. } | RemoteError::NoBranch { .. } => State::Unreachable,
-            RemoteError::File { .. } => State::Misconfigured,
+            RemoteError::File { .. } | RemoteError::Owner { .. } => State::Misconfigured,
         };
         Self::new(state, error)
     }

@@ -41,6 +41,14 @@ pub enum RemoteError {
         /// What Git said.
         message: String,
     },
+    /// It is on this host, and Git refuses what belongs to another user.
+    #[error(
+        "{remote} belongs to another user; give it to this one, or name it in /etc/gitconfig: git config --system --add safe.directory {remote}"
+    )]
+    Owner {
+        /// The remote.
+        remote: String,
+    },
     /// Its host key is not known, or known as another one.
     #[error("{remote}: {source}")]
     Host {
@@ -199,6 +207,10 @@ impl<'a> Reach<'a> {
         }
         if told.too_much {
             return RemoteError::TooMuch { remote, most: self.config.limits.download };
+        }
+        // libgit2 has a code for this and loses it on the way.
+        if error.message().ends_with("not owned by current user") {
+            return RemoteError::Owner { remote };
         }
         RemoteError::Git { remote, message: error.message().to_owned() }
     }

@@ -296,6 +296,19 @@ fn remotes_on_the_network_are_who_they_should_be() {
 }
 
 #[test]
+fn a_repository_of_another_user_is_said_to_be_one() {
+    let world = World::new();
+    let node = world.node("n1", &world.remote(), OFF);
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    ok(Command::new("chown").args(["-R", "nobody", &world.remote()]));
+    node.refuses_at_first(State::Misconfigured, "safe.directory");
+    std::fs::write(node.path(".gitconfig"), format!("[safe]\n\tdirectory = {}\n", world.remote())).unwrap();
+    assert_eq!(node.once().0, State::Synced);
+}
+
+#[test]
 fn a_damaged_mirror_is_taken_anew() {
     let world = World::new();
     let node = world.node("n1", &world.remote(), OFF);
