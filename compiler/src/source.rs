@@ -7,9 +7,12 @@ mod filter;
 mod folder;
 mod git;
 mod inventory;
+pub(crate) mod outline;
 mod stdin;
 
 use std::collections::BTreeSet;
+use std::ops::Range;
+use std::rc::Rc;
 
 use thiserror::Error;
 
@@ -23,6 +26,7 @@ pub use inventory::{Inventory, inventories};
 pub use stdin::{STDIN_PATH, from_stdin};
 
 use crate::config::Config;
+use outline::{Outline, Outlines};
 
 /// The file at a repository's root that holds what changes rules and is no manifest.
 pub const CONFIG_PATH: &str = "chainmail.toml";
@@ -47,6 +51,7 @@ pub struct Sources {
     inventories: Vec<Inventory>,
     config: Option<SourceFile>,
     allowed_unsupported: BTreeSet<String>,
+    outlines: Outlines,
 }
 
 impl Sources {
@@ -106,6 +111,13 @@ impl Sources {
     #[must_use]
     pub fn file(&self, id: FileId) -> Option<&SourceFile> {
         self.files.get(id.0 as usize)
+    }
+
+    /// A document of a file and its outline, made when it is first asked for; nothing for an inventory.
+    pub(crate) fn outline(&self, id: FileId, document: Range<usize>) -> Option<(&str, Rc<Outline>)> {
+        let key = (id, document.start);
+        let text = std::str::from_utf8(self.file(id)?.bytes.get(document)?).ok()?;
+        Some((text, self.outlines.get(key, text)))
     }
 
     /// The path of an id.

@@ -7,17 +7,17 @@ use super::field_path::{FieldPath, Segment};
 use super::shape::{Entries, Others, Shape};
 use super::tree::{Node, Scalar, Tree, tree_at};
 use crate::diagnostic::{Code, nearest};
+use crate::source::outline::Spot;
 
-/// One fault: line and column from 1 in the document.
+/// One fault, and where in the document it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Fault {
-    pub(super) line: u32,
-    pub(super) column: u32,
+    pub(super) at: Spot,
     pub(super) code: Code,
     pub(super) message: String,
     pub(super) help: Option<String>,
     /// Where the first of two equal keys stands.
-    pub(super) first: Option<(u32, u32)>,
+    pub(super) first: Option<Spot>,
 }
 
 /// All faults of the node at `path`, in order. None where the text is no YAML, or where nothing is wrong that this
@@ -89,23 +89,23 @@ impl Finder {
                     None => format!("the fields here are {}", known().collect::<Vec<_>>().join(", ")),
                 };
                 let message = format!("unknown field `{}`{}", key.text, within(path));
-                self.push((key.line, key.column), Code::UnknownField, message, Some(help));
+                self.push(key.at, Code::UnknownField, message, Some(help));
             }
         }
     }
 
     /// Reports keys that stand there twice.
     fn keys(&mut self, entries: &[(super::tree::Key, Tree)], path: &FieldPath) {
-        let mut seen: BTreeMap<&str, (u32, u32)> = BTreeMap::new();
+        let mut seen: BTreeMap<&str, Spot> = BTreeMap::new();
         for (key, _) in entries {
             if let Some(first) = seen.get(key.text.as_str()) {
                 let message = format!("`{}` stands twice{}", key.text, within(path));
-                self.push((key.line, key.column), Code::DuplicateKey, message, None);
+                self.push(key.at, Code::DuplicateKey, message, None);
                 if let Some(fault) = self.faults.last_mut() {
                     fault.first = Some(*first);
                 }
             } else {
-                seen.insert(&key.text, (key.line, key.column));
+                seen.insert(&key.text, key.at);
             }
         }
     }
@@ -116,7 +116,7 @@ impl Finder {
             || digits.parse::<i32>().is_ok();
         if !fits {
             let message = format!("{path} is {text}, which does not fit in 32 bits");
-            self.push((tree.line, tree.column), Code::WrongType, message, None);
+            self.push(tree.at, Code::WrongType, message, None);
         }
     }
 
@@ -162,11 +162,11 @@ impl Finder {
         };
         let what = if path.segments().is_empty() { "the object".to_owned() } else { path.to_string() };
         let message = format!("{what} is {found}; it must be {wanted}");
-        self.push((tree.line, tree.column), Code::WrongType, message, help);
+        self.push(tree.at, Code::WrongType, message, help);
     }
 
-    fn push(&mut self, (line, column): (u32, u32), code: Code, message: String, help: Option<String>) {
-        self.faults.push(Fault { line, column, code, message, help, first: None });
+    fn push(&mut self, at: Spot, code: Code, message: String, help: Option<String>) {
+        self.faults.push(Fault { at, code, message, help, first: None });
     }
 }
 

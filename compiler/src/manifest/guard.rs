@@ -3,9 +3,9 @@
 
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError};
 
-use super::locate::place;
 use super::yaml::DecodeError;
 use crate::diagnostic::Code;
+use crate::source::outline::{Spot, spot};
 
 /// The deepest nesting that is read. A NetworkPolicy has about ten levels, a Pod about fifteen.
 const DEPTH: usize = 64;
@@ -29,7 +29,7 @@ fn events(text: &str) -> Result<(), DecodeError> {
             Err(error) => return Err(scan_error(&error)),
         };
         let refuse =
-            |code, message: String| Err(DecodeError { at: Some(place(&span)), code, message, help: None });
+            |code, message: String| Err(DecodeError { at: Some(spot(&span)), code, message, help: None });
         match event {
             Event::MappingStart(..) | Event::SequenceStart(..) => depth += 1,
             Event::MappingEnd | Event::SequenceEnd => depth -= 1,
@@ -55,7 +55,7 @@ fn events(text: &str) -> Result<(), DecodeError> {
 /// This parser has a limit of its own to how deep brackets may nest; the decoder must not be the one to find out.
 fn scan_error(error: &ScanError) -> DecodeError {
     let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-    let at = Some((number(error.marker().line()), number(error.marker().col() + 1)));
+    let at = Some(Spot { line: number(error.marker().line()), column: number(error.marker().col() + 1) });
     let (code, message) = if error.info().contains("recursion") {
         (Code::TooComplex, format!("the document is nested deeper than {DEPTH} levels"))
     } else {

@@ -1,9 +1,12 @@
 //! Where objects stand, and the places of their fields.
 
+use std::rc::Rc;
+
 use super::document::Document;
 use super::field_path::{FieldPath, Segment};
 use super::locate::{Found, locate};
 use crate::diagnostic::Place;
+use crate::source::outline::{Outline, Spot as At, Writing};
 use crate::source::{FileId, Sources};
 
 /// Where an object stands.
@@ -43,12 +46,12 @@ impl ObjectRef {
     }
 
     /// An item of this document's List; `place` is the item's own, where the text will be gone.
-    pub(super) fn item(self, index: usize, place: Option<(u32, u32)>) -> Self {
+    pub(super) fn item(self, index: usize, place: Option<At>) -> Self {
         let spot = match (self.spot, place) {
             (Spot::Document { offset, length, lines_before, .. }, _) => {
                 Spot::Document { offset, length, lines_before, item: Some(index) }
             }
-            (Spot::Item { line: first, margin, .. }, Some((line, column))) => {
+            (Spot::Item { line: first, margin, .. }, Some(At { line, column })) => {
                 Spot::Item { line: first + line - 1, column, margin }
             }
             (spot @ Spot::Item { .. }, None) => spot,
@@ -65,10 +68,10 @@ impl ObjectRef {
     #[must_use]
     pub fn place(&self, sources: &Sources, path: &FieldPath) -> Place {
         match self.spot {
-            Spot::Item { .. } => self.at(sources, 1, 1),
+            Spot::Item { .. } => self.at(sources, At { line: 1, column: 1 }),
             Spot::Document { .. } => {
-                let found = self.found(sources, path).unwrap_or_default();
-                self.at(sources, found.line, found.column)
+                let at = self.found(sources, path).map_or(At { line: 1, column: 1 }, |found| found.at);
+                self.at(sources, at)
             }
         }
     }
@@ -76,14 +79,14 @@ impl ObjectRef {
     /// The place of the key that ends a path, or where it is not there as [`Self::place`].
     pub(crate) fn key_place(&self, sources: &Sources, path: &FieldPath) -> Place {
         match self.found(sources, path).and_then(|found| found.key) {
-            Some(key) => self.at(sources, key.line, key.column),
+            Some((key, _)) => self.at(sources, key),
             None => self.place(sources, path),
         }
     }
 
     /// Whether the value of a field was written without quotes.
     pub(crate) fn is_plain(&self, sources: &Sources, path: &FieldPath) -> bool {
-        self.found(sources, path).is_some_and(|found| found.plain_value)
+        self.found(sources, path).is_some_and(|found| found.writing == Writing::Plain)
     }
 
     /// Whether a field was written, though it may be null.
@@ -93,7 +96,8 @@ impl ObjectRef {
 
     /// As [`Self::is_plain`], of the key that ends the path.
     pub(crate) fn is_plain_key(&self, sources: &Sources, path: &FieldPath) -> bool {
-        self.found(sources, path).and_then(|found| found.key).is_some_and(|key| key.plain)
+        let key = self.found(sources, path).and_then(|found| found.key);
+        key.is_some_and(|(_, writing)| writing == Writing::Plain)
     }
 
     fn found(&self, sources: &Sources, path: &FieldPath) -> Option<Found> {
@@ -101,23 +105,23 @@ impl ObjectRef {
             Spot::Document { item: Some(index), .. } => item_path(index).to_vec(),
             Spot::Document { item: None, .. } | Spot::Item { .. } => Vec::new(),
         };
-        let steps: Vec<&Segment> = prefix.iter().chain(path.segments()).collect();
-        Some(locate(self.text(sources)?, &steps))
+        let (_, outline) = self.outline(sources)?;
+        locate(&outline, prefix.iter().chain(path.segments()))
     }
 
-    fn text<'a>(&self, sources: &'a Sources) -> Option<&'a str> {
+    fn outline<'a>(&self, sources: &'a Sources) -> Option<(&'a str, Rc<Outline>)> {
         let Spot::Document { offset, length, .. } = self.spot else { return None };
-        let bytes = sources.file(self.file)?.bytes.get(offset..offset + length)?;
-        std::str::from_utf8(bytes).ok()
+        sources.outline(self.file, offset..offset + length)
     }
 
     /// A place by line and column within the document or item.
-    pub(super) fn at(&self, sources: &Sources, line: u32, column: u32) -> Place {
+    pub(super) fn at(&self, sources: &Sources, At { line, column }: At) -> Place {
         let file = sources.path(self.file).to_owned();
         match self.spot {
             Spot::Document { lines_before, .. } => {
-                let text = self.text(sources).unwrap_or_default();
-                let excerpt = text.lines().nth(line as usize - 1).map(ToOwned::to_owned);
+                let excerpt = self
+                    .outline(sources)
+                    .and_then(|(text, outline)| outline.line(text, line).map(ToOwned::to_owned));
                 Place { file, line: lines_before + line, column, excerpt }
             }
             Spot::Item { line: first, column: left, margin } => {

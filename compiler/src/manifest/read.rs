@@ -16,6 +16,7 @@ use super::shape::{self, Shape};
 use super::yaml::{self, DecodeError, Syntax};
 use super::{Namespace, NetworkPolicy, Node, Pod, Workload, WorkloadKind};
 use crate::diagnostic::{Code, Diagnostic, Findings, Place};
+use crate::source::outline::{Outline, Spot};
 use crate::source::{FileId, STDIN_PATH, SourceFile, Sources};
 
 /// An object with its place.
@@ -303,18 +304,18 @@ impl<'a> Reader<'a> {
             _ => faults(text, path, shape),
         };
         if found.is_empty() {
-            let (line, column) = error.at.unwrap_or_else(|| {
-                let found = locate(text, &path.iter().collect::<Vec<_>>());
-                (found.line, found.column)
-            });
-            let place = at.at(self.sources, line.max(1), column.max(1));
+            let Spot { line, column } = error
+                .at
+                .or_else(|| locate(&Outline::of(text), path).map(|found| found.at))
+                .unwrap_or(Spot { line: 1, column: 1 });
+            let place = at.at(self.sources, Spot { line: line.max(1), column: column.max(1) });
             let help = error.help;
             self.push(Diagnostic::new(error.code, Some(place), error.message), help);
             return;
         }
         for fault in found {
-            let place = at.at(self.sources, fault.line, fault.column);
-            let first = fault.first.map(|(line, column)| at.at(self.sources, line, column));
+            let place = at.at(self.sources, fault.at);
+            let first = fault.first.map(|first| at.at(self.sources, first));
             let help = match first {
                 Some(first) => Some(format!("the first one is at {first}; remove one of them")),
                 None => fault.help,

@@ -1,15 +1,14 @@
 //! A node of a document with all that is below it, each with its place. Built only to explain what could not be decoded.
 
-use saphyr_parser::{Event, Parser, Span, Tag};
+use saphyr_parser::{Event, Parser, ScalarStyle, Span, StrInput, Tag};
 
 use super::field_path::Segment;
-use super::locate::{Events, is_plain, place, root};
+use crate::source::outline::{Spot, spot};
 
-/// A node and its place: line and column from 1.
+/// A node and its place.
 #[derive(Debug)]
 pub(super) struct Tree {
-    pub(super) line: u32,
-    pub(super) column: u32,
+    pub(super) at: Spot,
     pub(super) node: Node,
 }
 
@@ -27,8 +26,7 @@ pub(super) enum Node {
 /// A map's key.
 #[derive(Debug)]
 pub(super) struct Key {
-    pub(super) line: u32,
-    pub(super) column: u32,
+    pub(super) at: Spot,
     pub(super) text: String,
 }
 
@@ -57,6 +55,20 @@ pub(super) fn tree_at(text: &str, path: &[Segment]) -> Option<Tree> {
     Some(tree)
 }
 
+type Events<'a> = Parser<'a, StrInput<'a>>;
+
+/// The first event of a document's root, and its place.
+fn root<'a>(events: &mut Events<'a>) -> Option<(Event<'a>, Span)> {
+    while let Some(Ok((event, span))) = events.next() {
+        match event {
+            Event::StreamStart | Event::DocumentStart(_) | Event::Nothing => {}
+            Event::StreamEnd => return None,
+            first => return Some((first, span)),
+        }
+    }
+    None
+}
+
 /// The deepest nesting that is looked into; no kind that is used comes near.
 const DEPTH: usize = 100;
 
@@ -64,8 +76,8 @@ fn build(events: &mut Events<'_>, first: Event<'_>, span: Span, depth: usize) ->
     if depth > DEPTH {
         return None;
     }
-    let (line, column) = place(&span);
-    let plain = is_plain(&first);
+    let at = spot(&span);
+    let plain = matches!(first, Event::Scalar(_, ScalarStyle::Plain, _, _));
     let node = match first {
         Event::Scalar(text, _, _, tag) => Node::Scalar(resolve(&text, plain, tag.as_deref())),
         Event::SequenceStart(..) => {
@@ -92,17 +104,17 @@ fn build(events: &mut Events<'_>, first: Event<'_>, span: Span, depth: usize) ->
                 let mut value = build(events, event, span, depth + 1)?;
                 if matches!(&value.node, Node::Scalar(Scalar::Null)) && span.is_empty() {
                     // An empty value has no place of its own: point at its key.
-                    (value.line, value.column) = (key.line, key.column);
+                    value.at = key.at;
                 }
                 if let Some(text) = text {
-                    entries.push((Key { line: key.line, column: key.column, text }, value));
+                    entries.push((Key { at: key.at, text }, value));
                 }
             }
             Node::Map(entries)
         }
         _ => Node::Opaque,
     };
-    Some(Tree { line, column, node })
+    Some(Tree { at, node })
 }
 
 fn resolve(text: &str, plain: bool, tag: Option<&Tag>) -> Scalar {

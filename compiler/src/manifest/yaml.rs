@@ -4,6 +4,7 @@ use serde::de::DeserializeOwned;
 
 use super::guard::guard;
 use crate::diagnostic::Code;
+use crate::source::outline::Spot;
 
 /// Which grammar a text is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,10 +15,10 @@ pub(super) enum Syntax {
     Json,
 }
 
-/// A document that could not be decoded: where (line and column from 1, if known) and why.
+/// A document that could not be decoded: where, if known, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct DecodeError {
-    pub(super) at: Option<(u32, u32)>,
+    pub(super) at: Option<Spot>,
     pub(super) code: Code,
     pub(super) message: String,
     pub(super) help: Option<String>,
@@ -44,18 +45,19 @@ pub(super) fn decode_value<T: DeserializeOwned>(value: Value) -> Result<T, Decod
 
 fn yaml_error(error: &serde_yaml::Error) -> DecodeError {
     let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-    let at = error.location().map(|l| (number(l.line()), number(l.column())));
+    let at = error.location().map(|l| Spot { line: number(l.line()), column: number(l.column()) });
     classified(at, error.to_string())
 }
 
 /// What a JSON decoder says.
 pub(super) fn json_error(error: &serde_json::Error) -> DecodeError {
     let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX).max(1);
-    classified(Some((number(error.line()), number(error.column()))), error.to_string())
+    let at = Spot { line: number(error.line()), column: number(error.column()) };
+    classified(Some(at), error.to_string())
 }
 
 /// Sorts a library's message by what it is about, and takes its own words for the place off its end.
-fn classified(at: Option<(u32, u32)>, text: String) -> DecodeError {
+fn classified(at: Option<Spot>, text: String) -> DecodeError {
     let end = text.rfind(" at line ").unwrap_or(text.len());
     let message = text[..end].to_owned();
     let has = |words: &[&str]| words.iter().any(|word| message.contains(word));

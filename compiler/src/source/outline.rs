@@ -1,0 +1,271 @@
+//! Where the parts of a document stand. Only made of documents that something is to be said of, and then once: a
+//! document may have as many findings as it has lines.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::rc::Rc;
+
+use saphyr_parser::{Event, Parser, ScalarStyle, Span};
+
+use super::FileId;
+
+/// A node's place in an outline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NodeId(u32);
+
+/// A line and column of a document, from 1; columns are characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Spot {
+    pub(crate) line: u32,
+    pub(crate) column: u32,
+}
+
+/// A scalar with quotes or without, or something that is no scalar.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Writing {
+    Plain,
+    Quoted,
+    Collection,
+}
+
+/// A key of a map with its value.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    key: Box<str>,
+    pub(crate) at: Spot,
+    pub(crate) writing: Writing,
+    pub(crate) value: NodeId,
+}
+
+#[derive(Debug)]
+struct Node {
+    at: Spot,
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Scalar(Writing),
+    /// Places in `items`.
+    List(Range<usize>),
+    /// Places in `entries`, in order of keys; of equal keys the first is first.
+    Map(Range<usize>),
+    /// An alias: what it stands for stands elsewhere.
+    Opaque,
+}
+
+/// All nodes of a document, as far as it can be parsed, and its lines.
+#[derive(Debug, Default)]
+pub(crate) struct Outline {
+    nodes: Vec<Node>,
+    items: Vec<NodeId>,
+    entries: Vec<Entry>,
+    root: Option<NodeId>,
+    /// Byte offsets of the lines' beginnings.
+    lines: Vec<usize>,
+}
+
+/// A collection that is being read.
+enum Open {
+    List { node: NodeId, items: Vec<NodeId> },
+    Map { node: NodeId, entries: Vec<Entry>, key: Option<Key> },
+}
+
+/// A key whose value is awaited.
+enum Key {
+    Scalar {
+        text: Box<str>,
+        at: Spot,
+        writing: Writing,
+    },
+    /// A key that is no scalar has no name to be found by.
+    Other,
+}
+
+impl Outline {
+    /// Reads a document.
+    pub(crate) fn of(text: &str) -> Self {
+        let mut outline = Self::default();
+        outline.lines.push(0);
+        outline.lines.extend(text.match_indices('\n').map(|(at, _)| at + 1));
+        let mut open: Vec<Open> = Vec::new();
+        for event in Parser::new_from_str(text) {
+            let Ok((event, span)) = event else { break };
+            let at = spot(&span);
+            match event {
+                Event::MappingStart(..) => {
+                    let node = outline.node(at, Kind::Map(0..0));
+                    open.push(Open::Map { node, entries: Vec::new(), key: None });
+                }
+                Event::SequenceStart(..) => {
+                    let node = outline.node(at, Kind::List(0..0));
+                    open.push(Open::List { node, items: Vec::new() });
+                }
+                Event::MappingEnd | Event::SequenceEnd => {
+                    if let Some(done) = open.pop() {
+                        let node = outline.close(done);
+                        outline.attach(&mut open, node, None);
+                    }
+                }
+                Event::Scalar(text, style, ..) => {
+                    let writing = match style {
+                        ScalarStyle::Plain => Writing::Plain,
+                        _ => Writing::Quoted,
+                    };
+                    // An empty value has no place of its own: point at its key.
+                    let key = match open.last() {
+                        Some(Open::Map { key: Some(Key::Scalar { at, .. }), .. })
+                            if text.is_empty() && span.is_empty() =>
+                        {
+                            Some(*at)
+                        }
+                        _ => None,
+                    };
+                    let node = outline.node(key.unwrap_or(at), Kind::Scalar(writing));
+                    outline.attach(&mut open, node, Some((text.into(), writing)));
+                }
+                Event::Alias(_) => {
+                    let node = outline.node(at, Kind::Opaque);
+                    outline.attach(&mut open, node, None);
+                }
+                // What follows the first document is not this one's.
+                Event::DocumentEnd => break,
+                Event::StreamStart | Event::DocumentStart(_) | Event::Nothing | Event::StreamEnd => {}
+            }
+        }
+        // A text that breaks off has its parts up to there.
+        while let Some(done) = open.pop() {
+            let node = outline.close(done);
+            outline.attach(&mut open, node, None);
+        }
+        outline
+    }
+
+    fn node(&mut self, at: Spot, kind: Kind) -> NodeId {
+        let id = NodeId(u32::try_from(self.nodes.len()).unwrap_or(u32::MAX));
+        self.nodes.push(Node { at, kind });
+        id
+    }
+
+    fn close(&mut self, done: Open) -> NodeId {
+        let (node, kind) = match done {
+            Open::List { node, items } => {
+                let first = self.items.len();
+                self.items.extend(items);
+                (node, Kind::List(first..self.items.len()))
+            }
+            Open::Map { node, mut entries, .. } => {
+                entries.sort_by(|a, b| a.key.cmp(&b.key));
+                let first = self.entries.len();
+                self.entries.extend(entries);
+                (node, Kind::Map(first..self.entries.len()))
+            }
+        };
+        self.nodes[node.0 as usize].kind = kind;
+        node
+    }
+
+    /// Gives a whole node to what it is part of; `scalar` is its text and writing where it has some.
+    fn attach(&mut self, open: &mut [Open], node: NodeId, scalar: Option<(Box<str>, Writing)>) {
+        match open.last_mut() {
+            None => self.root = self.root.or(Some(node)),
+            Some(Open::List { items, .. }) => items.push(node),
+            Some(Open::Map { entries, key, .. }) => match (key.take(), scalar) {
+                (None, Some((text, writing))) => {
+                    *key = Some(Key::Scalar { text, at: self.at(node), writing });
+                }
+                (None, None) => *key = Some(Key::Other),
+                (Some(Key::Scalar { text, at, writing }), _) => {
+                    entries.push(Entry { key: text, at, writing, value: node });
+                }
+                (Some(Key::Other), _) => {}
+            },
+        }
+    }
+
+    /// The document's root, where it has one.
+    pub(crate) fn root(&self) -> Option<NodeId> {
+        self.root
+    }
+
+    /// Where a node begins.
+    pub(crate) fn at(&self, node: NodeId) -> Spot {
+        self.nodes[node.0 as usize].at
+    }
+
+    /// How a node was written.
+    pub(crate) fn writing(&self, node: NodeId) -> Writing {
+        match self.nodes[node.0 as usize].kind {
+            Kind::Scalar(writing) => writing,
+            Kind::List(_) | Kind::Map(_) | Kind::Opaque => Writing::Collection,
+        }
+    }
+
+    /// The entry of a map's key; of two the first.
+    pub(crate) fn entry(&self, map: NodeId, key: &str) -> Option<&Entry> {
+        let Kind::Map(range) = &self.nodes[map.0 as usize].kind else { return None };
+        let entries = &self.entries[range.clone()];
+        let first = entries.partition_point(|entry| *entry.key < *key);
+        entries.get(first).filter(|entry| *entry.key == *key)
+    }
+
+    /// The entry of a list.
+    pub(crate) fn item(&self, list: NodeId, index: usize) -> Option<NodeId> {
+        let Kind::List(range) = &self.nodes[list.0 as usize].kind else { return None };
+        self.items[range.clone()].get(index).copied()
+    }
+
+    /// A line of the text that this is the outline of, from 1, without its end.
+    pub(crate) fn line<'t>(&self, text: &'t str, line: u32) -> Option<&'t str> {
+        let index = (line as usize).checked_sub(1)?;
+        let begin = *self.lines.get(index)?;
+        let end = self.lines.get(index + 1).copied().unwrap_or(text.len());
+        let line = text.get(begin..end)?;
+        let whole = line.strip_suffix('\n').unwrap_or(line);
+        (begin < text.len()).then(|| whole.strip_suffix('\r').unwrap_or(whole))
+    }
+}
+
+/// Where what an event tells of begins.
+pub(crate) fn spot(span: &Span) -> Spot {
+    let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    Spot { line: number(span.start.line()), column: number(span.start.col() + 1) }
+}
+
+/// The outlines that were made so far, by what is theirs alone among the sources. A memory only: sources that are equal
+/// are so whatever was asked of them.
+#[derive(Debug, Default)]
+pub(super) struct Outlines(RefCell<BTreeMap<(FileId, usize), Rc<Outline>>>);
+
+/// How many nodes are remembered before all are forgotten: 50 bytes each.
+const REMEMBERED: usize = 1_000_000;
+
+impl Outlines {
+    pub(super) fn get(&self, key: (FileId, usize), text: &str) -> Rc<Outline> {
+        let mut known = self.0.borrow_mut();
+        if let Some(outline) = known.get(&key) {
+            return Rc::clone(outline);
+        }
+        if known.values().map(|outline| outline.nodes.len()).sum::<usize>() > REMEMBERED {
+            known.clear();
+        }
+        let outline = Rc::new(Outline::of(text));
+        known.insert(key, Rc::clone(&outline));
+        outline
+    }
+}
+
+impl Clone for Outlines {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl PartialEq for Outlines {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Outlines {}
