@@ -9,7 +9,7 @@ help:
 	@echo "make demo    the tutorial: rules, truth tables and diffs; as root also with real packets"
 	@echo "make test    all tests; as root also on real kernels"
 	@echo "make test-long   nodes that boot a real systemd, packets under 500 transitions, competitors, 500 generated clusters"
-	@echo "make fuzz    libFuzzer on the readers of kernel text and on the walk, FUZZ_SECONDS=60 each"
+	@echo "make fuzz    libFuzzer on all that reads what others wrote, and on the walk, FUZZ_SECONDS=60 each"
 	@echo "make lint    formatting and lints"
 	@echo "make golden  rewrite the goldens in snapshots/ and tests/, for review"
 	@echo "make bench   measurements, against the committed ones"
@@ -33,15 +33,16 @@ test-long:
 
 # What is new stays in target/; a file that a target fails on is left in tests/fuzz/crashes, where `make test` runs it.
 FUZZ_SECONDS ?= 60
+FUZZ_TARGETS ?= config manifests text tree walk
 fuzz:
 	@tests/prepare fuzz
 	cd tests/fuzz && $(CARGO) build --release --locked
-	cd tests/fuzz && for target in text walk; do \
+	cd tests/fuzz && for target in $(FUZZ_TARGETS); do \
 	mkdir -p target/corpus/$$target crashes/$$target; \
 	$(CARGO) run --quiet --release --locked --bin $$target -- target/corpus/$$target corpus/$$target -dict=dictionary \
 	-artifact_prefix=crashes/$$target/ -timeout=5 -max_len=4096 -max_total_time=$(FUZZ_SECONDS) \
 	-print_final_stats=1 || exit 1; \
-	done; rmdir -p --ignore-fail-on-non-empty crashes/text crashes/walk
+	done; rmdir -p --ignore-fail-on-non-empty crashes/*
 
 lint:
 	@tests/prepare lint

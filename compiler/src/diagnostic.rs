@@ -94,13 +94,14 @@ impl Diagnostic {
     /// A finding of the code's own severity.
     #[must_use]
     pub fn new(code: Code, place: Option<Place>, message: impl Into<String>) -> Self {
-        Self { place, severity: code.severity(), code, message: message.into(), help: None, subject: None }
+        let message = shortened(message.into());
+        Self { place, severity: code.severity(), code, message, help: None, subject: None }
     }
 
     /// Adds what to do about it.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
+        self.help = Some(shortened(help.into()));
         self
     }
 
@@ -122,32 +123,63 @@ impl Diagnostic {
     }
 }
 
+/// The longest message, in bytes: one quotes what stands in a manifest, which may be as long as it likes.
+const MESSAGE_BYTES: usize = 500;
+
+fn shortened(mut text: String) -> String {
+    if text.len() > MESSAGE_BYTES {
+        text.truncate(text.floor_char_boundary(MESSAGE_BYTES));
+        text.push('…');
+    }
+    text
+}
+
+/// How many errors are told one by one. Who made more of them made one mistake many times.
+const ERRORS: usize = 10_000;
+
 /// Findings of one run, in order of places.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Findings(Vec<Diagnostic>);
+pub struct Findings {
+    all: Vec<Diagnostic>,
+    /// How many errors there were, told or not.
+    errors: usize,
+}
 
 impl Findings {
     /// Adds a finding.
     pub fn push(&mut self, diagnostic: Diagnostic) {
-        self.0.push(diagnostic);
+        if diagnostic.severity == Severity::Error {
+            self.errors += 1;
+            if self.errors > ERRORS {
+                if self.errors == ERRORS + 1 {
+                    let message =
+                        format!("there are more than {ERRORS} errors; from here on they are not told");
+                    self.all.push(Diagnostic::new(Code::TooManyErrors, diagnostic.place, message));
+                }
+                return;
+            }
+        }
+        self.all.push(diagnostic);
     }
 
     /// Adds the findings of another step.
     pub fn extend(&mut self, other: Findings) {
-        self.0.extend(other.0);
+        for diagnostic in other.all {
+            self.push(diagnostic);
+        }
     }
 
     /// Whether any has this code.
     pub(crate) fn has(&self, code: Code) -> bool {
-        self.0.iter().any(|d| d.code == code)
+        self.all.iter().any(|d| d.code == code)
     }
 
     /// As findings about an object that is left out where it has errors: those are warnings that say what becomes of it,
     /// and where there are some nothing else is of interest.
     pub(crate) fn leaving_out(mut self, consequence: &str) -> Findings {
         if self.has_errors() {
-            self.0.retain(|diagnostic| diagnostic.severity == Severity::Error);
-            for diagnostic in &mut self.0 {
+            self.all.retain(|diagnostic| diagnostic.severity == Severity::Error);
+            for diagnostic in &mut self.all {
                 diagnostic.severity = Severity::Warning;
                 diagnostic.message = format!("{}; {consequence}", diagnostic.message);
             }
@@ -158,7 +190,7 @@ impl Findings {
     /// Whether any is an error.
     #[must_use]
     pub fn has_errors(&self) -> bool {
-        self.0.iter().any(|d| d.severity == Severity::Error)
+        self.all.iter().any(|d| d.severity == Severity::Error)
     }
 
     /// How many findings there are of a severity, each counted once.
@@ -169,7 +201,7 @@ impl Findings {
 
     /// Turns every warning into an error; notes stay notes.
     pub fn make_strict(&mut self) {
-        for diagnostic in &mut self.0 {
+        for diagnostic in &mut self.all {
             if diagnostic.severity == Severity::Warning {
                 diagnostic.severity = Severity::Error;
             }
@@ -191,23 +223,27 @@ impl Findings {
             }
             Some(_) | None => true,
         };
-        Findings(self.sorted().into_iter().filter(|finding| is_new(finding)).cloned().collect())
+        let mut all = Findings::default();
+        for finding in self.sorted().into_iter().filter(|finding| is_new(finding)) {
+            all.push(finding.clone());
+        }
+        all
     }
 
     /// Changes or drops findings one by one.
     pub(crate) fn retain_mut(&mut self, keep: impl FnMut(&mut Diagnostic) -> bool) {
-        self.0.retain_mut(keep);
+        self.all.retain_mut(keep);
     }
 
     /// Leaves only what must be acted on.
     pub fn drop_notes(&mut self) {
-        self.0.retain(|diagnostic| diagnostic.severity != Severity::Note);
+        self.all.retain(|diagnostic| diagnostic.severity != Severity::Note);
     }
 
     /// The findings, sorted by place and each once.
     #[must_use]
     pub fn sorted(&self) -> Vec<&Diagnostic> {
-        let mut all: Vec<&Diagnostic> = self.0.iter().collect();
+        let mut all: Vec<&Diagnostic> = self.all.iter().collect();
         all.sort();
         all.dedup();
         all

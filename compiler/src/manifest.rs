@@ -6,6 +6,7 @@
 mod document;
 mod fault;
 mod field_path;
+mod file;
 mod guard;
 mod head;
 mod int_or_string;

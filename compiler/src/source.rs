@@ -9,21 +9,23 @@ mod git;
 mod inventory;
 pub(crate) mod outline;
 mod stdin;
+mod unread;
 
 use std::collections::BTreeSet;
 use std::ops::Range;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use thiserror::Error;
 
 pub use filter::FileFilter;
 pub use folder::{config_file, from_folder, from_folder_with};
 pub use git::{
-    Limits, commit_of, from_revision, from_revision_with, from_revision_within, is_bare_repository,
-    path_in_repository,
+    Limits, commit_of, from_revision, from_revision_with, from_revision_within, from_tree,
+    is_bare_repository, path_in_repository,
 };
 pub use inventory::{Inventory, inventories};
 pub use stdin::{STDIN_PATH, from_stdin};
+pub use unread::{FILE_BYTES, Unread, Why};
 
 use crate::config::Config;
 use outline::{Outline, Outlines};
@@ -48,6 +50,7 @@ pub struct SourceFile {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sources {
     files: Vec<SourceFile>,
+    unread: Vec<Unread>,
     inventories: Vec<Inventory>,
     config: Option<SourceFile>,
     allowed_unsupported: BTreeSet<String>,
@@ -69,6 +72,14 @@ impl Sources {
         self
     }
 
+    /// With files that stand among the others and are not read.
+    #[must_use]
+    pub fn with_unread(mut self, mut unread: Vec<Unread>) -> Self {
+        self.unread.append(&mut unread);
+        self.unread.sort();
+        self
+    }
+
     /// With inventories of live objects.
     #[must_use]
     pub fn with_inventories(mut self, inventories: impl IntoIterator<Item = Inventory>) -> Self {
@@ -87,6 +98,12 @@ impl Sources {
     /// The files with their ids.
     pub fn iter(&self) -> impl Iterator<Item = (FileId, &SourceFile)> {
         (0..).map(FileId).zip(&self.files)
+    }
+
+    /// The files that are not read, in order of their paths.
+    #[must_use]
+    pub fn unread(&self) -> &[Unread] {
+        &self.unread
     }
 
     /// The inventories with their ids, which follow those of the files.
@@ -114,10 +131,10 @@ impl Sources {
     }
 
     /// A document of a file and its outline, made when it is first asked for; nothing for an inventory.
-    pub(crate) fn outline(&self, id: FileId, document: Range<usize>) -> Option<(&str, Rc<Outline>)> {
+    pub(crate) fn outline(&self, id: FileId, document: Range<usize>) -> Option<(&[u8], Arc<Outline>)> {
         let key = (id, document.start);
-        let text = std::str::from_utf8(self.file(id)?.bytes.get(document)?).ok()?;
-        Some((text, self.outlines.get(key, text)))
+        let bytes = self.file(id)?.bytes.get(document)?;
+        Some((bytes, self.outlines.get(key, bytes)))
     }
 
     /// The path of an id.
@@ -138,7 +155,7 @@ impl Sources {
     /// Whether there is no file at all.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.files.is_empty() && self.inventories.is_empty()
+        self.files.is_empty() && self.unread.is_empty() && self.inventories.is_empty()
     }
 }
 
@@ -169,38 +186,10 @@ pub enum SourceError {
         /// Why.
         source: git2::Error,
     },
-    /// A path that is not UTF-8.
-    #[error("the path {path:?} is not UTF-8; rename it")]
-    Path {
-        /// As far as it can be shown.
-        path: String,
-    },
-    /// Something that is read for ever, or not at all.
-    #[error("{path} is no regular file")]
-    NotAFile {
+    /// A file among inventories that is not read as it stands there.
+    #[error("{} cannot be an inventory: it is a link, no regular file, or its path cannot be printed", unread.path)]
+    Inventory {
         /// Which.
-        path: String,
-    },
-    /// A submodule: what it holds is not part of this repository's objects.
-    #[error(
-        "{path} is a submodule, whose files this repository does not hold; put the manifests themselves there"
-    )]
-    Submodule {
-        /// Which.
-        path: String,
-    },
-    /// More than may be read into memory.
-    #[error("{path} takes what is read over the limit of {most} bytes")]
-    TooLarge {
-        /// The file that was not read.
-        path: String,
-        /// The limit that it would pass.
-        most: u64,
-    },
-    /// A link where a file is expected: what it points to is not part of what was reviewed.
-    #[error("{path} is a symbolic link; put the file itself there")]
-    Link {
-        /// Which.
-        path: String,
+        unread: Unread,
     },
 }

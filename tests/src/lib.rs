@@ -4,6 +4,7 @@ pub mod agreement;
 pub mod bench_input;
 pub mod breakpoints;
 pub mod fuzzed;
+pub mod hostile;
 pub mod misreadings;
 pub mod mutation;
 pub mod probes;

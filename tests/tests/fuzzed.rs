@@ -9,7 +9,7 @@
 
 mod support;
 
-use chainmail_tests::fuzzed;
+use chainmail_tests::{fuzzed, hostile};
 
 /// Runs a target on every file of its corpus, and on those that once made it fail.
 fn replay(target: &str, run: fn(&[u8])) {
@@ -36,4 +36,19 @@ fn kernel_text_is_read_without_panic() {
 #[test]
 fn all_packets_at_once_end_as_each_does() {
     replay("walk", fuzzed::walk);
+}
+
+#[test]
+fn manifests_are_read_without_panic() {
+    replay("manifests", hostile::manifests);
+}
+
+#[test]
+fn configurations_are_read_without_panic() {
+    replay("config", hostile::config);
+}
+
+#[test]
+fn git_trees_are_read_without_panic() {
+    replay("tree", hostile::tree);
 }

@@ -1,10 +1,11 @@
 //! Addresses: a pod's one or two, and exact sets of them.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::ops::RangeInclusive;
 
 use chainmail_snapshot::Family;
 use ipnet::{IpNet, Ipv4Net, Ipv4Subnets, Ipv6Net, Ipv6Subnets};
-use range_set_blaze::{RangeSetBlaze, SortedDisjoint as _};
+use range_set_blaze::{CheckSortedDisjoint, RangeSetBlaze, SortedDisjoint as _};
 
 /// At most one address a family, as the API server allows a pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -78,6 +79,35 @@ impl AddressRanges {
     pub fn of_net(net: &IpNet) -> Self {
         let range = number(net.network())..=number(net.broadcast());
         Self { family: Family::of_net(net), ranges: RangeSetBlaze::from_iter([range]) }
+    }
+
+    /// The addresses of those of some networks that are of a family.
+    #[must_use]
+    pub fn of_nets<'n>(family: Family, nets: impl IntoIterator<Item = &'n IpNet>) -> Self {
+        let nets = nets.into_iter().filter(|net| Family::of_net(net) == family);
+        Self::joined(family, nets.map(|net| (number(net.network()), number(net.broadcast()))).collect())
+    }
+
+    /// The addresses of all these sets, which are of one family.
+    #[must_use]
+    pub fn union<'s>(family: Family, sets: impl IntoIterator<Item = &'s Self>) -> Self {
+        let ranges = sets.into_iter().flat_map(|set| set.ranges.ranges().map(RangeInclusive::into_inner));
+        Self::joined(family, ranges.collect())
+    }
+
+    /// Joins ranges, both ends included, that come in any order: one pass for all, where adding one by one would be one
+    /// each.
+    fn joined(family: Family, mut ranges: Vec<(u128, u128)>) -> Self {
+        ranges.sort_unstable();
+        let mut joined: Vec<(u128, u128)> = Vec::with_capacity(ranges.len());
+        for (first, last) in ranges {
+            match joined.last_mut() {
+                Some((_, end)) if first <= end.saturating_add(1) => *end = last.max(*end),
+                _ => joined.push((first, last)),
+            }
+        }
+        let sorted = joined.into_iter().map(|(first, last)| first..=last);
+        Self { family, ranges: CheckSortedDisjoint::new(sorted).into_range_set_blaze() }
     }
 
     /// Those of some addresses that are of a family.
@@ -181,13 +211,16 @@ mod tests {
 
     fn ranges(plus: &[&str], minus: &[&str]) -> AddressRanges {
         let first: IpNet = plus[0].parse().unwrap();
-        let mut ranges = AddressRanges::empty(Family::of_net(&first));
+        let family = Family::of_net(&first);
+        let mut ranges = AddressRanges::empty(family);
         for net in plus {
             ranges.add(&AddressRanges::of_net(&net.parse().unwrap()));
         }
-        for net in minus {
-            ranges.remove(&AddressRanges::of_net(&net.parse().unwrap()));
-        }
+        let nets = |nets: &[&str]| nets.iter().map(|net| net.parse().unwrap()).collect::<Vec<IpNet>>();
+        assert_eq!(AddressRanges::of_nets(family, &nets(plus)), ranges, "{plus:?}");
+        let each: Vec<AddressRanges> = nets(plus).iter().map(AddressRanges::of_net).collect();
+        assert_eq!(AddressRanges::union(family, &each), ranges, "{plus:?}");
+        ranges.remove(&AddressRanges::of_nets(family, &nets(minus)));
         ranges
     }
 

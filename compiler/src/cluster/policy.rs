@@ -162,9 +162,7 @@ impl IpBlock {
     #[must_use]
     pub fn addresses(&self) -> AddressRanges {
         let mut addresses = AddressRanges::of_net(&self.cidr);
-        for net in &self.except {
-            addresses.remove(&AddressRanges::of_net(net));
-        }
+        addresses.remove(&AddressRanges::of_nets(addresses.family(), &self.except));
         addresses
     }
 }

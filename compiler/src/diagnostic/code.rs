@@ -45,6 +45,22 @@ macro_rules! codes {
 codes! {
     /// The bytes are not UTF-8.
     NotUtf8 = "not-utf8", Error;
+    /// A path that is not UTF-8, or has control characters.
+    BadPath = "bad-path", Error;
+    /// A symbolic link where a manifest is expected.
+    SymbolicLink = "symbolic-link", Error;
+    /// A submodule, whose files are not part of the repository.
+    Submodule = "submodule", Error;
+    /// A device, pipe or socket where a manifest is expected.
+    NotAFile = "not-a-file", Error;
+    /// A pointer of Git LFS in the place of a file.
+    LfsPointer = "lfs-pointer", Error;
+    /// Two paths that differ only in case.
+    CaseCollision = "case-collision", Warning;
+    /// A file, document or item larger than any that is read.
+    TooLarge = "too-large", Error;
+    /// More errors than are told one by one.
+    TooManyErrors = "too-many-errors", Error;
     /// An inventory's file cannot be read.
     Unreadable = "unreadable", Error;
     /// The text is not YAML or JSON.
@@ -55,6 +71,8 @@ codes! {
     DuplicateKey = "duplicate-key", Error;
     /// The merge key `<<`, which Kubernetes does not read.
     MergeKey = "merge-key", Error;
+    /// A tag, which programs read differently or not at all.
+    YamlTag = "yaml-tag", Error;
     /// A field has a value of another type than the API's.
     WrongType = "wrong-type", Error;
     /// A field that the API does not have.

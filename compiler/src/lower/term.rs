@@ -1,5 +1,6 @@
 //! A class's traffic in canonical form: one term for each thing that may be said at once about peers and ports.
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
@@ -10,7 +11,7 @@ use crate::cluster::{AddressRanges, Cluster};
 use crate::policy::{Allow, Origin, PeerSet, PodSetId, PodSets, PortSet, Service, Traffic};
 
 /// The other end, in one family.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Peers {
     /// Every address.
     Any,
@@ -19,7 +20,7 @@ pub(super) enum Peers {
 }
 
 /// What of a packet's payload is admitted.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Payload {
     /// These ports of a protocol.
     Ports(Transport, RangeSetBlaze<u16>),
@@ -33,6 +34,14 @@ impl Payload {
             (_, Payload::Any) => true,
             (Payload::Any, Payload::Ports(..)) => false,
             (Payload::Ports(a, ports), Payload::Ports(b, others)) => a == b && ports.is_subset(others),
+        }
+    }
+
+    /// The lowest and the highest port.
+    fn ends(&self) -> (u16, u16) {
+        match self {
+            Payload::Ports(_, ports) => (ports.first().unwrap_or(0), ports.last().unwrap_or(u16::MAX)),
+            Payload::Any => (0, u16::MAX),
         }
     }
 
@@ -110,10 +119,7 @@ pub(super) fn canonical(cluster: &Cluster, sets: &mut PodSets, family: Family, a
 /// The peers that have an address in the family; nothing where none has.
 fn peers_of_family(cluster: &Cluster, sets: &mut PodSets, family: Family, peers: &PeerSet) -> Option<Peers> {
     let PeerSet::OneOf { pods, blocks } = peers else { return Some(Peers::Any) };
-    let mut addresses = AddressRanges::empty(family);
-    for block in blocks.iter().filter(|block| block.family() == family) {
-        addresses.add(block);
-    }
+    let addresses = AddressRanges::union(family, blocks.iter().filter(|block| block.family() == family));
     let peers = simplified(cluster, sets, *pods, addresses);
     (!matches!(&peers, Peers::OneOf { pods, blocks } if *pods == PodSets::EMPTY && blocks.is_empty()))
         .then_some(peers)
@@ -129,67 +135,85 @@ fn simplified(cluster: &Cluster, sets: &mut PodSets, pods: PodSetId, blocks: Add
     Peers::OneOf { pods, blocks }
 }
 
-fn merge_equal_peers(terms: Vec<Term>) -> Vec<Term> {
-    let mut merged: Vec<Term> = Vec::new();
-    for term in terms {
-        let same = merged.iter_mut().find(|known| {
-            known.peers == term.peers
-                && match (&known.payload, &term.payload) {
-                    (Payload::Any, Payload::Any) => true,
-                    (Payload::Ports(a, _), Payload::Ports(b, _)) => a == b,
-                    (Payload::Any, Payload::Ports(..)) | (Payload::Ports(..), Payload::Any) => false,
-                }
-        });
-        match same {
-            Some(known) => {
-                if let (Payload::Ports(_, ports), Payload::Ports(_, more)) =
-                    (&mut known.payload, &term.payload)
-                {
-                    *ports |= more;
-                }
-                known.origins.extend(term.origins);
-            }
-            None => merged.push(term),
+/// Groups terms that are equal by an order, each group in order and the groups in order of their first terms.
+fn groups(terms: Vec<Term>, order: impl Fn(&Term, &Term) -> Ordering) -> Vec<Vec<Term>> {
+    let mut numbered: Vec<(usize, Term)> = terms.into_iter().enumerate().collect();
+    numbered.sort_by(|(_, a), (_, b)| order(a, b));
+    let mut groups: Vec<(usize, Vec<Term>)> = Vec::new();
+    for (number, term) in numbered {
+        match groups.last_mut() {
+            Some((_, group)) if order(&group[0], &term).is_eq() => group.push(term),
+            _ => groups.push((number, vec![term])),
         }
     }
-    merged
+    groups.sort_by_key(|(number, _)| *number);
+    groups.into_iter().map(|(_, group)| group).collect()
+}
+
+fn merge_equal_peers(terms: Vec<Term>) -> Vec<Term> {
+    let transport = |term: &Term| match &term.payload {
+        Payload::Ports(transport, _) => Some(*transport),
+        Payload::Any => None,
+    };
+    let order = |a: &Term, b: &Term| transport(a).cmp(&transport(b)).then_with(|| a.peers.cmp(&b.peers));
+    let merged = groups(terms, order).into_iter().map(|group| {
+        let all = group.into_iter().reduce(|mut known, term| {
+            if let (Payload::Ports(_, ports), Payload::Ports(_, more)) = (&mut known.payload, &term.payload) {
+                *ports |= more;
+            }
+            known.origins.extend(term.origins);
+            known
+        });
+        all.expect("a group has at least the term that it was made for")
+    });
+    merged.collect()
 }
 
 fn merge_equal_payload(cluster: &Cluster, sets: &mut PodSets, terms: Vec<Term>) -> Vec<Term> {
-    let mut merged: Vec<Term> = Vec::new();
-    for term in terms {
-        match merged.iter_mut().find(|known| known.payload == term.payload) {
-            Some(known) => {
-                known.peers = union(cluster, sets, &known.peers, &term.peers);
-                known.origins.extend(term.origins);
-            }
-            None => merged.push(term),
-        }
-    }
-    merged
+    let groups = groups(terms, |a, b| a.payload.cmp(&b.payload));
+    groups.into_iter().map(|group| union(cluster, sets, group)).collect()
 }
 
-fn union(cluster: &Cluster, sets: &mut PodSets, a: &Peers, b: &Peers) -> Peers {
-    match (a, b) {
-        (Peers::Any, _) | (_, Peers::Any) => Peers::Any,
-        (Peers::OneOf { pods: a, blocks: x }, Peers::OneOf { pods: b, blocks: y }) => {
-            let mut blocks = x.clone();
-            blocks.add(y);
-            let pods = sets.union(*a, *b);
-            simplified(cluster, sets, pods, blocks)
+/// Terms of equal payload as one.
+fn union(cluster: &Cluster, sets: &mut PodSets, mut group: Vec<Term>) -> Term {
+    if group.len() == 1 {
+        return group.remove(0);
+    }
+    let (mut all_pods, mut all_blocks, mut any) = (PodSets::EMPTY, Vec::new(), false);
+    for term in &group {
+        match &term.peers {
+            Peers::Any => any = true,
+            Peers::OneOf { pods, blocks } => {
+                all_pods = sets.union(all_pods, *pods);
+                all_blocks.push(blocks);
+            }
         }
     }
+    let peers = match all_blocks.first() {
+        Some(first) if !any => {
+            let blocks = AddressRanges::union(first.family(), all_blocks.iter().copied());
+            simplified(cluster, sets, all_pods, blocks)
+        }
+        _ => Peers::Any,
+    };
+    let origins = group.iter().flat_map(|term| term.origins.iter().copied()).collect();
+    Term { peers, payload: group.swap_remove(0).payload, origins }
 }
 
 fn without_subsumed(cluster: &Cluster, sets: &PodSets, terms: Vec<Term>) -> Vec<Term> {
-    let inside = |a: &Term, b: &Term| {
-        a.payload.is_subset(&b.payload) && is_peers_subset(cluster, sets, &a.peers, &b.peers)
+    // Most pairs are told apart by their lowest and highest ports, which are at hand.
+    let ends: Vec<(u16, u16)> = terms.iter().map(|term| term.payload.ends()).collect();
+    let inside = |i: usize, j: usize| {
+        let (a, b) = (&terms[i], &terms[j]);
+        ends[j].0 <= ends[i].0
+            && ends[i].1 <= ends[j].1
+            && a.payload.is_subset(&b.payload)
+            && is_peers_subset(cluster, sets, &a.peers, &b.peers)
     };
     let keep: Vec<bool> = (0..terms.len())
         .map(|i| {
             // Of two that say the same the first stays.
-            let other =
-                |j: usize| j != i && inside(&terms[i], &terms[j]) && (j < i || !inside(&terms[j], &terms[i]));
+            let other = |j: usize| j != i && inside(i, j) && (j < i || !inside(j, i));
             !(0..terms.len()).any(other)
         })
         .collect();

@@ -1,5 +1,8 @@
-//! Refuses YAML that would cost far more to read than to write, and the merge key. The decoder takes minutes for
+//! Refuses YAML that would cost far more to read than to write, and what programs read differently: the merge key, and
+//! tags. The decoder takes minutes for
 //! 100,000 nested brackets, and seconds for a few thousand aliases of one large node.
+
+use std::collections::BTreeMap;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError};
 
@@ -9,20 +12,27 @@ use crate::source::outline::{Spot, spot};
 
 /// The deepest nesting that is read. A NetworkPolicy has about ten levels, a Pod about fifteen.
 const DEPTH: usize = 64;
-/// The most aliases of one document.
-const ALIASES: usize = 64;
+/// The most nodes that aliases may come to, each counted as often as the decoder would visit it. Templates repeat a few
+/// labels.
+const REPEATED: usize = 10_000;
 
 /// Says why a document must not be decoded. One look at the bytes clears nearly all of them: an empty `{}` or `[]`
-/// nests nothing, and other brackets are rare in manifests.
+/// nests nothing, `- - ` is rare, and so are aliases.
 pub(super) fn guard(text: &str) -> Result<(), DecodeError> {
-    let pairs = text.as_bytes().windows(2);
-    let suspicious =
-        pairs.filter(|pair| matches!(pair[0], b'[' | b'{' | b'*') && !matches!(pair[1], b']' | b'}'));
-    if suspicious.count() > DEPTH.min(ALIASES) || text.contains("<<") { events(text) } else { Ok(()) }
+    let bytes = text.as_bytes();
+    let deep = |pair: &[u8]| matches!(pair[0], b'[' | b'{') && !matches!(pair[1], b']' | b'}');
+    let nests = bytes.windows(2).filter(|pair| deep(pair)).count() > DEPTH;
+    let compact = bytes.windows(4).filter(|four| matches!(*four, b"- - " | b"? ? ")).count() > DEPTH / 4;
+    let alias = |pair: &[u8]| pair[0] == b'*' && !pair[1].is_ascii_whitespace();
+    let repeats = bytes.windows(2).any(alias);
+    let tag = |pair: &[u8]| matches!(pair[0], b' ' | b'\n' | b'\t' | b'[' | b'{' | b',') && pair[1] == b'!';
+    let tagged = bytes.first() == Some(&b'!') || bytes.windows(2).any(tag);
+    if nests || compact || repeats || tagged || text.contains("<<") { events(text) } else { Ok(()) }
 }
 
 fn events(text: &str) -> Result<(), DecodeError> {
-    let (mut depth, mut aliases) = (0, 0);
+    let mut depth = 0;
+    let mut sizes = Sizes::default();
     for event in Parser::new_from_str(text) {
         let (event, span) = match event {
             Ok(event) => event,
@@ -30,10 +40,9 @@ fn events(text: &str) -> Result<(), DecodeError> {
         };
         let refuse =
             |code, message: String| Err(DecodeError { at: Some(spot(&span)), code, message, help: None });
-        match event {
+        match &event {
             Event::MappingStart(..) | Event::SequenceStart(..) => depth += 1,
             Event::MappingEnd | Event::SequenceEnd => depth -= 1,
-            Event::Alias(_) => aliases += 1,
             Event::Scalar(text, ScalarStyle::Plain, _, _) if text == "<<" => {
                 return refuse(
                     Code::MergeKey,
@@ -42,14 +51,66 @@ fn events(text: &str) -> Result<(), DecodeError> {
             }
             _ => {}
         }
+        if let Event::MappingStart(_, Some(tag))
+        | Event::SequenceStart(_, Some(tag))
+        | Event::Scalar(_, _, _, Some(tag)) = &event
+        {
+            let message = format!("the tag `{}{}` is not read alike by all programs", tag.handle, tag.suffix);
+            let help = Some("write the value without it, in quotes where it must be a string".to_owned());
+            return Err(DecodeError { at: Some(spot(&span)), code: Code::YamlTag, message, help });
+        }
+        sizes.count(&event);
         if depth > DEPTH {
             return refuse(Code::TooComplex, format!("the document is nested deeper than {DEPTH} levels"));
         }
-        if aliases > ALIASES {
-            return refuse(Code::TooComplex, format!("the document has more than {ALIASES} aliases"));
+        if sizes.repeated > REPEATED {
+            return refuse(
+                Code::TooComplex,
+                format!("aliases of the document come to more than {REPEATED} values"),
+            );
         }
     }
     Ok(())
+}
+
+/// How many nodes each anchor stands for, and how many come from aliases.
+#[derive(Default)]
+struct Sizes {
+    /// By the parser's number of the anchor.
+    anchors: BTreeMap<usize, usize>,
+    /// Collections that are not at their end: the anchor, and the nodes so far.
+    open: Vec<(usize, usize)>,
+    repeated: usize,
+}
+
+impl Sizes {
+    fn count(&mut self, event: &Event<'_>) {
+        match event {
+            Event::MappingStart(anchor, _) | Event::SequenceStart(anchor, _) => self.open.push((*anchor, 1)),
+            Event::MappingEnd | Event::SequenceEnd => {
+                if let Some((anchor, size)) = self.open.pop() {
+                    self.node(anchor, size);
+                }
+            }
+            Event::Scalar(_, _, anchor, _) => self.node(*anchor, 1),
+            Event::Alias(anchor) => {
+                let size = self.anchors.get(anchor).copied().unwrap_or(1);
+                self.repeated = self.repeated.saturating_add(size);
+                self.node(0, size);
+            }
+            _ => {}
+        }
+    }
+
+    /// Notes a whole node; an anchor's number is 0 where there is none.
+    fn node(&mut self, anchor: usize, size: usize) {
+        if anchor != 0 {
+            self.anchors.insert(anchor, size);
+        }
+        if let Some((_, whole)) = self.open.last_mut() {
+            *whole = whole.saturating_add(size);
+        }
+    }
 }
 
 /// This parser has a limit of its own to how deep brackets may nest; the decoder must not be the one to find out.
@@ -72,13 +133,23 @@ mod tests {
     fn only_what_costs_is_refused() {
         let nested = format!("a: {}1{}\n", "[".repeat(65), "]".repeat(65));
         let list = format!("a:\n{}", "- {b: [1]}\n".repeat(1000));
-        let aliases = format!("a: &x 1\nb: [{}]\n", "*x, ".repeat(65));
+        let wide = format!("a: &x [{}]\nb: [{}]\n", "1, ".repeat(200), "*x, ".repeat(60));
+        let layers = (1..9).map(|n| format!("a{n}: &a{n} [{}]\n", format!("*a{}, ", n - 1).repeat(4)));
+        let layers = format!("a0: &a0 1\n{}", layers.collect::<String>());
+        let few = format!("a: &x {{b: c}}\nb: [{}]\n", "*x, ".repeat(1000));
+        let compact = format!("a:\n  {}1\n", "- ".repeat(1000));
         let rows = [
             (nested.as_str(), Some(Code::TooComplex)),
             (list.as_str(), None),
-            (aliases.as_str(), Some(Code::TooComplex)),
+            (compact.as_str(), Some(Code::TooComplex)),
+            (wide.as_str(), Some(Code::TooComplex)),
+            (layers.as_str(), Some(Code::TooComplex)),
+            (few.as_str(), None),
             ("a: &x {b: 1}\nc:\n  <<: *x\n", Some(Code::MergeKey)),
             ("a: '<<'\nb: 1 << 2\n", None),
+            ("a: !!str 1\n", Some(Code::YamlTag)),
+            ("a: {b: !x {}}\n", Some(Code::YamlTag)),
+            ("a: b !c\nd: 'e !f'\n", None),
         ];
         for (text, expected) in rows {
             let short = &text[..text.len().min(40)];

@@ -3,6 +3,7 @@
 use std::io::{self, BufRead, Read as _};
 
 use super::document::split;
+use super::file::TooLarge;
 use super::head::head;
 use super::items::{Piece, Stop, pieces};
 use super::json_items::{self, Position};
@@ -32,6 +33,11 @@ pub(super) fn read<'a>(sources: &'a Sources, id: FileId, inventory: &Inventory) 
     match result {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::InvalidData => reader.not_utf8(id, 1),
+        Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
+            let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<TooLarge>());
+            let (line, column) = inner.map_or((1, 1), |at| (at.line, at.column));
+            reader.too_large(item_ref(id, line, column, Margin::First));
+        }
         Err(error) => {
             let place = Place { file: inventory.path().to_owned(), line: 1, column: 1, excerpt: None };
             let message = format!("the inventory cannot be read: {error}");
@@ -71,10 +77,16 @@ fn plain_yaml(reader: &mut Reader<'_>, id: FileId, inventory: &Inventory) -> Res
     })
 }
 
+/// The most that is read of an inventory that does not look as kubectl prints it, in bytes.
+const WHOLE_BYTES: u64 = 64 << 20;
+
 /// Reads what the line by line reading cannot: the whole text is in memory.
 fn whole_yaml(reader: &mut Reader<'_>, id: FileId, inventory: &Inventory) -> io::Result<()> {
     let mut text = String::new();
-    inventory.open()?.read_to_string(&mut text)?;
+    inventory.open()?.take(WHOLE_BYTES + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > WHOLE_BYTES {
+        return Err(TooLarge { line: 1, column: 1 }.into());
+    }
     for document in split(text.trim_start_matches('\u{feff}')) {
         let at = item_ref(id, document.lines_before + 1, 1, Margin::Every);
         reader.whole(at, document.text, Syntax::Yaml);

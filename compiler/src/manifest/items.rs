@@ -1,8 +1,9 @@
 //! Cuts a stream of YAML into its documents, and a List in it into its items, line by line: what is in memory is one
 //! item. That is only done where the text looks as kubectl prints it; everything else has to be read as a whole.
 
-use std::io::{self, BufRead};
+use std::io::{self, BufRead, Read as _};
 
+use super::file::{DOCUMENT_BYTES, TooLarge};
 use super::head::scan;
 
 /// A piece of a stream.
@@ -41,10 +42,13 @@ pub(super) fn pieces(
     let mut number = 0;
     loop {
         line.clear();
-        if stream.read_line(&mut line)? == 0 {
+        if stream.by_ref().take(DOCUMENT_BYTES as u64 + 1).read_line(&mut line)? == 0 {
             return cutter.end_document(take);
         }
         number += 1;
+        if line.len() > DOCUMENT_BYTES {
+            return Err(too_large(number, 1));
+        }
         if number == 1 && line.starts_with('\u{feff}') {
             line.drain(..'\u{feff}'.len_utf8());
         }
@@ -133,6 +137,9 @@ impl Cutter {
                 self.head_line = number;
             }
             self.head.push_str(line);
+            if self.head.len() > DOCUMENT_BYTES {
+                return Err(too_large(self.head_line, 1));
+            }
         }
         Ok(())
     }
@@ -171,8 +178,15 @@ impl Piece {
             _ if line.trim().is_empty() => self.text.push('\n'),
             _ => return Err(Stop::NotPlain),
         }
+        if self.text.len() > DOCUMENT_BYTES {
+            return Err(too_large(self.line, self.columns + 1));
+        }
         Ok(())
     }
+}
+
+fn too_large(line: u32, column: u32) -> Stop {
+    Stop::Io(TooLarge { line, column }.into())
 }
 
 fn is_marker(line: &str, word: &str) -> bool {

@@ -7,14 +7,16 @@ use std::io::{self, BufRead, Read};
 use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::file::{DOCUMENT_BYTES, TooLarge};
 use super::head::Head;
 use super::kind::{Item, Kind};
 
-/// A line and a column of a stream, from 1.
+/// A line and a column of a stream, from 1, and how many bytes were read since an item began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Position {
     pub(super) line: u32,
     pub(super) column: u32,
+    bytes: usize,
 }
 
 /// Hands on the text of each item of the List that the stream holds, or of the one object that it holds instead.
@@ -22,7 +24,7 @@ pub(super) fn items(
     stream: impl BufRead,
     take: &mut impl FnMut(&str, Position, Option<&Item>),
 ) -> Result<(), serde_json::Error> {
-    let position = Cell::new(Position { line: 1, column: 0 });
+    let position = Cell::new(Position { line: 1, column: 0, bytes: 0 });
     let counting = Counting { stream, position: &position };
     let mut deserializer = serde_json::Deserializer::from_reader(counting);
     Document { position: &position, take }.deserialize(&mut deserializer)?;
@@ -39,7 +41,11 @@ struct Counting<'a, R> {
 impl<R: BufRead> Read for Counting<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.stream.read(buffer)?;
-        let Position { mut line, mut column } = self.position.get();
+        let Position { mut line, mut column, bytes } = self.position.get();
+        let bytes = bytes.saturating_add(count);
+        if bytes > DOCUMENT_BYTES {
+            return Err(TooLarge { line, column: column.max(1) }.into());
+        }
         for byte in &buffer[..count] {
             if *byte == b'\n' {
                 (line, column) = (line.saturating_add(1), 0);
@@ -47,7 +53,7 @@ impl<R: BufRead> Read for Counting<'_, R> {
                 column = column.saturating_add(1);
             }
         }
-        self.position.set(Position { line, column });
+        self.position.set(Position { line, column, bytes });
         Ok(count)
     }
 }
@@ -156,6 +162,7 @@ impl<'de, F: FnMut(&str, Position, Option<&Item>)> DeserializeSeed<'de> for Entr
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         let begin = self.position.get();
+        self.position.set(Position { bytes: 0, ..begin });
         let item: Box<RawValue> = de::Deserialize::deserialize(deserializer)?;
         (self.take)(item.get(), begin, self.item);
         Ok(())

@@ -1,6 +1,6 @@
 //! Where objects stand, and the places of their fields.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::document::Document;
 use super::field_path::{FieldPath, Segment};
@@ -8,6 +8,9 @@ use super::locate::{Found, locate};
 use crate::diagnostic::Place;
 use crate::source::outline::{Outline, Spot as At, Writing};
 use crate::source::{FileId, Sources};
+
+/// The longest line that is shown with a finding in it: of a file that is one line, the place says enough.
+const EXCERPT_BYTES: usize = 1000;
 
 /// Where an object stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -109,9 +112,19 @@ impl ObjectRef {
         locate(&outline, prefix.iter().chain(path.segments()))
     }
 
-    fn outline<'a>(&self, sources: &'a Sources) -> Option<(&'a str, Rc<Outline>)> {
+    fn outline<'a>(&self, sources: &'a Sources) -> Option<(&'a [u8], Arc<Outline>)> {
         let Spot::Document { offset, length, .. } = self.spot else { return None };
         sources.outline(self.file, offset..offset + length)
+    }
+
+    /// Where the object begins.
+    pub(super) fn first(&self, sources: &Sources) -> Place {
+        let file = sources.path(self.file).to_owned();
+        let (line, column) = match self.spot {
+            Spot::Document { lines_before, .. } => (lines_before + 1, 1),
+            Spot::Item { line, column, .. } => (line, column),
+        };
+        Place { file, line, column, excerpt: None }
     }
 
     /// A place by line and column within the document or item.
@@ -121,7 +134,8 @@ impl ObjectRef {
             Spot::Document { lines_before, .. } => {
                 let excerpt = self
                     .outline(sources)
-                    .and_then(|(text, outline)| outline.line(text, line).map(ToOwned::to_owned));
+                    .and_then(|(text, outline)| outline.line(text, line).map(ToOwned::to_owned))
+                    .filter(|line| line.len() <= EXCERPT_BYTES);
                 Place { file, line: lines_before + line, column, excerpt }
             }
             Spot::Item { line: first, column: left, margin } => {

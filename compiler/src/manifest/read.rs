@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use super::document::{Document, split};
 use super::fault::faults;
 use super::field_path::{FieldPath, Segment};
+use super::file::{self, DOCUMENT_BYTES, DOCUMENTS};
 use super::head::{Head, head};
 use super::kind::{Item, Kind, Used};
 use super::locate::{item_places, locate};
@@ -71,6 +72,7 @@ impl Manifests {
 #[must_use]
 pub fn read(sources: &Sources) -> (Manifests, Findings) {
     let mut reader = Reader::new(sources);
+    reader.findings.extend(file::refused(sources));
     for (id, file) in sources.iter() {
         reader.file(id, file);
     }
@@ -118,16 +120,31 @@ impl<'a> Reader<'a> {
         };
         let bom = if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
         let text = &text[bom..];
+        if file::is_lfs_pointer(text) {
+            let document = Document { text, lines_before: 0, offset: bom };
+            let place = ObjectRef::document(id, &document).first(self.sources);
+            let message = "the file is a pointer of Git LFS; what it stands for is not in the repository";
+            let help = "keep manifests in Git itself: `git lfs migrate export --include=PATH`";
+            self.findings.push(Diagnostic::new(Code::LfsPointer, Some(place), message).help(help));
+            return;
+        }
         let is_json = |text: &str| serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok();
         // The name says what a file is in; standard input has none.
         if file.path.ends_with(".json") || file.path == STDIN_PATH && text.starts_with('{') && is_json(text) {
             let document = Document { text, lines_before: 0, offset: bom };
             self.whole(ObjectRef::document(id, &document), text, Syntax::Json);
-        } else {
-            for document in split(text) {
-                let document = Document { offset: document.offset + bom, ..document };
-                self.whole(ObjectRef::document(id, &document), document.text, Syntax::Yaml);
-            }
+            return;
+        }
+        let documents = split(text);
+        for document in &documents[..documents.len().min(DOCUMENTS)] {
+            let document = Document { offset: document.offset + bom, ..*document };
+            self.whole(ObjectRef::document(id, &document), document.text, Syntax::Yaml);
+        }
+        if let Some(next) = documents.get(DOCUMENTS) {
+            let place = ObjectRef::document(id, next).first(self.sources);
+            let message = format!("the file has more than {DOCUMENTS} documents");
+            let help = "make several files of it";
+            self.findings.push(Diagnostic::new(Code::TooLarge, Some(place), message).help(help));
         }
     }
 
@@ -139,10 +156,22 @@ impl<'a> Reader<'a> {
 
     /// Reads a document, which may be a List.
     pub(super) fn whole(&mut self, at: ObjectRef, text: &str, syntax: Syntax) {
+        if text.len() > DOCUMENT_BYTES && !at.is_live(self.sources) {
+            return self.too_large(at);
+        }
         match head(text, syntax) {
             Ok(head) => self.object(head, at, Decode::Text(text, syntax)),
             Err(error) => self.refuse(at, text, &[], &shape::HEAD, error),
         }
+    }
+
+    /// Reports a document or item that the API server would not take.
+    pub(super) fn too_large(&mut self, at: ObjectRef) {
+        let place = at.first(self.sources);
+        let message =
+            format!("the object has more than {DOCUMENT_BYTES} bytes, which the API server refuses");
+        let help = "make several objects of it; a List of live objects is read with --inventory";
+        self.findings.push(Diagnostic::new(Code::TooLarge, Some(place), message).help(help));
     }
 
     fn list(&mut self, at: ObjectRef, text: &str, syntax: Syntax, item: Option<&Item>) {

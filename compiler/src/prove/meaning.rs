@@ -6,6 +6,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::iter;
 use std::net::IpAddr;
 use std::rc::Rc;
 
@@ -146,15 +147,15 @@ impl<'a> Meaning<'a> {
         if let Some(known) = self.memory.borrow().traffic.get(&key) {
             return Some(Rc::clone(known));
         }
-        let mut all = Traffic::none(family);
+        let mut each = Vec::new();
         for &place in &self.selections[selection] {
             let policy = &self.cluster.policies()[place];
             for (index, rule) in policy.rules(direction).unwrap_or_default().iter().enumerate() {
                 let peers = self.peers((place, direction, index), family, policy, rule);
-                all = all.union(&self.rule(direction, peers, rule, pod));
+                each.push(self.rule(direction, peers, rule, pod));
             }
         }
-        let all = Rc::new(all);
+        let all = Rc::new(united(each, Traffic::union).unwrap_or_else(|| Traffic::none(family)));
         self.memory.borrow_mut().traffic.insert(key, Rc::clone(&all));
         Some(all)
     }
@@ -189,9 +190,9 @@ impl<'a> Meaning<'a> {
             let peers = Family::ALL.map(|family| match &rule.peers {
                 Peers::Any => Rc::new(AddressSet::all(family)),
                 Peers::OneOf(peers) => {
-                    let mut peers = peers.iter().map(|peer| self.peer(family, policy, peer));
-                    let first = peers.next().expect("a list of peers is never empty");
-                    peers.fold(first, |all, some| Rc::new(all.union(&some)))
+                    let each = peers.iter().map(|peer| self.peer(family, policy, peer)).collect();
+                    let all = united(each, |a: &Rc<AddressSet>, b| Rc::new(a.union(b)));
+                    all.expect("a list of peers is never empty")
                 }
             });
             self.memory.borrow_mut().peers.insert(place, peers.clone());
@@ -284,6 +285,22 @@ impl<'a> Meaning<'a> {
         self.memory.borrow_mut().named.insert(key, Rc::clone(&named));
         named
     }
+}
+
+/// The union of sets, made two by two: one by one, the cost of many would grow with the square of their number.
+fn united<T>(mut sets: Vec<T>, union: impl Fn(&T, &T) -> T) -> Option<T> {
+    while sets.len() > 1 {
+        let mut pairs = sets.into_iter();
+        sets = iter::from_fn(|| {
+            let first = pairs.next()?;
+            Some(match pairs.next() {
+                Some(second) => union(&first, &second),
+                None => first,
+            })
+        })
+        .collect();
+    }
+    sets.pop()
 }
 
 fn names_a_port(rule: &Rule) -> bool {

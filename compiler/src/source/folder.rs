@@ -4,7 +4,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{CONFIG_PATH, FileFilter, SourceError, SourceFile, Sources, filter, filter_of};
+use super::unread::{Walked, is_printable};
+use super::{
+    CONFIG_PATH, FILE_BYTES, FileFilter, SourceError, SourceFile, Sources, Unread, Why, filter, filter_of,
+};
 
 fn io(path: &Path) -> impl Fn(std::io::Error) -> SourceError {
     move |source| SourceError::Io { path: path.display().to_string(), source }
@@ -14,7 +17,7 @@ fn io(path: &Path) -> impl Fn(std::io::Error) -> SourceError {
 /// a file reads that file whatever its name.
 ///
 /// # Errors
-/// When something cannot be read, has a path that is not UTF-8, or a manifest is a symbolic link.
+/// When something cannot be read.
 pub fn from_folder(root: &Path) -> Result<Sources, SourceError> {
     from_folder_with(root, None)
 }
@@ -24,19 +27,22 @@ pub fn from_folder(root: &Path) -> Result<Sources, SourceError> {
 /// # Errors
 /// As [`from_folder`].
 pub fn from_folder_with(root: &Path, config: Option<SourceFile>) -> Result<Sources, SourceError> {
+    let mut unread = Vec::new();
     if root.is_file() {
-        let sources = Sources::new(vec![read(root, file_name(root))?]);
-        return Ok(with(sources, config));
+        let file = read(root, file_name(root), &mut unread)?;
+        return Ok(with(Sources::new(file.into_iter().collect()).with_unread(unread), config));
     }
     let config = match config {
         Some(config) => Some(config),
-        None => own_config(root)?,
+        None => own_config(root, &mut unread)?,
     };
+    let walked = walk(root, &filter_of(config.as_ref()))?;
+    unread.extend(walked.unread);
     let mut files = Vec::new();
-    for (path, full) in walk(root, &filter_of(config.as_ref()))? {
-        files.push(read(&full, path)?);
+    for (path, full) in walked.files {
+        files.extend(read(&full, path, &mut unread)?);
     }
-    Ok(with(Sources::new(files), config))
+    Ok(with(Sources::new(files).with_unread(unread), config))
 }
 
 fn with(sources: Sources, config: Option<SourceFile>) -> Sources {
@@ -46,9 +52,15 @@ fn with(sources: Sources, config: Option<SourceFile>) -> Sources {
     }
 }
 
-fn read(full: &Path, path: String) -> Result<SourceFile, SourceError> {
+/// A file's bytes, unless they are too many.
+fn read(full: &Path, path: String, unread: &mut Vec<Unread>) -> Result<Option<SourceFile>, SourceError> {
+    let size = std::fs::metadata(full).map_err(io(full))?.len();
+    if size > FILE_BYTES {
+        unread.push(Unread { path, why: Why::Size { bytes: size, most: FILE_BYTES } });
+        return Ok(None);
+    }
     let bytes = std::fs::read(full).map_err(io(full))?;
-    Ok(SourceFile { path, bytes })
+    Ok(Some(SourceFile { path, bytes }))
 }
 
 pub(super) fn file_name(path: &Path) -> String {
@@ -60,51 +72,55 @@ pub(super) fn file_name(path: &Path) -> String {
 /// # Errors
 /// When it cannot be read.
 pub fn config_file(path: &Path) -> Result<SourceFile, SourceError> {
-    read(path, path.display().to_string())
+    let bytes = std::fs::read(path).map_err(io(path))?;
+    Ok(SourceFile { path: path.display().to_string(), bytes })
 }
 
-fn own_config(root: &Path) -> Result<Option<SourceFile>, SourceError> {
+fn own_config(root: &Path, unread: &mut Vec<Unread>) -> Result<Option<SourceFile>, SourceError> {
     let full = root.join(CONFIG_PATH);
     match full.symlink_metadata() {
-        Ok(meta) if meta.is_symlink() => Err(SourceError::Link { path: CONFIG_PATH.to_owned() }),
-        Ok(_) => read(&full, CONFIG_PATH.to_owned()).map(Some),
+        Ok(meta) if meta.is_symlink() => {
+            unread.push(Unread { path: CONFIG_PATH.to_owned(), why: Why::Link });
+            Ok(None)
+        }
+        Ok(_) => read(&full, CONFIG_PATH.to_owned(), unread),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(io(&full)(error)),
     }
 }
 
-/// The files below a folder that a filter reads: path from the root, and the path to open.
-pub(super) fn walk(root: &Path, filter: &FileFilter) -> Result<Vec<(String, PathBuf)>, SourceError> {
-    let mut files = Vec::new();
+/// Looks through a folder and all below it.
+pub(super) fn walk(root: &Path, filter: &FileFilter) -> Result<Walked<PathBuf>, SourceError> {
+    let mut walked = Walked { files: Vec::new(), unread: Vec::new() };
     let mut folders = vec![(root.to_path_buf(), String::new())];
     while let Some((folder, prefix)) = folders.pop() {
         for entry in std::fs::read_dir(&folder).map_err(io(&folder))? {
             let entry = entry.map_err(io(&folder))?;
-            let name = entry.file_name();
-            let Some(name) = name.to_str() else {
-                return Err(SourceError::Path { path: entry.path().to_string_lossy().into_owned() });
-            };
-            let path = format!("{prefix}{name}");
+            let path = format!("{prefix}{}", entry.file_name().to_string_lossy());
             let kind = entry.file_type().map_err(io(&entry.path()))?;
-            if name.starts_with('.') {
+            if entry.file_name().as_encoded_bytes().starts_with(b".") {
                 continue;
             }
-            if kind.is_dir() {
-                folders.push((entry.path(), format!("{path}/")));
-            } else if kind.is_symlink() && entry.path().is_dir() {
+            let is_folder = kind.is_dir() || kind.is_symlink() && entry.path().is_dir();
+            let why = if !is_folder && !filter.reads(&path) {
+                continue;
+            } else if kind.is_symlink() {
                 // Its policies would be missed without a word, and what it points to was not reviewed here.
-                return Err(SourceError::Link { path });
-            } else if filter.reads(&path) {
-                if kind.is_symlink() {
-                    return Err(SourceError::Link { path });
-                }
-                if !kind.is_file() {
-                    return Err(SourceError::NotAFile { path });
-                }
-                files.push((path, entry.path()));
-            }
+                Why::Link
+            } else if !is_printable(&path) {
+                Why::Path
+            } else if is_folder {
+                folders.push((entry.path(), format!("{path}/")));
+                continue;
+            } else if kind.is_file() {
+                walked.files.push((path, entry.path()));
+                continue;
+            } else {
+                Why::Special
+            };
+            walked.unread.push(Unread { path, why });
         }
     }
-    filter::leave_out_snapshots(&mut files, |(path, _)| path);
-    Ok(files)
+    filter::leave_out_snapshots(&mut walked.files, |(path, _)| path);
+    Ok(walked)
 }

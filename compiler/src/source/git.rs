@@ -2,9 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use git2::{ObjectType, Repository, TreeWalkMode, TreeWalkResult};
+use git2::{ObjectType, Oid, Repository, Tree, TreeWalkMode, TreeWalkResult};
 
-use super::{CONFIG_PATH, SourceError, SourceFile, Sources, filter, filter_of};
+use super::unread::{Walked, is_printable};
+use super::{
+    CONFIG_PATH, FILE_BYTES, FileFilter, SourceError, SourceFile, Sources, Unread, Why, filter, filter_of,
+};
 
 /// Git's file mode of a symbolic link.
 const LINK: i32 = 0o120_000;
@@ -47,7 +50,7 @@ pub fn commit_of(repo: &Path, rev: &str) -> Result<Option<String>, SourceError> 
 /// Reads the manifests of a revision, as [`super::from_folder`] reads those of a folder. Works on bare repositories.
 ///
 /// # Errors
-/// When Git cannot read it, a path is not UTF-8, or a manifest is a symbolic link.
+/// When Git cannot read it.
 pub fn from_revision(repo: &Path, rev: &str) -> Result<Sources, SourceError> {
     from_revision_with(repo, rev, None)
 }
@@ -61,15 +64,16 @@ pub struct Limits {
     pub total: u64,
 }
 
-impl Limits {
-    /// What a revision of one's own may have.
-    const NONE: Self = Self { file: u64::MAX, total: u64::MAX };
+impl Default for Limits {
+    fn default() -> Self {
+        Self { file: FILE_BYTES, total: u64::MAX }
+    }
 }
 
-/// Reads the manifests of a revision that others wrote: a file over a limit is refused before it is read.
+/// Reads the manifests of a revision that others wrote; files over a limit are not read, and are findings.
 ///
 /// # Errors
-/// As [`from_revision`], and when a limit is passed.
+/// As [`from_revision`].
 pub fn from_revision_within(repo: &Path, rev: &str, limits: Limits) -> Result<Sources, SourceError> {
     read(repo, rev, None, limits)
 }
@@ -83,80 +87,94 @@ pub fn from_revision_with(
     rev: &str,
     config: Option<SourceFile>,
 ) -> Result<Sources, SourceError> {
-    read(repo, rev, config, Limits::NONE)
+    read(repo, rev, config, Limits::default())
 }
 
 fn read(repo: &Path, rev: &str, config: Option<SourceFile>, limits: Limits) -> Result<Sources, SourceError> {
-    let git = |source| fail(repo, rev, source);
     let repository = open(repo, rev)?;
-    let tree = repository.revparse_single(rev).and_then(|object| object.peel_to_tree()).map_err(git)?;
-    let objects = repository.odb().map_err(git)?;
-    let mut left = limits.total;
-    let mut file = |path: String, id| {
-        // The header tells the length; an object is unpacked as a whole, or not at all.
-        let (length, _) = objects.read_header(id).map_err(git)?;
-        let length = u64::try_from(length).expect("an object's length is below 2^64");
-        let too_large = |most| SourceError::TooLarge { path: path.clone(), most };
-        if length > limits.file {
-            return Err(too_large(limits.file));
-        }
-        left = left.checked_sub(length).ok_or_else(|| too_large(limits.total))?;
-        let bytes = repository.find_blob(id).map(|blob| blob.content().to_vec()).map_err(git)?;
-        Ok(SourceFile { path, bytes })
+    let tree = repository.revparse_single(rev).and_then(|object| object.peel_to_tree());
+    let sources = tree.and_then(|tree| from_tree(&repository, &tree, config, limits));
+    sources.map_err(|source| fail(repo, rev, source))
+}
+
+/// Reads the manifests of a tree, as the given configuration says or its own.
+///
+/// # Errors
+/// When an object is missing or broken.
+pub fn from_tree(
+    repository: &Repository,
+    tree: &Tree<'_>,
+    config: Option<SourceFile>,
+    limits: Limits,
+) -> Result<Sources, git2::Error> {
+    let objects = repository.odb()?;
+    let mut unread = Vec::new();
+    let (most, mut left) = (limits.file.min(FILE_BYTES), limits.total);
+    // Its size is known before it is read, and a blob is as large as somebody pleases.
+    let mut content = |path: String, id| {
+        let (size, _) = objects.read_header(id)?;
+        let size = size as u64;
+        let why = match left.checked_sub(size) {
+            _ if size > most => Why::Size { bytes: size, most },
+            None => Why::Total(limits.total),
+            Some(rest) => {
+                left = rest;
+                let bytes = repository.find_blob(id)?.content().to_vec();
+                return Ok::<_, git2::Error>(Some(SourceFile { path, bytes }));
+            }
+        };
+        unread.push(Unread { path, why });
+        Ok(None)
     };
-    let config = match (config, tree.get_name(CONFIG_PATH)) {
-        (Some(config), _) => Some(config),
+    let (config, linked) = match (config, tree.get_name(CONFIG_PATH)) {
+        (Some(config), _) => (Some(config), None),
         (None, Some(entry)) if entry.filemode() == LINK => {
-            return Err(SourceError::Link { path: CONFIG_PATH.to_owned() });
+            (None, Some(Unread { path: CONFIG_PATH.to_owned(), why: Why::Link }))
         }
-        (None, Some(entry)) => Some(file(CONFIG_PATH.to_owned(), entry.id())?),
-        (None, None) => None,
+        (None, Some(entry)) => (content(CONFIG_PATH.to_owned(), entry.id())?, None),
+        (None, None) => (None, None),
     };
-    let filter = filter_of(config.as_ref());
-    let mut entries = Vec::new();
-    let mut problem = None;
-    tree.walk(TreeWalkMode::PreOrder, |folder, entry| {
-        let name = String::from_utf8_lossy(entry.name_bytes());
-        let path = format!("{folder}{name}");
-        let hidden = path.split('/').any(|part| part.starts_with('.'));
-        if entry.kind() == Some(ObjectType::Commit) && !hidden {
-            problem = Some(SourceError::Submodule { path });
-            return TreeWalkResult::Abort;
-        }
-        if entry.kind() != Some(ObjectType::Blob) {
-            return TreeWalkResult::Ok;
-        }
-        // A link to a folder has no ending, and what it points to cannot be told from here.
-        if entry.filemode() == LINK && !hidden && !name.contains('.') {
-            problem = Some(SourceError::Link { path });
-            return TreeWalkResult::Abort;
-        }
-        if !filter.reads(&path) {
-            return TreeWalkResult::Ok;
-        }
-        if entry.name().is_err() || folder.contains('\u{fffd}') {
-            problem = Some(SourceError::Path { path });
-            return TreeWalkResult::Abort;
-        }
-        if entry.filemode() == LINK {
-            problem = Some(SourceError::Link { path });
-            return TreeWalkResult::Abort;
-        }
-        entries.push((path, entry.id()));
-        TreeWalkResult::Ok
-    })
-    .or_else(|error| if problem.is_some() { Ok(()) } else { Err(git(error)) })?;
-    if let Some(problem) = problem {
-        return Err(problem);
+    let walked = walk(tree, &filter_of(config.as_ref()))?;
+    let mut files = Vec::with_capacity(walked.files.len());
+    for (path, id) in walked.files {
+        files.extend(content(path, id)?);
     }
-    filter::leave_out_snapshots(&mut entries, |(path, _)| path);
-    let mut files = Vec::with_capacity(entries.len());
-    for (path, id) in entries {
-        files.push(file(path, id)?);
-    }
-    let sources = Sources::new(files);
+    unread.extend(linked);
+    unread.extend(walked.unread);
+    let sources = Sources::new(files).with_unread(unread);
     Ok(match config {
         Some(config) => sources.with_config(config),
         None => sources,
     })
+}
+
+/// The blobs of a tree that a filter reads, and what it would read, were it as it should be.
+fn walk(tree: &Tree<'_>, filter: &FileFilter) -> Result<Walked<Oid>, git2::Error> {
+    let mut walked = Walked { files: Vec::new(), unread: Vec::new() };
+    tree.walk(TreeWalkMode::PreOrder, |folder, entry| {
+        let name = String::from_utf8_lossy(entry.name_bytes());
+        let path = format!("{folder}{name}");
+        if path.split('/').any(|part| part.starts_with('.')) {
+            return TreeWalkResult::Ok;
+        }
+        // A link to a folder has no ending, and what it points to cannot be told from here.
+        let is_link = entry.filemode() == LINK;
+        let why = match entry.kind() {
+            Some(ObjectType::Commit) => Why::Submodule,
+            Some(ObjectType::Blob) if !(filter.reads(&path) || is_link && !name.contains('.')) => {
+                return TreeWalkResult::Ok;
+            }
+            Some(ObjectType::Blob) if is_link => Why::Link,
+            Some(ObjectType::Blob) if !is_printable(&path) => Why::Path,
+            Some(ObjectType::Blob) => {
+                walked.files.push((path, entry.id()));
+                return TreeWalkResult::Ok;
+            }
+            _ => return TreeWalkResult::Ok,
+        };
+        walked.unread.push(Unread { path, why });
+        TreeWalkResult::Ok
+    })?;
+    filter::leave_out_snapshots(&mut walked.files, |(path, _)| path);
+    Ok(walked)
 }

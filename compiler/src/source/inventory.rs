@@ -8,6 +8,7 @@ use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use super::folder::{file_name, walk};
+use super::unread::Walked;
 use super::{FileFilter, SourceError};
 
 /// One file of live objects.
@@ -64,7 +65,10 @@ pub fn inventories(path: &Path) -> Result<Vec<Inventory>, SourceError> {
     let fail = |source| SourceError::Io { path: path.display().to_string(), source };
     let meta = std::fs::metadata(path).map_err(fail)?;
     if meta.is_dir() {
-        let files = walk(path, &FileFilter::default())?;
+        let Walked { files, unread } = walk(path, &FileFilter::default())?;
+        if let Some(unread) = unread.into_iter().next() {
+            return Err(SourceError::Inventory { unread });
+        }
         let name = file_name(path);
         let whole = |inner: String| if name.is_empty() { inner } else { format!("{name}/{inner}") };
         return Ok(files.into_iter().map(|(inner, full)| Inventory::from_file(whole(inner), full)).collect());

@@ -1,10 +1,9 @@
 //! Where the parts of a document stand. Only made of documents that something is to be said of, and then once: a
 //! document may have as many findings as it has lines.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 
@@ -217,13 +216,13 @@ impl Outline {
     }
 
     /// A line of the text that this is the outline of, from 1, without its end.
-    pub(crate) fn line<'t>(&self, text: &'t str, line: u32) -> Option<&'t str> {
+    pub(crate) fn line<'t>(&self, text: &'t [u8], line: u32) -> Option<&'t str> {
         let index = (line as usize).checked_sub(1)?;
         let begin = *self.lines.get(index)?;
         let end = self.lines.get(index + 1).copied().unwrap_or(text.len());
-        let line = text.get(begin..end)?;
-        let whole = line.strip_suffix('\n').unwrap_or(line);
-        (begin < text.len()).then(|| whole.strip_suffix('\r').unwrap_or(whole))
+        let line = text.get(begin..end).filter(|line| !line.is_empty())?;
+        let whole = line.strip_suffix(b"\n").unwrap_or(line);
+        std::str::from_utf8(whole.strip_suffix(b"\r").unwrap_or(whole)).ok()
     }
 }
 
@@ -236,22 +235,29 @@ pub(crate) fn spot(span: &Span) -> Spot {
 /// The outlines that were made so far, by what is theirs alone among the sources. A memory only: sources that are equal
 /// are so whatever was asked of them.
 #[derive(Debug, Default)]
-pub(super) struct Outlines(RefCell<BTreeMap<(FileId, usize), Rc<Outline>>>);
+pub(super) struct Outlines(Mutex<Memory>);
+
+#[derive(Debug, Default)]
+struct Memory {
+    outlines: BTreeMap<(FileId, usize), Arc<Outline>>,
+    nodes: usize,
+}
 
 /// How many nodes are remembered before all are forgotten: 50 bytes each.
 const REMEMBERED: usize = 1_000_000;
 
 impl Outlines {
-    pub(super) fn get(&self, key: (FileId, usize), text: &str) -> Rc<Outline> {
-        let mut known = self.0.borrow_mut();
-        if let Some(outline) = known.get(&key) {
-            return Rc::clone(outline);
+    pub(super) fn get(&self, key: (FileId, usize), text: &[u8]) -> Arc<Outline> {
+        let mut memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(outline) = memory.outlines.get(&key) {
+            return Arc::clone(outline);
         }
-        if known.values().map(|outline| outline.nodes.len()).sum::<usize>() > REMEMBERED {
-            known.clear();
+        if memory.nodes > REMEMBERED {
+            *memory = Memory::default();
         }
-        let outline = Rc::new(Outline::of(text));
-        known.insert(key, Rc::clone(&outline));
+        let outline = Arc::new(Outline::of(std::str::from_utf8(text).unwrap_or_default()));
+        memory.nodes += outline.nodes.len();
+        memory.outlines.insert(key, Arc::clone(&outline));
         outline
     }
 }
