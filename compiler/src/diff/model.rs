@@ -289,6 +289,19 @@ pub enum Side {
     Head,
 }
 
+impl Side {
+    /// Both.
+    pub const ALL: [Side; 2] = [Side::Base, Side::Head];
+
+    /// Its place in [`Side::ALL`].
+    pub(super) fn index(self) -> usize {
+        match self {
+            Side::Base => 0,
+            Side::Head => 1,
+        }
+    }
+}
+
 /// The first packet of a connection that meets something else: `explain FROM TO SERVICE` tells all of it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Witness {

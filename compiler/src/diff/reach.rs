@@ -26,7 +26,7 @@ use chainmail_snapshot::Family;
 use chainmail_verdict::exact::AddressSet;
 use roaring::RoaringBitmap;
 
-use super::{Ahead, Presence, Reachability};
+use super::{Ahead, Presence, Reachability, Side};
 use crate::cluster::{Cluster, Direction};
 use crate::prove::Meaning;
 use crate::query::Allowed;
@@ -36,7 +36,7 @@ use causes::Why;
 use guards::Guards;
 use pairs::Block;
 use pods::Pods;
-use say::{SIDES, Says, Sides};
+use say::{Says, Sides};
 use touched::Touched;
 
 /// What changes between pods of one presence: services before and after.
@@ -91,8 +91,7 @@ impl Found {
         let guards = sides.clusters.map(|cluster| Guards::new(cluster, family, &addresses));
         let [ingress, egress] =
             Direction::ALL.map(|direction| Says::new(sides, pods, &guards, touched, direction, family));
-        let both = pairs::Both { pods, family, egress: &egress, ingress: &ingress };
-        let pairs = both.pairs();
+        let pairs = pairs::Directions { pods, family, egress: &egress, ingress: &ingress }.pairs();
         for (shift, blocks) in &pairs.shifts {
             let [before, after] = [&shift.before, &shift.after].map(|services| Allowed::of(services, family));
             let change = Change { presence: shift.presence, before, after };
@@ -116,7 +115,7 @@ impl Found {
         }
         let mut alike: BTreeMap<(Change, AddressSet), RoaringBitmap> = BTreeMap::new();
         for (kind, subjects) in kinds {
-            let [base, head] = SIDES.map(|side| says.traffic(kind, side));
+            let [base, head] = Side::ALL.map(|side| says.traffic(kind, side));
             let first = subjects.min().expect("a kind has a pod");
             let presence = pods.get(first).presence();
             for ([before, after], addresses) in outside::shifts(&base, &head, of_pods) {

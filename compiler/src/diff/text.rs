@@ -87,7 +87,7 @@ fn outcome(review: &Review) -> (String, Vec<String>) {
     let first = match summary.outcome {
         Outcome::Same | Outcome::OtherTraffic => String::new(),
         Outcome::SameTraffic => "same traffic, different rules: ".to_owned(),
-        Outcome::OtherRules => "what packets meet is not known of snapshots without manifests: ".to_owned(),
+        Outcome::OtherRules => "what packets meet is not known of snapshots: ".to_owned(),
     };
     let counts = &summary.flows;
     let world = if summary.world > 0 { format!(" ({} by the world)", summary.world) } else { String::new() };
@@ -124,12 +124,10 @@ fn outcome(review: &Review) -> (String, Vec<String>) {
         summary.rules_removed,
         counted(summary.nodes, "node", "nodes")
     ));
-    rest.push(format!(
-        "members +{} -{} of {}",
-        summary.members_added,
-        summary.members_removed,
-        counted(summary.sets, "set", "sets")
-    ));
+    if summary.sets > 0 {
+        let sets = counted(summary.sets, "set", "sets");
+        rest.push(format!("members +{} -{} of {sets}", summary.members_added, summary.members_removed));
+    }
     (first, rest)
 }
 

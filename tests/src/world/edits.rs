@@ -27,10 +27,10 @@ impl World {
             match object["kind"].as_str() {
                 Some("NetworkPolicy") => object["spec"] = twin["spec"].clone(),
                 Some("Pod") if rng.percent(30) => {
-                    object["spec"]["containers"] = twin["spec"]["containers"].clone()
+                    object["spec"]["containers"] = twin["spec"]["containers"].clone();
                 }
                 Some("Pod" | "Namespace") => {
-                    object["metadata"]["labels"] = twin["metadata"]["labels"].clone()
+                    object["metadata"]["labels"] = twin["metadata"]["labels"].clone();
                 }
                 _ => {}
             }

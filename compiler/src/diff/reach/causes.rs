@@ -12,8 +12,6 @@ use crate::manifest::{FieldPath, ObjectRef};
 use crate::semantics::{self, Packet, selects};
 use crate::source::Sources;
 
-use super::say::{SIDES, index};
-
 /// Both sides, with the files that they were read from.
 #[derive(Clone, Copy)]
 pub(super) struct Why<'a> {
@@ -56,7 +54,7 @@ impl<'a> Why<'a> {
     }
 
     fn changed(&self, direction: Direction, packets: [&Packet; 2], causes: &mut Vec<Cause>) {
-        let [base, head] = SIDES.map(|side| self.decision(side, direction, packets[index(side)]));
+        let [base, head] = Side::ALL.map(|side| self.decision(side, direction, packets[side.index()]));
         match (base.allows(), head.allows()) {
             (false, true) => {
                 self.between(direction, (Side::Head, &head), (Side::Base, &base), packets, causes);
@@ -69,7 +67,7 @@ impl<'a> Why<'a> {
     }
 
     fn decision(&self, side: Side, direction: Direction, packet: &Packet) -> Decision<'a> {
-        let cluster = self.clusters[index(side)];
+        let cluster = self.clusters[side.index()];
         let ends = self.ends(side, direction, packet);
         let Some(pod) = ends.subject.filter(|pod| semantics::enforcing_node(cluster, pod).is_some()) else {
             return Decision::Free;
@@ -95,7 +93,7 @@ impl<'a> Why<'a> {
     }
 
     fn ends(&self, side: Side, direction: Direction, packet: &Packet) -> Ends<'a> {
-        let pod = |address| match self.clusters[index(side)].whose(address) {
+        let pod = |address| match self.clusters[side.index()].whose(address) {
             Whose::Pod(_, pod) => Some(pod),
             Whose::Node(_) | Whose::Unknown => None,
         };
@@ -116,7 +114,7 @@ impl<'a> Why<'a> {
         causes: &mut Vec<Cause>,
     ) {
         let Decision::Policies { isolating: refusing, .. } = refuses else { return };
-        let ends = [yes, no].map(|side| self.ends(side, direction, packets[index(side)]));
+        let ends = [yes, no].map(|side| self.ends(side, direction, packets[side.index()]));
         match lets {
             Decision::Free => {
                 for policy in refusing {
@@ -216,7 +214,7 @@ impl<'a> Why<'a> {
         pods: [(Side, &'a Pod); 2],
     ) -> Vec<Cause> {
         let of = |(side, pod): (Side, &'a Pod)| {
-            Some((side, self.clusters[index(side)].namespace(&pod.namespace)?))
+            Some((side, self.clusters[side.index()].namespace(&pod.namespace)?))
         };
         let (Some(one), Some(other)) = (of(pods[0]), of(pods[1])) else { return Vec::new() };
         let namespaces: [(Side, &Namespace); 2] = [one, other];
@@ -258,7 +256,7 @@ impl<'a> Why<'a> {
             Side::Head => Side::Base,
         };
         let is_there = |pod: &Pod| {
-            let found = self.clusters[index(other)].find_pod(pod.namespace.as_str(), pod.name.as_str());
+            let found = self.clusters[other.index()].find_pod(pod.namespace.as_str(), pod.name.as_str());
             found.is_some_and(|(_, pod)| pod.is_endpoint())
         };
         if let Decision::Policies { allowing, .. } = self.decision(side, direction, packet) {
@@ -285,7 +283,7 @@ impl<'a> Why<'a> {
                 continue;
             }
             // The configuration of the head, if it has one: what is not said there has its default.
-            let config = |side: Side| Some((side, self.sources[index(side)].config()?));
+            let config = |side: Side| Some((side, self.sources[side.index()].config()?));
             let Some((side, config)) = config(Side::Head).or_else(|| config(Side::Base)) else { continue };
             let text = String::from_utf8_lossy(&config.bytes);
             let line = text.lines().position(|line| line.trim_start().starts_with(setting)).unwrap_or(0);
@@ -303,7 +301,7 @@ impl<'a> Why<'a> {
 
     /// The policy of the same name on a side.
     fn twin(&self, side: Side, policy: &Policy) -> Option<&'a Policy> {
-        let policies = self.clusters[index(side)].policies();
+        let policies = self.clusters[side.index()].policies();
         let key = (&policy.namespace, &policy.name);
         let place = policies.binary_search_by(|known| (&known.namespace, &known.name).cmp(&key)).ok()?;
         Some(&policies[place])
@@ -325,7 +323,7 @@ impl<'a> Why<'a> {
     fn at_rule(&self, cause: &mut Cause, side: Side, policy: &Policy, direction: Direction, place: usize) {
         let path = FieldPath::root().key("spec").key(direction.to_string()).index(place);
         cause.field = format!("{direction}[{place}]");
-        cause.line = policy.at.place(self.sources[index(side)], &path).line;
+        cause.line = policy.at.place(self.sources[side.index()], &path).line;
     }
 
     fn pod(&self, role: Role, direction: Direction, side: Side, pod: &Pod, path: &[&str]) -> Cause {
@@ -342,7 +340,7 @@ impl<'a> Why<'a> {
         path: &[&str],
     ) -> Cause {
         let field = path.iter().fold(FieldPath::root(), |path, key| path.key((*key).to_owned()));
-        let place = at.place(self.sources[index(side)], &field);
+        let place = at.place(self.sources[side.index()], &field);
         Cause { direction, role, side, object, field: field.to_string(), file: place.file, line: place.line }
     }
 }
@@ -375,7 +373,7 @@ fn differing<'l>(
 
 /// Which of two objects has a label: that of the head, if both or neither do.
 fn holder<'o, T>(key: &LabelKey, objects: [(Side, &'o T); 2], labels: fn(&T) -> &Labels) -> (Side, &'o T) {
-    let [base, head] = SIDES.map(|side| {
+    let [base, head] = Side::ALL.map(|side| {
         let of_side = objects.iter().find(|(own, _)| *own == side);
         *of_side.expect("one of each side")
     });

@@ -7,7 +7,7 @@ use roaring::RoaringBitmap;
 
 use super::causes::Why;
 use super::pods::{Both, Pods};
-use super::say::{SIDES, Sides, index};
+use super::say::Sides;
 use super::words::Words;
 use crate::cluster::Direction;
 use crate::diff::{Isolation, IsolationChange, Presence, Role, Side};
@@ -18,7 +18,7 @@ pub(super) fn changes(sides: Sides<'_, '_>, why: Why<'_>, pods: &Pods<'_>) -> Ve
     let mut groups: BTreeMap<(IsolationChange, Direction, Vec<usize>), RoaringBitmap> = BTreeMap::new();
     for (at, both) in pods.iter() {
         for direction in Direction::ALL {
-            let [base, head] = SIDES.map(|side| isolating(sides, both, side, direction));
+            let [base, head] = Side::ALL.map(|side| isolating(sides, both, side, direction));
             let group = match (base, head) {
                 (None, Some(policies)) => (IsolationChange::NewlyIsolated, direction, policies.to_vec()),
                 (Some(policies), None) => (IsolationChange::NoLongerIsolated, direction, policies.to_vec()),
@@ -36,7 +36,7 @@ pub(super) fn changes(sides: Sides<'_, '_>, why: Why<'_>, pods: &Pods<'_>) -> Ve
             IsolationChange::NoLongerIsolated => Side::Base,
         };
         let pods = words.of(&group, &RoaringBitmap::new(), Presence::Stay);
-        let all = sides.clusters[index(side)].policies();
+        let all = sides.clusters[side.index()].policies();
         let causes =
             policies.iter().map(|&place| why.policy(Role::Isolate, direction, side, &all[place], &[]));
         let id = Sha256Hex::of(format!("{change:?} {direction} {:?}", pods.ends)).short(16).to_owned();
@@ -55,6 +55,6 @@ fn isolating<'m>(
     direction: Direction,
 ) -> Option<&'m [usize]> {
     let (id, pod) = both.on(side)?;
-    semantics::enforcing_node(sides.clusters[index(side)], pod)?;
-    Some(sides.meanings[index(side)].hangs_on(direction, id)?.0)
+    semantics::enforcing_node(sides.clusters[side.index()], pod)?;
+    Some(sides.meanings[side.index()].hangs_on(direction, id)?.0)
 }

@@ -11,7 +11,7 @@ use chainmail_verdict::exact::{AddressSet, ServiceSet};
 use roaring::RoaringBitmap;
 
 use super::pods::{At, Pods};
-use super::say::{KindId, SIDES, Says};
+use super::say::{KindId, Says};
 use crate::cluster::Direction;
 use crate::diff::{Ahead, Presence, Side};
 
@@ -39,7 +39,7 @@ pub(super) struct Pairs {
 }
 
 /// What both directions of a family say.
-pub(super) struct Both<'s, 'm, 'a> {
+pub(super) struct Directions<'s, 'm, 'a> {
     pub(super) pods: &'s Pods<'a>,
     pub(super) family: Family,
     pub(super) egress: &'s Says<'m, 'a>,
@@ -56,7 +56,7 @@ struct Group {
 /// Services before and after, as one end says.
 type Said = [ServiceSet; 2];
 
-impl<'m, 'a> Both<'_, 'm, 'a> {
+impl<'m, 'a> Directions<'_, 'm, 'a> {
     pub(super) fn pairs(&self) -> Pairs {
         let mut pairs = Pairs::default();
         for direction in Direction::ALL {
@@ -111,12 +111,12 @@ impl<'m, 'a> Both<'_, 'm, 'a> {
 
     /// The pods of which a kind says something else than before.
     fn told_otherwise(&self, direction: Direction, kind: KindId) -> RoaringBitmap {
-        let [base, head] = SIDES.map(|side| self.says(direction).traffic(kind, side));
+        let [base, head] = Side::ALL.map(|side| self.says(direction).traffic(kind, side));
         let mut differing = AddressSet::none(self.family);
         for (_, old, new) in base.beside(&head) {
             differing = differing.union(&old.difference(new)).union(&new.difference(old));
         }
-        SIDES.into_iter().flat_map(|side| self.pods.within(side, &differing)).collect()
+        Side::ALL.into_iter().flat_map(|side| self.pods.within(side, &differing)).collect()
     }
 
     fn group(
@@ -134,7 +134,7 @@ impl<'m, 'a> Both<'_, 'm, 'a> {
         let mut cells: BTreeMap<(Said, Group), RoaringBitmap> = BTreeMap::new();
         for peer in peers {
             let both = self.pods.get(peer);
-            let said = SIDES.map(|side| says.services(group.kind, side, both.address(side, self.family)));
+            let said = Side::ALL.map(|side| says.services(group.kind, side, both.address(side, self.family)));
             let other = Group { kind: opposite.kind(peer), moves: self.moves(peer) };
             cells.entry((said, other)).or_default().insert(peer);
         }
@@ -142,53 +142,54 @@ impl<'m, 'a> Both<'_, 'm, 'a> {
             let mut parts: BTreeMap<Said, RoaringBitmap> = BTreeMap::new();
             for subject in subjects {
                 let both = self.pods.get(subject);
-                let answer =
-                    SIDES.map(|side| opposite.services(other.kind, side, both.address(side, self.family)));
+                let answer = Side::ALL
+                    .map(|side| opposite.services(other.kind, side, both.address(side, self.family)));
                 parts.entry(answer).or_default().insert(subject);
             }
             let presence = [subjects, &peers].map(|pods| {
                 let first = pods.min().expect("groups are never empty");
                 self.pods.get(first).presence()
             });
-            let stays = !group.moves && !other.moves;
             for (answer, subjects) in parts {
-                let block = match direction {
-                    Direction::Egress => Block { sources: subjects, destinations: peers.clone() },
-                    Direction::Ingress => Block { sources: peers.clone(), destinations: subjects },
+                let (block, egress, ingress) = match direction {
+                    Direction::Egress => {
+                        (Block { sources: subjects, destinations: peers.clone() }, &said, &answer)
+                    }
+                    Direction::Ingress => {
+                        (Block { sources: peers.clone(), destinations: subjects }, &answer, &said)
+                    }
                 };
-                pairs.add(presence[0].max(presence[1]), direction, &said, &answer, stays, block);
+                // At another address a pod is another end, so that no packet meets one of each.
+                if !group.moves && !other.moves {
+                    pairs.mix(egress, ingress, &block);
+                }
+                pairs.shift(presence[0].max(presence[1]), egress, ingress, block);
             }
         }
     }
 }
 
+/// The services that both ends allow, each by its own side.
+fn both([egress, ingress]: [&Said; 2], source: Side, destination: Side) -> ServiceSet {
+    egress[source.index()].intersection(&ingress[destination.index()])
+}
+
 impl Pairs {
-    fn add(
-        &mut self,
-        presence: Presence,
-        direction: Direction,
-        said: &Said,
-        answer: &Said,
-        stays: bool,
-        block: Block,
-    ) {
-        let [before, after] = [0, 1].map(|side| said[side].intersection(&answer[side]));
-        if stays {
-            let (egress, ingress) = match direction {
-                Direction::Egress => (said, answer),
-                Direction::Ingress => (answer, said),
-            };
-            let [old, new] = [Side::Base, Side::Head].map(super::say::index);
-            for (ahead, source, destination) in [(Ahead::Source, new, old), (Ahead::Destination, old, new)] {
-                let mixed = egress[source].intersection(&ingress[destination]);
-                let only = mixed.difference(&before.union(&after));
-                if !only.is_empty() {
-                    self.mixed.entry((ahead, only)).or_default().push(block.clone());
-                }
-            }
-        }
+    fn shift(&mut self, presence: Presence, egress: &Said, ingress: &Said, block: Block) {
+        let [before, after] = Side::ALL.map(|side| both([egress, ingress], side, side));
         if before != after {
             self.shifts.entry(Shift { presence, before, after }).or_default().push(block);
+        }
+    }
+
+    fn mix(&mut self, egress: &Said, ingress: &Said, block: &Block) {
+        let [before, after] = Side::ALL.map(|side| both([egress, ingress], side, side));
+        let ways = [(Ahead::Source, Side::Head, Side::Base), (Ahead::Destination, Side::Base, Side::Head)];
+        for (ahead, source, destination) in ways {
+            let only = both([egress, ingress], source, destination).difference(&before.union(&after));
+            if !only.is_empty() {
+                self.mixed.entry((ahead, only)).or_default().push(block.clone());
+            }
         }
     }
 }

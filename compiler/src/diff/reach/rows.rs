@@ -10,7 +10,7 @@ use super::causes::Why;
 use super::pairs::Block;
 use super::pods::{At, Pods};
 use super::sample;
-use super::say::{SIDES, Sides, index};
+use super::say::Sides;
 use super::words::Words;
 use super::{Change, Found, Outer, outside};
 use crate::cluster::{Direction, PodState};
@@ -127,7 +127,7 @@ impl Rows<'_, '_, '_> {
 
     /// The pods to which some of the addresses are not their own node's, which always may.
     fn beyond_their_nodes(&self, outer: &Outer) -> RoaringBitmap {
-        let cluster = self.sides.clusters[index(Side::Head)];
+        let cluster = self.sides.clusters[Side::Head.index()];
         let nodes = cluster.nodes().flat_map(|node| node.addresses.iter().copied());
         if !outer.addresses.is_subset(&AddressSet::of(outer.addresses.family(), nodes)) {
             return outer.pods.clone();
@@ -230,9 +230,9 @@ impl Rows<'_, '_, '_> {
         for (from, to, ends) in self.samples(row) {
             for &service in services {
                 let packets = sample::packets(&ends, service);
-                let verdicts = SIDES.map(|side| {
-                    let packet = packets[index(side)].as_ref()?;
-                    Some(semantics::judge(self.sides.clusters[index(side)], packet))
+                let verdicts = Side::ALL.map(|side| {
+                    let packet = packets[side.index()].as_ref()?;
+                    Some(semantics::judge(self.sides.clusters[side.index()], packet))
                 });
                 if verdicts[0] == verdicts[1] {
                     continue;

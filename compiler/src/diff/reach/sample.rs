@@ -9,8 +9,9 @@ use roaring::RoaringBitmap;
 
 use super::outside;
 use super::pods::{At, Pods};
-use super::say::{SIDES, Sides, index};
+use super::say::Sides;
 use crate::cluster::Direction;
+use crate::diff::Side;
 use crate::query::Allowed;
 use crate::semantics::{Packet, Service};
 
@@ -43,7 +44,7 @@ pub(super) fn pairs(
     let mut pairs = Vec::new();
     for &source in &few_sources {
         for &destination in few_destinations.iter().filter(|&&destination| destination != source) {
-            let ends = SIDES.map(|side| {
+            let ends = Side::ALL.map(|side| {
                 let [from, to] = [source, destination].map(|pod| pods.get(pod).address(side, family));
                 from.zip(to)
             });
@@ -73,7 +74,7 @@ pub(super) fn outer(
     let mut packets = Vec::new();
     for pod in few(sides, pods, direction, group) {
         for &stranger in &strangers {
-            let ends = SIDES.map(|side| {
+            let ends = Side::ALL.map(|side| {
                 let own = pods.get(pod).address(side, family)?;
                 Some(match direction {
                     Direction::Ingress => (stranger, own),
@@ -103,9 +104,9 @@ fn few(sides: Sides<'_, '_>, pods: &Pods<'_>, direction: Direction, group: &Roar
     let mut chosen = Vec::new();
     for pod in group {
         let both = pods.get(pod);
-        let says = SIDES.map(|side| {
+        let says = Side::ALL.map(|side| {
             let (id, _) = both.on(side)?;
-            Some(sides.meanings[index(side)].hangs_on(direction, id)?.0)
+            Some(sides.meanings[side.index()].hangs_on(direction, id)?.0)
         });
         if seen.insert(says) {
             chosen.push(pod);

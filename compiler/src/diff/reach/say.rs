@@ -67,15 +67,6 @@ pub(super) struct Sides<'m, 'a> {
     pub(super) meanings: [&'m Meaning<'a>; 2],
 }
 
-pub(super) const SIDES: [Side; 2] = [Side::Base, Side::Head];
-
-pub(super) fn index(side: Side) -> usize {
-    match side {
-        Side::Base => 0,
-        Side::Head => 1,
-    }
-}
-
 impl<'m, 'a> Says<'m, 'a> {
     pub(super) fn new(
         sides: Sides<'m, 'a>,
@@ -96,15 +87,15 @@ impl<'m, 'a> Says<'m, 'a> {
         let mut known: BTreeMap<Key<'m>, KindId> = BTreeMap::new();
         let mut refusals: BTreeMap<AddressSet, usize> = BTreeMap::new();
         for (_, both) in pods.iter() {
-            let refused = SIDES.map(|side| {
-                let refused = both.on(side).map(|(_, pod)| guards[index(side)].refused(direction, pod));
+            let refused = Side::ALL.map(|side| {
+                let refused = both.on(side).map(|(_, pod)| guards[side.index()].refused(direction, pod));
                 let refused = refused.unwrap_or_else(|| AddressSet::none(family));
                 let next = refusals.len();
                 *refusals.entry(refused).or_insert(next)
             });
             let key = Key {
                 presence: both.presence(),
-                says: SIDES.map(|side| says.say(sides.clusters[index(side)], both, side)),
+                says: Side::ALL.map(|side| says.say(sides.clusters[side.index()], both, side)),
                 refused,
             };
             let next = KindId::try_from(says.kinds.len()).expect("at most one kind a pod");
@@ -137,7 +128,7 @@ impl<'m, 'a> Says<'m, 'a> {
         if semantics::enforcing_node(cluster, pod).is_none() {
             return Say::Free;
         }
-        match self.meanings[index(side)].hangs_on(self.direction, id) {
+        match self.meanings[side.index()].hangs_on(self.direction, id) {
             None => Say::Free,
             Some((places, ports)) => Say::Policies { places, ports },
         }
@@ -167,7 +158,7 @@ impl<'m, 'a> Says<'m, 'a> {
     /// What a kind allows on a side, that is no pod's own affair included.
     pub(super) fn traffic(&self, id: KindId, side: Side) -> Rc<Traffic> {
         let kind = &self.kinds[id as usize];
-        let at = index(side);
+        let at = side.index();
         Rc::clone(kind.traffic[at].get_or_init(|| {
             let allowed = match kind.key.says[at] {
                 Say::Absent => return Rc::new(Traffic::none(self.family)),
@@ -198,7 +189,7 @@ impl<'m, 'a> Says<'m, 'a> {
 
     /// The services that a kind allows with an address on a side; none where there is no address.
     pub(super) fn services(&self, id: KindId, side: Side, peer: Option<IpAddr>) -> ServiceSet {
-        match (peer, self.kinds[id as usize].key.says[index(side)]) {
+        match (peer, self.kinds[id as usize].key.says[side.index()]) {
             (None, _) | (_, Say::Absent) => ServiceSet::none(),
             (Some(peer), Say::Free | Say::Policies { .. }) => self.traffic(id, side).services(peer),
         }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::pods::{Both, Pods};
-use super::say::{SIDES, Sides, index};
+use super::say::Sides;
 use crate::cluster::{
     Cluster, Direction, NamespaceScope, Peer, Peers, Pod, Policy, PolicyRef, PortMatch, Ports, Rule,
 };
@@ -35,9 +35,9 @@ impl Touched {
             let new = &head.policies()[new_place];
             let is_equal =
                 old.subject == new.subject && old.ingress == new.ingress && old.egress == new.egress;
-            let meets = |side: Side, pod: &Pod| meets(sides.clusters[index(side)], new, pod);
+            let meets = |side: Side, pod: &Pod| meets(sides.clusters[side.index()], new, pod);
             let touches = |both: &&Both<'_>| {
-                SIDES.into_iter().any(|side| both.on(side).is_some_and(|(_, pod)| meets(side, pod)))
+                Side::ALL.into_iter().any(|side| both.on(side).is_some_and(|(_, pod)| meets(side, pod)))
             };
             if is_equal && !changed.iter().any(touches) {
                 same.insert(old_place, new_place);

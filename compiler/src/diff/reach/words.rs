@@ -7,9 +7,8 @@ use std::rc::Rc;
 use roaring::RoaringBitmap;
 
 use super::pods::Pods;
-use super::say::SIDES;
 use crate::cluster::{Cluster, NamespaceName, Owner, WorkloadRef};
-use crate::diff::{Ends, EndsKind, Presence};
+use crate::diff::{Ends, EndsKind, Presence, Side};
 use crate::query::Endpoint;
 
 /// Names groups of pods.
@@ -115,7 +114,7 @@ impl<'s, 'a> Words<'s, 'a> {
             if let Owner::Workload(workload) = latest.workload_of(both.latest()) {
                 namespace.workloads.entry(workload).or_default().insert(at);
             }
-            let sides = SIDES.into_iter().filter_map(|side| both.on(side));
+            let sides = Side::ALL.into_iter().filter_map(|side| both.on(side));
             let pods: Vec<_> = sides.map(|(_, pod)| pod).collect();
             for (key, value) in pods.iter().flat_map(|pod| pod.labels.iter()) {
                 let label = (key.as_str(), value);

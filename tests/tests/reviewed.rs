@@ -1,0 +1,326 @@
+//! `diff` says exactly what changes for packets: held against the oracle, on pairs of generated clusters.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "tests print what they counted, and may panic"
+)]
+
+mod support;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use chainmail_compiler::cluster::{Cluster, Direction, Pod, Rule, Whose};
+use chainmail_compiler::diff::{
+    Ends, EndsKind, FleetText, Flow, FlowChange, Presence, Reachability, Review, Revision, review,
+};
+use chainmail_compiler::query::{Endpoint, Who};
+use chainmail_compiler::semantics::{self, Packet, Service, Verdict};
+use chainmail_compiler::source::Sources;
+use chainmail_compiler::{Compiler, load};
+use chainmail_snapshot::Family;
+use chainmail_tests::breakpoints;
+use chainmail_tests::world::{Layout, World};
+use ipnet::IpNet;
+
+const PAIRS: u64 = 80;
+/// One in so many services is asked of each pair, in each world others.
+const SERVICES: u64 = 3;
+
+/// A side, read and compiled.
+struct Loaded {
+    sources: Sources,
+    cluster: Cluster,
+}
+
+impl Loaded {
+    fn new(world: &World) -> Option<Self> {
+        let sources = world.sources(Layout::Documents);
+        let loaded = load(&sources);
+        (!loaded.findings.has_errors()).then_some(Self { cluster: loaded.cluster, sources })
+    }
+
+    fn revision(&self) -> Revision<'_> {
+        let mut compiler = Compiler::new(&self.cluster, &self.sources);
+        let mut fleet = FleetText::default();
+        for node in compiler.nodes().collect::<Vec<_>>() {
+            fleet.add_snapshot(compiler.snapshot(node));
+        }
+        Revision { name: String::new(), commit: None, fleet, manifests: Some((&self.cluster, &self.sources)) }
+    }
+}
+
+fn compare(base: &Loaded, head: &Loaded) -> Review {
+    review(&base.revision(), &head.revision())
+}
+
+/// Who a flow means, as its words say.
+#[derive(Default)]
+struct Meant {
+    pods: BTreeSet<String>,
+    outside: Vec<(IpAddr, IpAddr)>,
+    everyone_outside: bool,
+}
+
+impl Meant {
+    fn new(ends: &Ends, presence: Presence, sides: [&Loaded; 2]) -> Self {
+        let mut meant = Self::default();
+        for word in &ends.ends {
+            match (ends.kind, word.split_once('-').map(|(a, b)| (a.parse(), b.parse()))) {
+                (EndsKind::Any, _) if word == "outside" => meant.everyone_outside = true,
+                (EndsKind::Outside, Some((Ok(first), Ok(last)))) => meant.outside.push((first, last)),
+                (EndsKind::Outside, _) => {
+                    let net =
+                        word.parse::<IpNet>().unwrap_or_else(|_| word.parse::<IpAddr>().unwrap().into());
+                    meant.outside.push((net.network(), net.broadcast()));
+                }
+                (EndsKind::Any | EndsKind::Pods, _) => meant.pods.extend(named(word, presence, sides)),
+            }
+        }
+        meant
+    }
+
+    fn has(&self, end: &End) -> bool {
+        match end {
+            End::Pod(name) => self.pods.contains(name),
+            End::Outside(address) => {
+                let within = |(first, last): &(IpAddr, IpAddr)| {
+                    first.is_ipv4() == address.is_ipv4() && (first..=last).contains(&address)
+                };
+                self.everyone_outside || self.outside.iter().any(within)
+            }
+        }
+    }
+}
+
+/// The pods of a word of the command line, among those that a flow of some presence may be of.
+fn named(word: &str, presence: Presence, [base, head]: [&Loaded; 2]) -> BTreeSet<String> {
+    let endpoint: Endpoint = word.parse().unwrap();
+    let pods = |side: &Loaded| -> BTreeSet<String> {
+        let ends = endpoint.ends(&side.cluster).unwrap_or_default();
+        ends.into_iter()
+            .map(|end| match end.who {
+                Who::Pod(pod) | Who::Assumed(pod) => pod.to_string(),
+                Who::Address(_) | Who::Outside(_) => panic!("{word} is no pod"),
+            })
+            .collect()
+    };
+    let is_there = |side: &Loaded, name: &String| {
+        side.cluster.pods().any(|(_, pod)| pod.is_endpoint() && pod.pod_ref().to_string() == *name)
+    };
+    match presence {
+        Presence::Stay => pods(head).into_iter().filter(|name| is_there(base, name)).collect(),
+        Presence::Appear => pods(head),
+        Presence::Vanish => pods(base),
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum End {
+    Pod(String),
+    Outside(IpAddr),
+}
+
+/// All ends that the policies of either side can tell apart; of an address that is a node's or a pod's on one side, the
+/// other knows less.
+fn ends(sides: [&Loaded; 2]) -> BTreeSet<End> {
+    let mut ends = BTreeSet::new();
+    for side in sides {
+        let pods = side.cluster.pods().filter(|(_, pod)| pod.is_endpoint());
+        ends.extend(pods.map(|(_, pod)| End::Pod(pod.pod_ref().to_string())));
+        let rules = rules(&side.cluster);
+        for family in Family::ALL {
+            let peers = breakpoints::peers(&side.cluster, &rules, family).into_iter();
+            let strange = |address: &IpAddr| {
+                sides.iter().all(|side| matches!(side.cluster.whose(*address), Whose::Unknown))
+            };
+            ends.extend(peers.filter(strange).map(End::Outside));
+        }
+    }
+    ends
+}
+
+fn rules(cluster: &Cluster) -> Vec<&Rule> {
+    let of =
+        |direction| cluster.policies().iter().filter_map(move |policy| policy.rules(direction)).flatten();
+    Direction::ALL.into_iter().flat_map(of).collect()
+}
+
+fn find<'c>(cluster: &'c Cluster, name: &str) -> Option<&'c Pod> {
+    let (namespace, name) = name.split_once('/').unwrap();
+    cluster.find_pod(namespace, name).map(|(_, pod)| pod).filter(|pod| pod.is_endpoint())
+}
+
+fn address(cluster: &Cluster, end: &End, family: Family) -> Option<IpAddr> {
+    match end {
+        End::Pod(name) => find(cluster, name)?.addresses.of(family),
+        End::Outside(address) => Some(*address).filter(|address| Family::of(*address) == family),
+    }
+}
+
+/// What is allowed of some services: `None` where an end is not there.
+fn allowed(
+    side: &Loaded,
+    (from, to): (&End, &End),
+    family: Family,
+    services: &[Service],
+) -> Option<Vec<bool>> {
+    let (source, destination) = (address(&side.cluster, from, family)?, address(&side.cluster, to, family)?);
+    let judge = |service: &Service| {
+        let packet = Packet { source, destination, service: *service };
+        semantics::judge(&side.cluster, &packet) == Verdict::Allow
+    };
+    Some(services.iter().map(judge).collect())
+}
+
+/// Every pair of ends has the one flow that tells what becomes of it, or none where nothing does.
+fn check(seed: u64, sides: [&Loaded; 2], told: &Reachability, counts: &mut BTreeMap<String, usize>) {
+    let services: BTreeSet<Service> = sides
+        .iter()
+        .flat_map(|side| breakpoints::services(&side.cluster, &rules(&side.cluster)))
+        .filter(|service| !matches!(service, Service::Port(_, 0)))
+        .collect();
+    let asked = (seed..).zip(services).filter(|(place, _)| place % SERVICES == 0);
+    let services: Vec<Service> = asked.map(|(_, service)| service).collect();
+    let meant: Vec<(&Flow, Meant, Meant)> = told
+        .flows
+        .iter()
+        .map(|flow| (flow, Meant::new(&flow.from, flow.pods, sides), Meant::new(&flow.to, flow.pods, sides)))
+        .collect();
+    let ends = ends(sides);
+    for from in &ends {
+        for to in ends.iter().filter(|to| *to != from) {
+            if !matches!((from, to), (End::Pod(_), _) | (_, End::Pod(_))) {
+                continue;
+            }
+            let other_family =
+                |end: &End, family| matches!(end, End::Outside(address) if Family::of(*address) != family);
+            for family in Family::ALL {
+                if other_family(from, family) || other_family(to, family) {
+                    continue;
+                }
+                let verdicts = sides.map(|side| allowed(side, (from, to), family, &services));
+                let flows: Vec<&Flow> = meant
+                    .iter()
+                    .filter(|(flow, sources, destinations)| {
+                        flow.families.contains(&family) && sources.has(from) && destinations.has(to)
+                    })
+                    .map(|(flow, ..)| *flow)
+                    .collect();
+                let none = || vec![false; services.len()];
+                let [before, after] = verdicts.map(|verdicts| verdicts.unwrap_or_else(none));
+                let place = format!("world {seed}: IP{family} {from:?} -> {to:?}: {flows:#?}");
+                match &flows[..] {
+                    [] => assert_eq!(before, after, "{place}"),
+                    [flow] => {
+                        let told = [&flow.before, &flow.after].map(|allowed| {
+                            services.iter().map(|service| allowed.contains(*service)).collect::<Vec<_>>()
+                        });
+                        assert!(flow.before != flow.after, "{place}");
+                        assert_eq!(told, [before, after], "{place}");
+                        *counts.entry(format!("{:?} {:?}", flow.pods, flow.change)).or_default() += 1;
+                    }
+                    _ => panic!("{place}"),
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn flows_are_the_difference_of_what_the_oracle_says() {
+    let mut counts = BTreeMap::new();
+    let mut flows = 0;
+    let mut without_cause = 0;
+    for seed in 0..PAIRS {
+        let world = World::generate(seed);
+        let [Some(base), Some(head)] = [&world, &world.edited(seed)].map(Loaded::new) else { continue };
+        let told = compare(&base, &head).reachability.unwrap();
+        check(seed, [&base, &head], &told, &mut counts);
+        flows += told.flows.len();
+        for flow in &told.flows {
+            without_cause += usize::from(flow.causes.is_empty());
+            assert!(flow.witness.before != flow.witness.after, "world {seed}: {flow:#?}");
+        }
+    }
+    println!("{flows} flows, {without_cause} without a cause; pairs: {counts:?}");
+    assert!(flows >= 1_000, "{flows} flows are too few");
+    assert!(without_cause * 100 <= flows, "{without_cause} of {flows} flows have no cause");
+    for change in ["Opened", "Widened", "Altered", "Closed", "Narrowed"] {
+        let pairs = counts.get(&format!("Stay {change}")).copied().unwrap_or_default();
+        assert!(pairs >= 50, "{pairs} pairs are {change}: {counts:?}");
+    }
+}
+
+#[test]
+fn flows_between_states_of_scenarios_are_exact() {
+    let mut counts = BTreeMap::new();
+    for scenario in support::scenario::all() {
+        for pair in scenario.states.windows(2) {
+            let [base, head] = [&pair[0], &pair[1]]
+                .map(|state| Loaded { cluster: state.loaded().cluster, sources: state.sources.clone() });
+            let told = compare(&base, &head).reachability.unwrap();
+            check(0, [&base, &head], &told, &mut counts);
+        }
+    }
+    println!("{counts:?}");
+    assert!(counts["Stay Opened"] >= 20 && counts["Stay Closed"] >= 20, "{counts:?}");
+}
+
+/// What is told of a flow, whichever side is which.
+type Told = (Presence, FlowChange, Vec<String>, Vec<String>, String, String);
+
+fn told(flow: &Flow, mirrored: bool) -> Told {
+    let Flow { change, pods, from, to, before, after, .. } = flow;
+    let (from, to) = (from.ends.clone(), to.ends.clone());
+    let (before, after) = (before.to_string(), after.to_string());
+    if !mirrored {
+        return (*pods, *change, from, to, before, after);
+    }
+    let change = match change {
+        FlowChange::Opened => FlowChange::Closed,
+        FlowChange::Closed => FlowChange::Opened,
+        FlowChange::Widened => FlowChange::Narrowed,
+        FlowChange::Narrowed => FlowChange::Widened,
+        FlowChange::Altered => FlowChange::Altered,
+    };
+    let pods = match pods {
+        Presence::Stay => Presence::Stay,
+        Presence::Appear => Presence::Vanish,
+        Presence::Vanish => Presence::Appear,
+    };
+    (pods, change, from, to, after, before)
+}
+
+#[test]
+fn nothing_changes_to_itself_and_there_and_back_are_mirrors() {
+    for seed in 1_000..1_060 {
+        let world = World::generate(seed);
+        let [Some(base), Some(head)] = [&world, &world.edited(seed)].map(Loaded::new) else { continue };
+        let same = compare(&base, &base);
+        let reach = same.reachability.as_ref().unwrap();
+        assert!(
+            reach.flows.is_empty()
+                && reach.isolation.is_empty()
+                && reach.mixed.is_empty()
+                && same.rules.shapes.is_empty()
+                && same.rules.sets.is_empty(),
+            "world {seed}: {same:#?}"
+        );
+        let flows = |review: &Review, mirrored| -> BTreeSet<Told> {
+            review
+                .reachability
+                .iter()
+                .flat_map(|reach| &reach.flows)
+                .map(|flow| told(flow, mirrored))
+                .collect()
+        };
+        let (there, back) = (compare(&base, &head), compare(&head, &base));
+        assert_eq!(flows(&there, false), flows(&back, true), "world {seed}");
+        assert_eq!(there.summary.newly_isolated, back.summary.no_longer_isolated, "world {seed}");
+        assert_eq!(there.summary.rules_added, back.summary.rules_removed, "world {seed}");
+        assert_eq!(there.summary.members_added, back.summary.members_removed, "world {seed}");
+    }
+}
