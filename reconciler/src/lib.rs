@@ -26,7 +26,6 @@ pub mod cut;
 pub mod denied;
 pub mod desired;
 pub mod doctor;
-pub mod exit;
 pub mod facts;
 pub mod fight;
 pub mod files;
@@ -58,3 +57,5 @@ pub mod step;
 #[cfg(test)]
 mod testing;
 pub mod uninstall;
+
+pub use chainmail_snapshot::exit;

@@ -12,7 +12,9 @@
 //! snapshot have the same digest. [`read`] is the only module here that touches files.
 
 mod content;
+mod date;
 mod digest;
+pub mod exit;
 mod family;
 mod joined;
 mod manifest;
@@ -23,7 +25,9 @@ pub use content::{
     KernelAddress, Member, MemberError, MemberLines, SetKind, Transport, content_name, cut_set_name,
     is_cut_set,
 };
+pub use date::Date;
 pub use digest::Sha256Hex;
+pub use exit::Exit;
 pub use family::Family;
 pub use joined::{Joined, SnapshotError};
 pub use manifest::{FORMAT_VERSION, Manifest, Parts};

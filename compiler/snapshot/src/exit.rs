@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 /// What a program's exit says. The numbers are part of the interface: scripts and units depend on them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
 pub enum Exit {
     /// All is done, or there was nothing to do.
     Done = 0,
@@ -23,8 +24,28 @@ pub enum Exit {
     Busy = 7,
 }
 
+impl Exit {
+    /// All of them, in order of their numbers.
+    pub const ALL: [Exit; 8] = [
+        Exit::Done,
+        Exit::Differences,
+        Exit::Usage,
+        Exit::Input,
+        Exit::Trust,
+        Exit::OldStateInForce,
+        Exit::UnexpectedState,
+        Exit::Busy,
+    ];
+
+    /// The number.
+    #[must_use]
+    pub fn code(self) -> u8 {
+        self as u8
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
-        ExitCode::from(exit as u8)
+        ExitCode::from(exit.code())
     }
 }
