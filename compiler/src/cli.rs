@@ -1,5 +1,6 @@
 //! The command line.
 
+mod clock;
 mod compile;
 mod describe;
 mod diff;
@@ -7,6 +8,7 @@ mod explain;
 mod export;
 mod findings;
 mod formats;
+mod gate;
 mod input;
 mod lint;
 mod matrix;
@@ -15,36 +17,19 @@ mod output;
 mod prove;
 mod query;
 mod save;
+mod schema;
 
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 use chainmail_compiler::diagnostic::Style;
-
-/// What every command can end with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-enum Exit {
-    /// Done.
-    Done = 0,
-    /// There are differences, or a lint failed.
-    Differences = 1,
-    /// The command line or configuration is wrong.
-    Usage = 2,
-    /// The input is invalid, or Git or I/O failed.
-    Input = 3,
-}
-
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> Self {
-        ExitCode::from(exit as u8)
-    }
-}
+use chainmail_snapshot::Exit;
 
 /// Compiles Kubernetes network policies to iptables and ipset snapshots, one per node.
 ///
-/// Exit codes: 0 done, 1 differences or a failed lint, 2 usage, 3 the input is invalid or Git or I/O failed.
+/// Exit codes: 0 done; 1 there are differences, or a gate, a test or a lint failed; 2 usage or configuration; 3 the input is
+/// invalid, or Git or I/O failed.
 #[derive(Debug, Parser)]
 #[command(name = "chainmail", version, max_term_width = 100)]
 struct Cli {
@@ -74,6 +59,7 @@ enum Command {
     Lint(lint::Args),
     Prove(prove::Args),
     Query(query::Args),
+    Schema(schema::Args),
     /// Print a shell's completion script.
     Completions {
         /// Which shell.
@@ -116,6 +102,10 @@ pub(crate) fn run() -> ExitCode {
         }
     };
     let screen = output::screen(cli.color);
+    let differences = match &cli.command {
+        Command::Diff(args) => args.gate.failure_code(),
+        _ => Exit::Differences.code(),
+    };
     let result = match cli.command {
         Command::Compile(args) => compile::run(&args, screen),
         Command::Check(args) => compile::check(&args, screen),
@@ -126,6 +116,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Lint(args) => lint::run(&args, screen),
         Command::Prove(args) => prove::run(&args, screen),
         Command::Query(args) => query::run(&args, screen),
+        Command::Schema(args) => schema::run(&args),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "chainmail", &mut script);
@@ -133,6 +124,7 @@ pub(crate) fn run() -> ExitCode {
         }
     };
     match result {
+        Ok(Exit::Differences) => differences.into(),
         Ok(exit) => exit.into(),
         Err(Failure { exit, message }) => {
             if !message.is_empty() {

@@ -7,7 +7,7 @@ use crate::config::Config;
 use crate::diagnostic::Findings;
 use crate::lint::LintSettings;
 use crate::lower::{Cost, Lowering};
-use crate::manifest;
+use crate::manifest::{self, Cache};
 use crate::policy::{PodSets, allowed_traffic};
 use crate::render::{NodeSnapshot, Places, SetTexts, node_snapshot};
 use crate::source::Sources;
@@ -30,8 +30,14 @@ pub struct Loaded {
 /// Reads and admits the sources, and gives each node the settings that its repository has for it.
 #[must_use]
 pub fn load(sources: &Sources) -> Loaded {
+    load_with(sources, &mut Cache::none())
+}
+
+/// As [`load`]; what the cache has of a file is not read again.
+#[must_use]
+pub fn load_with(sources: &Sources, cache: &mut Cache) -> Loaded {
     let (config, mut findings) = sources.config().map(Config::parse).unwrap_or_default();
-    let (manifests, reading) = manifest::read(sources);
+    let (manifests, reading) = manifest::read_with(sources, cache);
     findings.extend(reading);
     let (mut cluster, admission) = admit(&manifests, sources);
     findings.extend(admission);

@@ -11,6 +11,7 @@ use globset::GlobMatcher;
 
 use crate::cluster::{Cluster, NodeSettings, UnknownPods};
 use crate::diagnostic::{Code, Diagnostic, Findings, Place};
+use crate::gate::Waiver;
 use crate::lint::LintSettings;
 use crate::source::{FileFilter, SourceFile};
 use settings::Overrides;
@@ -22,6 +23,7 @@ pub struct Config {
     all: Overrides,
     nodes: Vec<NodeOverrides>,
     lint: LintSettings,
+    waivers: Vec<Waiver>,
 }
 
 /// One `[[nodes]]`.
@@ -49,6 +51,12 @@ impl Config {
     #[must_use]
     pub fn into_files(self) -> FileFilter {
         self.files
+    }
+
+    /// The exceptions that hold until their day.
+    #[must_use]
+    pub fn waivers(&self) -> &[Waiver] {
+        &self.waivers
     }
 
     /// What holds for a node: the keys at the top, and over them each `[[nodes]]` that matches, the later ones last.

@@ -164,9 +164,12 @@ impl Findings {
 
     /// Adds the findings of another step.
     pub fn extend(&mut self, other: Findings) {
+        // The one that says that no more are told stands for the first that was not.
+        let untold = other.errors.saturating_sub(ERRORS + 1);
         for diagnostic in other.all {
             self.push(diagnostic);
         }
+        self.errors += untold;
     }
 
     /// Whether any has this code.
@@ -185,6 +188,12 @@ impl Findings {
             }
         }
         self
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
     }
 
     /// Whether any is an error.

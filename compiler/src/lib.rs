@@ -16,6 +16,7 @@ pub mod describe;
 pub mod diagnostic;
 pub mod diff;
 pub mod explain;
+pub mod gate;
 pub mod lint;
 pub mod lower;
 pub mod manifest;
@@ -24,8 +25,9 @@ pub mod policy;
 pub mod prove;
 pub mod query;
 pub mod render;
+pub mod report;
 pub mod semantics;
 pub mod source;
 pub mod write;
 
-pub use compile::{Compiler, Loaded, load};
+pub use compile::{Compiler, Loaded, load, load_with};

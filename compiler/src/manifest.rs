@@ -3,6 +3,7 @@
 //! Shapes are spelled as Kubernetes spells them, absent and empty told apart. A NetworkPolicy refuses fields that it
 //! does not have, since a mistyped field opens or closes traffic; the other kinds ignore what is not used.
 
+mod cache;
 mod document;
 mod fault;
 mod field_path;
@@ -25,6 +26,7 @@ mod tree;
 mod workload;
 mod yaml;
 
+pub use cache::{Cache, CacheFolder};
 pub use field_path::{FieldPath, Segment};
 pub use int_or_string::IntOrString;
 pub use network_policy::{
@@ -36,6 +38,6 @@ pub use object::{
 };
 pub use object_ref::ObjectRef;
 pub(crate) use read::{LIVE_POD_LEFT_OUT, WORKLOAD_LEFT_OUT};
-pub use read::{Located, Manifests, read};
+pub use read::{Located, Manifests, read, read_with};
 pub use text::{Text, TextMap};
 pub use workload::{PodTemplate, Workload, WorkloadKind};

@@ -34,7 +34,7 @@ use outline::{Outline, Outlines};
 pub const CONFIG_PATH: &str = "chainmail.toml";
 
 /// A file's place among the sources.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FileId(u32);
 
 /// A file as it was found.
@@ -122,6 +122,11 @@ impl Sources {
     #[must_use]
     pub fn allows_unsupported(&self, kind: &str) -> bool {
         self.allowed_unsupported.contains(kind)
+    }
+
+    /// The kinds of which [`Self::allows_unsupported`] speaks, in order.
+    pub(crate) fn allowed_unsupported(&self) -> impl Iterator<Item = &str> {
+        self.allowed_unsupported.iter().map(String::as_str)
     }
 
     /// The file of an id; nothing for an inventory, which is not kept.

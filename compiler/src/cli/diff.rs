@@ -4,14 +4,16 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use chainmail_compiler::cluster::Cluster;
-use chainmail_compiler::diff::{Detail, FleetText, NodeText, Outcome, Revision, review, text};
+use chainmail_compiler::diff::{Detail, FleetText, NodeText, Revision, review, text};
+use chainmail_compiler::manifest::Cache;
 use chainmail_compiler::source::{Sources, commit_of};
-use chainmail_compiler::{Compiler, Loaded};
+use chainmail_compiler::{Compiler, Loaded, report};
 use chainmail_snapshot::{Family, Joined, read};
 use clap::ValueEnum;
 
 use super::formats::{FMT, Output, Outputs};
-use super::input::{BesideArgs, FindingArgs, Purpose, loaded};
+use super::gate::GateArgs;
+use super::input::{BesideArgs, FindingArgs, Purpose, loaded_with};
 use super::{Exit, Failure, Screen};
 
 /// Show what opens, what closes and why, and the rules and set members that change.
@@ -25,9 +27,6 @@ pub(super) struct Args {
     /// The repository that the revisions are of [default: the current folder].
     #[arg(long, value_name = "DIR")]
     repo: Option<PathBuf>,
-    /// Exit 1 where there is a difference.
-    #[arg(long)]
-    exit_code: bool,
     /// How to print it.
     #[arg(short, long, value_name = FMT, value_parser = Output::<Format>::parser(), default_value = "text")]
     output: Vec<Output<Format>>,
@@ -38,6 +37,8 @@ pub(super) struct Args {
     #[arg(short, long)]
     quiet: bool,
     #[command(flatten)]
+    pub(super) gate: GateArgs,
+    #[command(flatten)]
     beside: BesideArgs,
     #[command(flatten)]
     findings: FindingArgs,
@@ -45,24 +46,34 @@ pub(super) struct Args {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
+    /// As people read it.
     Text,
+    /// One document; `chainmail schema diff` prints its schema.
     Json,
+    /// One comment of a pull request, within its limits.
+    Markdown,
+    /// Annotations of GitHub Actions.
+    Github,
 }
 
 pub(super) fn run(args: &Args, screen: Screen) -> Result<Exit, Failure> {
     let outputs = Outputs::new(&args.output)?;
+    let mut cache = args.findings.cache().and_in_memory();
     let (base, head) = match &args.sides[..] {
-        [base, head] => (Read::folder(base, args, screen)?, Read::folder(head, args, screen)?),
+        [base, head] => {
+            (Read::folder(base, args, screen, &mut cache)?, Read::folder(head, args, screen, &mut cache)?)
+        }
         [range] => {
             let Some((base, head)) = range.split_once("..") else {
                 return Err(Failure::usage(format!(
                     "{range:?} is one side; write A..B for revisions, or two folders"
                 )));
             };
-            (Read::revision(base, args, screen)?, Read::revision(head, args, screen)?)
+            (Read::revision(base, args, screen, &mut cache)?, Read::revision(head, args, screen, &mut cache)?)
         }
         _ => return Err(Failure::usage("give A..B, or two folders")),
     };
+    drop(cache);
     let review = review(&base.compiled()?, &head.compiled()?);
     let detail = match (args.quiet, args.verbose) {
         (true, _) => Detail::Summary,
@@ -72,9 +83,14 @@ pub(super) fn run(args: &Args, screen: Screen) -> Result<Exit, Failure> {
     outputs.print(screen, |format, style| match format {
         Format::Text => text(&review, detail, style),
         Format::Json => review.json(),
+        Format::Markdown => report::markdown(&review),
+        Format::Github => report::github(&review),
     })?;
-    let differs = review.summary.outcome != Outcome::Same;
-    Ok(if args.exit_code && differs { Exit::Differences } else { Exit::Done })
+    let config = match &head.what {
+        What::Manifests(read) => read.0.config(),
+        What::Snapshots(_) => None,
+    };
+    Ok(args.gate.judge(&review, config))
 }
 
 /// A side as it was read.
@@ -91,16 +107,16 @@ enum What {
 }
 
 impl Read {
-    fn revision(rev: &str, args: &Args, screen: Screen) -> Result<Self, Failure> {
+    fn revision(rev: &str, args: &Args, screen: Screen, cache: &mut Cache) -> Result<Self, Failure> {
         let repo = args.repo.as_deref().unwrap_or(Path::new("."));
         let rev = if rev.is_empty() { "HEAD" } else { rev };
         let sources = args.beside.with_revision(repo, rev)?;
         let commit = commit_of(repo, rev).map_err(|e| Failure::input(&e))?;
-        Ok(Self { name: rev.to_owned(), commit, what: What::load(sources, args.findings, screen)? })
+        Ok(Self { name: rev.to_owned(), commit, what: What::load(sources, args.findings, screen, cache)? })
     }
 
     /// A folder of snapshots as it is, any other one to be compiled.
-    fn folder(name: &str, args: &Args, screen: Screen) -> Result<Self, Failure> {
+    fn folder(name: &str, args: &Args, screen: Screen, cache: &mut Cache) -> Result<Self, Failure> {
         let path = Path::new(name);
         let mut fleet = FleetText::default();
         if let Some(snapshot) = read::joined_if_any(path).map_err(|e| Failure::input(&e))? {
@@ -110,7 +126,7 @@ impl Read {
                 add(&mut fleet, &read::node_of_tree(path, &node).map_err(|e| Failure::input(&e))?);
             }
         } else {
-            let what = What::load(args.beside.with_path(path)?, args.findings, screen)?;
+            let what = What::load(args.beside.with_path(path)?, args.findings, screen, cache)?;
             return Ok(Self { name: name.to_owned(), commit: None, what });
         }
         Ok(Self { name: name.to_owned(), commit: None, what: What::Snapshots(fleet) })
@@ -141,8 +157,13 @@ impl Read {
 }
 
 impl What {
-    fn load(sources: Sources, findings: FindingArgs, screen: Screen) -> Result<Self, Failure> {
-        let loaded = loaded(&sources, findings, Purpose::Diff, screen)?;
+    fn load(
+        sources: Sources,
+        findings: FindingArgs,
+        screen: Screen,
+        cache: &mut Cache,
+    ) -> Result<Self, Failure> {
+        let loaded = loaded_with(&sources, findings, Purpose::Diff, screen, cache)?;
         Ok(Self::Manifests(Box::new((sources, loaded))))
     }
 }

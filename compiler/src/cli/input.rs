@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use chainmail_compiler::diagnostic::{Findings, Severity, render};
+use chainmail_compiler::manifest::{Cache, CacheFolder};
 use chainmail_compiler::source::{self, SourceError, SourceFile, Sources};
-use chainmail_compiler::{Loaded, load};
+use chainmail_compiler::{Loaded, load_with};
 
 use super::output::{self, counted};
 use super::{Exit, Failure, Screen};
@@ -41,12 +42,16 @@ pub(super) struct BesideArgs {
     allow_unsupported: Vec<String>,
 }
 
-/// How findings are dealt with.
+/// How manifests are loaded, and their findings dealt with.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub(super) struct FindingArgs {
     /// Treat warnings as errors.
     #[arg(long)]
     pub(super) strict: bool,
+    /// Neither read nor write the cache of decoded manifests: $CHAINMAIL_CACHE, else $XDG_CACHE_HOME/chainmail, else
+    /// ~/.cache/chainmail.
+    #[arg(long)]
+    no_cache: bool,
 }
 
 impl InputArgs {
@@ -131,11 +136,22 @@ impl BesideArgs {
 impl FindingArgs {
     /// Loads the cluster, its findings as severe as is wanted.
     pub(super) fn load(self, sources: &Sources) -> Loaded {
-        let mut loaded = load(sources);
+        self.load_with(sources, &mut self.cache())
+    }
+
+    /// As [`Self::load`], with a cache that other sources are loaded with too.
+    fn load_with(self, sources: &Sources, cache: &mut Cache) -> Loaded {
+        let mut loaded = load_with(sources, cache);
         if self.strict {
             loaded.findings.make_strict();
         }
         loaded
+    }
+
+    /// What earlier runs read, unless that is unwanted.
+    pub(super) fn cache(self) -> Cache {
+        let path = CacheFolder::usual_path().filter(|_| !self.no_cache);
+        Cache::in_folder(path.and_then(|path| CacheFolder::open(&path)))
     }
 }
 
@@ -177,7 +193,18 @@ pub(super) fn loaded(
     purpose: Purpose,
     screen: Screen,
 ) -> Result<Loaded, Failure> {
-    let mut loaded = findings.load(sources);
+    loaded_with(sources, findings, purpose, screen, &mut findings.cache())
+}
+
+/// As [`loaded`], with a cache that other sources are loaded with too.
+pub(super) fn loaded_with(
+    sources: &Sources,
+    findings: FindingArgs,
+    purpose: Purpose,
+    screen: Screen,
+    cache: &mut Cache,
+) -> Result<Loaded, Failure> {
+    let mut loaded = findings.load_with(sources, cache);
     if !purpose.wants_notes() {
         loaded.findings.drop_notes();
     }

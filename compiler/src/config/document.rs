@@ -1,5 +1,7 @@
 //! Reads the TOML, key by key, so that every mistake in it has its place.
 
+mod waiver;
+
 use std::ops::Range;
 
 use globset::GlobBuilder;
@@ -13,7 +15,7 @@ use crate::diagnostic::{Code, Diagnostic, Findings, Place, nearest};
 use crate::source::{FileFilter, SourceFile};
 
 const SETTINGS: [&str; 6] = ["unknown_pods", "drop_invalid", "allow", "pod_bridge", "enforce", "log_denied"];
-const TOP: [&str; 3] = ["manifests", "nodes", "lint"];
+const TOP: [&str; 4] = ["manifests", "nodes", "lint", "waiver"];
 const NODES: [&str; 1] = ["match"];
 
 pub(super) type Value<'a> = Spanned<DeValue<'a>>;
@@ -55,6 +57,7 @@ impl Reader<'_> {
                 "manifests" => self.manifests(value, config),
                 "nodes" => self.nodes(value, config),
                 "lint" => self.lint(value, &mut config.lint),
+                "waiver" => waiver::read(self, value, &mut config.waivers),
                 _ => self.setting(key, value, &mut config.all, &TOP),
             }
         }

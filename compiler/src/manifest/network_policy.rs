@@ -1,13 +1,13 @@
 //! NetworkPolicy of networking.k8s.io/v1, as written. Every list and selector is optional, and `null` is absence.
 
-use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
 
 use super::text::{Text, TextMap, absent_if_null};
 use super::{IntOrString, ObjectMeta};
 
 /// The object.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct NetworkPolicy {
     /// `networking.k8s.io/v1`; an item of a NetworkPolicyList may leave it out.
@@ -19,39 +19,39 @@ pub struct NetworkPolicy {
     pub metadata: StrictMeta,
     /// What it says; absent, it is an empty one.
     pub spec: Option<NetworkPolicySpec>,
-    #[serde(default, rename = "status")]
+    #[serde(default, rename = "status", skip_serializing)]
     _status: Option<IgnoredAny>,
 }
 
 /// ObjectMeta with all of its fields named, so that any other is a mistake.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct StrictMeta {
     name: Option<Text>,
     generate_name: Option<Text>,
     namespace: Option<Text>,
     labels: Option<TextMap>,
-    #[serde(rename = "annotations")]
+    #[serde(rename = "annotations", skip_serializing)]
     _annotations: Option<IgnoredAny>,
-    #[serde(rename = "creationTimestamp")]
+    #[serde(rename = "creationTimestamp", skip_serializing)]
     _creation_timestamp: Option<IgnoredAny>,
-    #[serde(rename = "deletionGracePeriodSeconds")]
+    #[serde(rename = "deletionGracePeriodSeconds", skip_serializing)]
     _deletion_grace_period_seconds: Option<IgnoredAny>,
-    #[serde(rename = "deletionTimestamp")]
+    #[serde(rename = "deletionTimestamp", skip_serializing)]
     _deletion_timestamp: Option<IgnoredAny>,
-    #[serde(rename = "finalizers")]
+    #[serde(rename = "finalizers", skip_serializing)]
     _finalizers: Option<IgnoredAny>,
-    #[serde(rename = "generation")]
+    #[serde(rename = "generation", skip_serializing)]
     _generation: Option<IgnoredAny>,
-    #[serde(rename = "managedFields")]
+    #[serde(rename = "managedFields", skip_serializing)]
     _managed_fields: Option<IgnoredAny>,
-    #[serde(rename = "ownerReferences")]
+    #[serde(rename = "ownerReferences", skip_serializing)]
     _owner_references: Option<IgnoredAny>,
-    #[serde(rename = "resourceVersion")]
+    #[serde(rename = "resourceVersion", skip_serializing)]
     _resource_version: Option<IgnoredAny>,
-    #[serde(rename = "selfLink")]
+    #[serde(rename = "selfLink", skip_serializing)]
     _self_link: Option<IgnoredAny>,
-    #[serde(rename = "uid")]
+    #[serde(rename = "uid", skip_serializing)]
     _uid: Option<IgnoredAny>,
 }
 
@@ -70,7 +70,7 @@ impl StrictMeta {
 }
 
 /// `spec`.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct NetworkPolicySpec {
     /// Which pods of the policy's namespace it is about.
@@ -84,7 +84,7 @@ pub struct NetworkPolicySpec {
 }
 
 /// One entry of `ingress` or `egress`. Which of `from` and `to` may be there depends on the list it stands in.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct NetworkPolicyRule {
     /// Sources, of an ingress rule.
@@ -96,7 +96,7 @@ pub struct NetworkPolicyRule {
 }
 
 /// One entry of `from` or `to`.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct NetworkPolicyPeer {
     /// Which pods.
@@ -108,7 +108,7 @@ pub struct NetworkPolicyPeer {
 }
 
 /// `ipBlock`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct IpBlock {
     /// The block.
@@ -118,7 +118,7 @@ pub struct IpBlock {
 }
 
 /// One entry of `ports`.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct NetworkPolicyPort {
     /// `TCP`, `UDP` or `SCTP`; TCP if absent.
@@ -130,7 +130,7 @@ pub struct NetworkPolicyPort {
 }
 
 /// LabelSelector of meta/v1.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LabelSelector {
     /// Labels that must be there with these values.
@@ -140,7 +140,7 @@ pub struct LabelSelector {
 }
 
 /// One entry of `matchExpressions`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Requirement {
     /// The label's key.

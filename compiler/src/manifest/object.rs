@@ -1,11 +1,11 @@
 //! Namespace, Pod and Node: only the fields that decide what rules a node gets.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::text::{Text, TextMap, absent_if_null};
 
 /// `metadata`.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ObjectMeta {
     /// The name.
@@ -21,7 +21,7 @@ pub struct ObjectMeta {
 }
 
 /// One entry of `ownerReferences`.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OwnerReference {
     /// The owner's apiVersion.
@@ -35,7 +35,7 @@ pub struct OwnerReference {
 }
 
 /// v1 Namespace.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Namespace {
     /// Name and labels.
     #[serde(default, deserialize_with = "absent_if_null")]
@@ -43,7 +43,7 @@ pub struct Namespace {
 }
 
 /// v1 Pod.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Pod {
     /// Name, namespace, labels.
     #[serde(default, deserialize_with = "absent_if_null")]
@@ -57,7 +57,7 @@ pub struct Pod {
 }
 
 /// `spec` of a Pod.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PodSpec {
     /// The node that runs it.
@@ -71,7 +71,7 @@ pub struct PodSpec {
 }
 
 /// A container.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Container {
     /// `Always` makes an init container a sidecar.
@@ -81,7 +81,7 @@ pub struct Container {
 }
 
 /// A container's port.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ContainerPort {
     /// Its name.
@@ -93,7 +93,7 @@ pub struct ContainerPort {
 }
 
 /// `status` of a Pod.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct PodStatus {
     /// `Succeeded` and `Failed` are the finished ones.
     pub phase: Option<Text>,
@@ -106,14 +106,14 @@ pub struct PodStatus {
 }
 
 /// One of a pod's addresses.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct PodIp {
     /// The address.
     pub ip: Option<Text>,
 }
 
 /// v1 Node.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Node {
     /// Name and labels.
     #[serde(default, deserialize_with = "absent_if_null")]
@@ -127,7 +127,7 @@ pub struct Node {
 }
 
 /// `spec` of a Node.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct NodeSpec {
     /// The first network of its pods.
     #[serde(rename = "podCIDR")]
@@ -138,14 +138,14 @@ pub struct NodeSpec {
 }
 
 /// `status` of a Node.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct NodeStatus {
     /// Addresses and names.
     pub addresses: Option<Vec<NodeAddress>>,
 }
 
 /// One entry of a node's addresses.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct NodeAddress {
     /// `InternalIP`, `ExternalIP`, `Hostname`, …
     #[serde(rename = "type")]

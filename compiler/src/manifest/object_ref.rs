@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::document::Document;
 use super::field_path::{FieldPath, Segment};
 use super::locate::{Found, locate};
@@ -13,14 +15,16 @@ use crate::source::{FileId, Sources};
 const EXCERPT_BYTES: usize = 1000;
 
 /// Where an object stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ObjectRef {
+    /// Not part of what is kept of a file: another run may have other files beside it.
+    #[serde(skip)]
     pub(super) file: FileId,
     pub(super) spot: Spot,
 }
 
 /// Where in a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) enum Spot {
     /// A document, or an item of a List in it. Its text is kept, so that each field can be found.
     Document { offset: usize, length: usize, lines_before: u32, item: Option<usize> },
@@ -29,7 +33,7 @@ pub(super) enum Spot {
 }
 
 /// Which lines of an item's text stand further left than they do in the file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) enum Margin {
     /// All: they were moved to column 0.
     Every,

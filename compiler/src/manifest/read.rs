@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
+use super::cache::Cache;
 use super::document::{Document, split};
 use super::fault::faults;
 use super::field_path::{FieldPath, Segment};
@@ -21,7 +22,7 @@ use crate::source::outline::{Outline, Spot};
 use crate::source::{FileId, STDIN_PATH, SourceFile, Sources};
 
 /// An object with its place.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Located<T> {
     /// What was read.
     pub object: T,
@@ -35,7 +36,7 @@ pub(crate) const LIVE_POD_LEFT_OUT: &str = "the pod is left out: its address is 
 pub(crate) const WORKLOAD_LEFT_OUT: &str = "the workload takes no part in review";
 
 /// All objects of the kinds that are used, in order of files and documents; those of inventories come last.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Manifests {
     /// v1 Namespaces.
     pub namespaces: Vec<Located<Namespace>>,
@@ -66,20 +67,49 @@ impl Manifests {
         }
         self.not_objects += not_objects;
     }
+
+    /// The same objects, in another file that holds the same.
+    pub(super) fn in_file(mut self, file: FileId) -> Self {
+        fn relocate<T>(objects: &mut [Located<T>], file: FileId) {
+            objects.iter_mut().for_each(|object| object.at.file = file);
+        }
+        let Manifests { namespaces, pods, nodes, policies, workloads, others: _, not_objects: _ } = &mut self;
+        relocate(namespaces, file);
+        relocate(pods, file);
+        relocate(nodes, file);
+        relocate(policies, file);
+        workloads.iter_mut().for_each(|(_, object)| object.at.file = file);
+        self
+    }
 }
 
 /// Reads all sources. What cannot be read is a finding, and the rest is read all the same.
 #[must_use]
 pub fn read(sources: &Sources) -> (Manifests, Findings) {
+    read_with(sources, &mut Cache::none())
+}
+
+/// As [`read`]; what the cache has of a file is not read again.
+#[must_use]
+pub fn read_with(sources: &Sources, cache: &mut Cache) -> (Manifests, Findings) {
     let mut reader = Reader::new(sources);
     reader.findings.extend(file::refused(sources));
     for (id, file) in sources.iter() {
-        reader.file(id, file);
+        let key = cache.key(sources, file);
+        if let Some(kept) = key.as_ref().and_then(|key| cache.get(key, file)) {
+            reader.manifests.extend(kept.in_file(id));
+            continue;
+        }
+        let mut own = Reader::new(sources);
+        own.file(id, file);
+        // Findings name the file: they are found anew each time.
+        if let Some(key) = key.filter(|_| own.findings.is_empty()) {
+            cache.put(key, file, &own.manifests);
+        }
+        reader.extend(own);
     }
     for (id, inventory) in sources.inventories() {
-        let Reader { manifests, findings, .. } = super::inventory::read(sources, id, inventory);
-        reader.manifests.extend(manifests);
-        reader.findings.extend(findings);
+        reader.extend(super::inventory::read(sources, id, inventory));
     }
     (reader.manifests, reader.findings)
 }
@@ -107,6 +137,11 @@ pub(super) struct Reader<'a> {
 impl<'a> Reader<'a> {
     pub(super) fn new(sources: &'a Sources) -> Self {
         Self { sources, manifests: Manifests::default(), findings: Findings::default() }
+    }
+
+    fn extend(&mut self, other: Reader<'_>) {
+        self.manifests.extend(other.manifests);
+        self.findings.extend(other.findings);
     }
 
     fn file(&mut self, id: FileId, file: &SourceFile) {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::kind::{Kind, Used, classify};
 use super::object::PodSpec;
@@ -10,7 +10,7 @@ use super::text::absent_if_null;
 use super::{FieldPath, LabelSelector, ObjectMeta};
 
 /// A kind that makes pods from a template.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum WorkloadKind {
     /// batch/v1 CronJob.
     CronJob,
@@ -81,7 +81,7 @@ impl fmt::Display for WorkloadKind {
 }
 
 /// An object of any of these kinds.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Workload {
     /// Name, namespace, owner.
     #[serde(default, deserialize_with = "absent_if_null")]
@@ -92,7 +92,7 @@ pub struct Workload {
 }
 
 /// `spec` of a workload.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WorkloadSpec {
     /// Which pods it counts as its own.
@@ -104,7 +104,7 @@ pub struct WorkloadSpec {
 }
 
 /// `spec.jobTemplate` of a CronJob.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct JobTemplate {
     /// What pods each job makes.
     #[serde(default, deserialize_with = "absent_if_null")]
@@ -112,14 +112,14 @@ pub struct JobTemplate {
 }
 
 /// `spec` of a job that a CronJob makes.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct JobSpec {
     /// Its pods.
     pub template: Option<PodTemplate>,
 }
 
 /// A pod template.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct PodTemplate {
     /// The labels of its pods.
     #[serde(default, deserialize_with = "absent_if_null")]

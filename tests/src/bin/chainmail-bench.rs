@@ -1,5 +1,5 @@
-//! Measures a cold compile of 100 nodes, 10,000 pods and 1,000 policies against decoding the same bytes, in seconds of
-//! CPU, and compares with what is committed. Run from the workspace's root, after a release build of everything.
+//! Measures a cold compile of 100 nodes, 10,000 pods and 1,000 policies against decoding the same bytes, and a cold diff
+//! of one changed policy and a check from the cache against that, in seconds of CPU, and compares with what is committed. Run from the workspace's root, after a release build of everything.
 
 #![expect(
     clippy::disallowed_methods,
@@ -22,6 +22,8 @@ use serde::Deserialize;
 const SIZE: Size = Size { nodes: 100, pods: 10_000, policies: 1_000, seed: 1 };
 const RUNS: usize = 7;
 const COMMITTED: &str = "tests/bench/committed.toml";
+/// What a diff may cost, in whole compiles: a side that was not changed should cost next to nothing.
+const DIFF_AT_MOST: f64 = 1.3;
 /// How much more than what is committed is a failure.
 const SLACK: f64 = 1.5;
 /// What `/proc` counts CPU time in (`man 5 proc`, `getconf CLK_TCK`): 100 on every Linux of today.
@@ -35,6 +37,10 @@ struct Committed {
     ratio: f64,
     /// How much of a whole compile is the proof, from 0 to 1.
     proof: f64,
+    /// Seconds of a diff for one of a whole compile.
+    diff: f64,
+    /// Seconds of a check with a cache for one without.
+    cached: f64,
     /// The most memory that a whole compile takes.
     peak_mib: f64,
     sets: usize,
@@ -84,25 +90,45 @@ fn bench() -> Result<(), Box<dyn Error>> {
     let input = temporary.path().join("input");
     fs::create_dir(&input)?;
     write(&input, SIZE)?;
+    let changed = temporary.path().join("changed");
+    fs::create_dir(&changed)?;
+    write(&changed, SIZE)?;
+    change_a_policy(&changed)?;
+    let cache = temporary.path().join("cache");
     let own = std::env::current_exe()?;
     let chainmail = own.with_file_name("chainmail");
     let (mut compiles, mut proven, mut decodes) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut diffs, mut checks, mut cached) = (Vec::new(), Vec::new(), Vec::new());
     // In turns, so that all meet the same machine.
     let out = |run: usize| temporary.path().join(format!("out-{run}"));
     for run in 0..RUNS {
         let compile = |out: &Path| {
             let mut command = Command::new(&chainmail);
-            command.arg("compile").arg(&input).arg("--out").arg(out);
+            command.arg("compile").arg(&input).arg("--no-cache").arg("--out").arg(out);
             command
         };
         compiles.push(cost(compile(&out(run)).arg("--no-prove"))?);
         decodes.push(cost(Command::new(&own).arg("decode").arg(&input))?);
         proven.push(cost(&mut compile(&out(run)))?);
+        diffs.push(cost(Command::new(&chainmail).arg("diff").args([&input, &changed]).arg("--no-cache"))?);
+        let check = || {
+            let mut command = Command::new(&chainmail);
+            command.arg("check").arg(&input).env("CHAINMAIL_CACHE", &cache);
+            command
+        };
+        checks.push(cost(check().arg("--no-cache"))?);
+        if run == 0 {
+            cost(&mut check())?;
+        }
+        cached.push(cost(&mut check())?);
     }
     // Of neighbours in time: a machine that others use changes its speed from run to run.
-    let ratio =
-        median(compiles.iter().zip(&decodes).map(|(compile, decode)| compile.seconds / decode.seconds));
-    let proof = median(compiles.iter().zip(&proven).map(|(bare, all)| 1.0 - bare.seconds / all.seconds));
+    let share = |part: &[Cost], whole: &[Cost]| {
+        median(part.iter().zip(whole).map(|(part, whole)| part.seconds / whole.seconds))
+    };
+    let ratio = share(&compiles, &decodes);
+    let (diff, from_cache) = (share(&diffs, &proven), share(&cached, &checks));
+    let proof = 1.0 - share(&compiles, &proven);
     let seconds = |costs: &[Cost]| median(costs.iter().map(|cost| cost.seconds));
     let peak_mib = median(proven.iter().map(|cost| cost.peak_mib));
     let output = Output::of(&out(0))?;
@@ -111,6 +137,8 @@ fn bench() -> Result<(), Box<dyn Error>> {
     println!("proven   {:>12.2} s", seconds(&proven));
     println!("ratio    {ratio:>12.2}     committed {:.2}", committed.ratio);
     println!("proof    {proof:>12.2} of it  committed {:.2}", committed.proof);
+    println!("diff     {diff:>12.2} of it  committed {:.2}", committed.diff);
+    println!("cached   {from_cache:>12.2} of a check  committed {:.2}", committed.cached);
     println!("peak     {:>12.0} MiB committed {:.0}", peak_mib, committed.peak_mib);
     println!("sets     {:>12}     committed {}", output.sets, committed.sets);
     println!("rules    {:>12}     committed {}", output.rules, committed.rules);
@@ -118,6 +146,8 @@ fn bench() -> Result<(), Box<dyn Error>> {
     let measured = [
         ("compiling against decoding", ratio, committed.ratio),
         ("the proof's share", proof, committed.proof),
+        ("a diff against a compile", diff, committed.diff),
+        ("a check from the cache", from_cache, committed.cached),
         ("peak memory", peak_mib, committed.peak_mib),
         ("rules", output.rules as f64, committed.rules as f64),
         ("bytes", output.bytes as f64, committed.bytes as f64),
@@ -127,7 +157,24 @@ fn bench() -> Result<(), Box<dyn Error>> {
             return Err(format!("{what}: {now:.2} is more than {SLACK} times the committed {then:.2}").into());
         }
     }
+    if diff > DIFF_AT_MOST {
+        return Err(format!("a diff costs {diff:.2} compiles, more than {DIFF_AT_MOST}").into());
+    }
     Ok(())
+}
+
+/// Changes the first port of the first policy that has one.
+fn change_a_policy(folder: &Path) -> Result<(), Box<dyn Error>> {
+    const PORT: &str = "    - port: 5432\n";
+    let mut files = files(folder)?;
+    files.sort();
+    for path in files {
+        let text = fs::read_to_string(&path)?;
+        if text.contains(PORT) {
+            return Ok(fs::write(&path, text.replacen(PORT, "    - port: 5433\n", 1))?);
+        }
+    }
+    Err("no policy has the port that is to change".into())
 }
 
 /// What a compile wrote.
