@@ -18,6 +18,7 @@ mod prove;
 mod query;
 mod save;
 mod schema;
+mod test;
 
 use std::process::ExitCode;
 
@@ -60,6 +61,7 @@ enum Command {
     Prove(prove::Args),
     Query(query::Args),
     Schema(schema::Args),
+    Test(test::Args),
     /// Print a shell's completion script.
     Completions {
         /// Which shell.
@@ -117,6 +119,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Prove(args) => prove::run(&args, screen),
         Command::Query(args) => query::run(&args, screen),
         Command::Schema(args) => schema::run(&args),
+        Command::Test(args) => test::run(&args, screen),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "chainmail", &mut script);

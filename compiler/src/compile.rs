@@ -7,7 +7,7 @@ use crate::config::Config;
 use crate::diagnostic::Findings;
 use crate::lint::LintSettings;
 use crate::lower::{Cost, Lowering};
-use crate::manifest::{self, Cache};
+use crate::manifest::{self, Cache, FlowTest, Located};
 use crate::policy::{PodSets, allowed_traffic};
 use crate::render::{NodeSnapshot, Places, SetTexts, node_snapshot};
 use crate::source::Sources;
@@ -21,6 +21,10 @@ pub struct Loaded {
     pub findings: Findings,
     /// How the repository wants lints reported.
     pub lint: LintSettings,
+    /// Expected flows, from which no rule is made.
+    pub flow_tests: Vec<Located<FlowTest>>,
+    /// What is wrong with those.
+    pub flow_findings: Findings,
     /// Objects of kinds that are not used, counted by kind.
     pub other_kinds: BTreeMap<String, usize>,
     /// How many documents are no Kubernetes objects.
@@ -43,7 +47,15 @@ pub fn load_with(sources: &Sources, cache: &mut Cache) -> Loaded {
     findings.extend(admission);
     findings.extend(config.apply(&mut cluster));
     let lint = config.lint().clone();
-    Loaded { cluster, findings, lint, other_kinds: manifests.others, not_objects: manifests.not_objects }
+    Loaded {
+        cluster,
+        findings,
+        lint,
+        flow_tests: manifests.flow_tests,
+        flow_findings: manifests.flow_findings,
+        other_kinds: manifests.others,
+        not_objects: manifests.not_objects,
+    }
 }
 
 /// Compiles a cluster node by node; what nodes share is worked out once.

@@ -1,9 +1,11 @@
-//! What a policy means, in the words of `kubectl describe networkpolicy`, and whom each line means now.
+//! What a policy means, in the words of `kubectl describe networkpolicy`, and whom each line means now; and what policies
+//! say of a workload.
 //!
 //! Whom selectors and blocks mean is asked of [`semantics`](crate::semantics), entry by entry.
 
 mod resolve;
 mod text;
+mod workload;
 
 use chainmail_snapshot::Transport;
 use serde::Serialize;
@@ -18,6 +20,7 @@ use resolve::Resolver;
 
 pub use resolve::{Pods, PortOn};
 pub use text::{Fold, text};
+pub use workload::{Isolating, PodFacts, WorkloadDescription, describe_workload, workload_text};
 
 /// A policy, and whom it means.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -204,15 +207,15 @@ fn port<'a>(item: &Port, destinations: &dyn Fn() -> Vec<&'a crate::cluster::Pod>
 const SCHEMA: &str = "chainmail.describe/v1";
 
 #[derive(Serialize)]
-struct Document<'a> {
+struct Document<'a, T> {
     schema: &'static str,
     #[serde(flatten)]
-    description: &'a Description,
+    description: &'a T,
 }
 
-/// The description as a JSON document; `docs/explain.md` has its shape.
+/// The description of a policy or a workload as a JSON document; `docs/explain.md` has its shape.
 #[must_use]
-pub fn json(description: &Description) -> String {
+pub fn json(description: &impl Serialize) -> String {
     let document = Document { schema: SCHEMA, description };
     serde_json::to_string_pretty(&document).expect("a description has only string keys") + "\n"
 }

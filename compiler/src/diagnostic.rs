@@ -14,6 +14,7 @@ pub use code::Code;
 pub use github::github;
 pub use json::json;
 pub(crate) use nearest::nearest;
+pub(crate) use render::printable;
 pub use render::{Style, render};
 pub use sarif::sarif;
 

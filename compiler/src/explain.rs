@@ -115,6 +115,12 @@ pub fn explain(
 }
 
 impl Explanation {
+    /// Who asks whom for what, in words.
+    #[must_use]
+    pub fn packet(&self) -> String {
+        text::packet(self)
+    }
+
     /// The explanation, if what it tells comes to its verdict.
     fn checked(self, packet: Packet) -> Result<Self, EngineError> {
         let verdict = |allows| if allows { Verdict::Allow } else { Verdict::Deny };
@@ -180,6 +186,12 @@ struct Document<'a> {
 pub fn json(explanations: &[Explanation]) -> String {
     let document = Document { schema: SCHEMA, explanations };
     serde_json::to_string_pretty(&document).expect("explanations have only string keys") + "\n"
+}
+
+/// What policies and settings decide, line by line, each with who decides; not what nodes do.
+#[must_use]
+pub fn decisions(explanation: &Explanation) -> Vec<(String, String)> {
+    text::decisions(explanation)
 }
 
 /// The explanations as people read them, a decision a line.

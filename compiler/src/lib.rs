@@ -16,6 +16,7 @@ pub mod describe;
 pub mod diagnostic;
 pub mod diff;
 pub mod explain;
+pub mod flows;
 pub mod gate;
 pub mod lint;
 pub mod lower;

@@ -1,13 +1,14 @@
 //! Typed manifests with their places: what the files say, before any of it is believed.
 //!
 //! Shapes are spelled as Kubernetes spells them, absent and empty told apart. A NetworkPolicy refuses fields that it
-//! does not have, since a mistyped field opens or closes traffic; the other kinds ignore what is not used.
+//! does not have, since a mistyped field opens or closes traffic, and so does a FlowTest; the other kinds ignore what is not used.
 
 mod cache;
 mod document;
 mod fault;
 mod field_path;
 mod file;
+mod flow_test;
 mod guard;
 mod head;
 mod int_or_string;
@@ -28,6 +29,7 @@ mod yaml;
 
 pub use cache::{Cache, CacheFolder};
 pub use field_path::{FieldPath, Segment};
+pub use flow_test::{FlowCase, FlowTest, FlowTestMeta, Words};
 pub use int_or_string::IntOrString;
 pub use network_policy::{
     IpBlock, LabelSelector, NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort, NetworkPolicyRule,
@@ -37,6 +39,7 @@ pub use object::{
     Container, ContainerPort, Namespace, Node, ObjectMeta, OwnerReference, Pod, PodIp, PodSpec,
 };
 pub use object_ref::ObjectRef;
+pub use read::FLOW_FILE;
 pub(crate) use read::{LIVE_POD_LEFT_OUT, WORKLOAD_LEFT_OUT};
 pub use read::{Located, Manifests, read, read_with};
 pub use text::{Text, TextMap};

@@ -20,7 +20,7 @@ use crate::cluster::{Cluster, Node};
 use crate::render::NodeSnapshot;
 use crate::semantics::{self, Packet, Service, Verdict};
 
-pub use allowed::Allowed;
+pub use allowed::{Allowed, ServicesError};
 pub use endpoint::{Endpoint, EndpointError};
 pub use ends::{End, Who};
 pub use matrix::{Answer, Matrix, Question, TooMany, matrix};

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 pub use filter::FileFilter;
-pub use folder::{config_file, from_folder, from_folder_with};
+pub use folder::{config_file, from_files, from_folder, from_folder_with};
 pub use git::{
     Limits, commit_of, from_revision, from_revision_with, from_revision_within, from_tree,
     is_bare_repository, path_in_repository,

@@ -5,6 +5,7 @@
 //! - `CODE.toml` is a `chainmail.toml` beside [`REVIEWED`];
 //! - `CODE.made` says what to make in a folder, a line each: `file PATH COUNT TEXT` (the text so many times),
 //!   `link PATH TARGET`, `pipe PATH`, `submodule PATH`;
+//! - `CODE.flows.yaml` is a flow test beside [`REVIEWED`];
 //! - `CODE.inventory.yaml` and `CODE.inventory.json` are live objects beside [`REVIEWED`], and `CODE.inventory.gone` is
 //!   an inventory that is no longer there.
 
@@ -16,7 +17,9 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use chainmail_compiler::diagnostic::{Code, Findings, Style, render};
+use chainmail_compiler::flows;
 use chainmail_compiler::load;
+use chainmail_compiler::manifest::FLOW_FILE;
 use chainmail_compiler::source::{self, Inventory, SourceFile, Sources};
 
 /// What a configuration or inventory stands beside.
@@ -70,6 +73,17 @@ fn findings(name: &str) -> Findings {
         }])
     };
     let file = SourceFile { path: name.to_owned(), bytes: bytes.clone() };
+    if name.ends_with(FLOW_FILE) {
+        let cluster = load(&reviewed()).cluster;
+        let sources = Sources::new(vec![file]);
+        let own = load(&sources);
+        let (cases, mut findings) = flows::cases(&own.flow_tests, &sources);
+        let (asked, of_ends) = flows::ask(&cases, &cluster, 1000);
+        findings.extend(own.flow_findings);
+        findings.extend(of_ends);
+        findings.extend(flows::contradictions(&asked));
+        return findings;
+    }
     let sources = if name.ends_with(".made") {
         made(std::str::from_utf8(&bytes).unwrap())
     } else if name.ends_with(".inventory.gone") {

@@ -70,6 +70,9 @@ fn what_is_said_of_workloads_without_pods() {
         "explain shop/deploy/db shop/sts/db 5432",
         "explain ops/ds/agent shop/sts/db 5432",
         "describe db",
+        "describe shop/deploy/web",
+        "describe shop/sts/db -o json",
+        "describe ops/ds/agent",
         "check",
     ];
     let mut text = String::new();

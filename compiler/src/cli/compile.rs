@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use chainmail_compiler::Compiler;
 use chainmail_compiler::cluster::Node;
 use chainmail_compiler::diagnostic::{Style, render};
+use chainmail_compiler::flows::cases;
 use chainmail_compiler::prove::{Flaw, Prover};
 use chainmail_compiler::render::NodeSnapshot;
 use chainmail_compiler::write::{Check, Difference, Stage};
@@ -136,7 +137,10 @@ fn check_out(args: &Args, proven: &mut Proven<'_>, nodes: &[&Node]) -> Result<Ex
 pub(super) fn check(args: &CheckArgs, screen: Screen) -> Result<Exit, Failure> {
     let outputs = Outputs::new(&args.output)?;
     let sources = args.input.sources()?;
-    let loaded = args.findings.load(&sources);
+    let mut loaded = args.findings.load(&sources);
+    let (_, of_flow_tests) = cases(&loaded.flow_tests, &sources);
+    loaded.findings.extend(std::mem::take(&mut loaded.flow_findings));
+    loaded.findings.extend(of_flow_tests);
     let findings = &loaded.findings;
     let folder = args.input.folder_in_repository();
     outputs.write_files(|format| format.render(findings, &folder, Style::Plain))?;

@@ -1,18 +1,22 @@
 //! `chainmail describe`.
 
-use chainmail_compiler::describe::{Fold, describe, find_policy, json, text};
+use chainmail_compiler::describe::{
+    Fold, describe, describe_workload, find_policy, json, text, workload_text,
+};
+use chainmail_compiler::query::Endpoint;
 use clap::ValueEnum;
 
 use super::formats::{FMT, Output, Outputs};
 use super::input::{FindingArgs, InputArgs, Purpose, loaded};
 use super::{Exit, Failure, Screen};
 
-/// Say what a policy means, in the words of `kubectl describe networkpolicy`, and whom each line means now.
+/// Say what a policy means, in the words of `kubectl describe networkpolicy`, and whom each line means now; or what
+/// policies say of a workload.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// NAMESPACE/NAME, or NAME where only one policy is called so.
-    #[arg(value_name = "POLICY")]
-    policy: String,
+    /// A policy: NAMESPACE/NAME, or NAME where only one is called so; or a workload: NAMESPACE/KIND/NAME.
+    #[arg(value_name = "POLICY | WORKLOAD")]
+    name: String,
     #[command(flatten)]
     input: InputArgs,
     #[command(flatten)]
@@ -38,9 +42,17 @@ pub(super) fn run(args: &Args, screen: Screen) -> Result<Exit, Failure> {
     let sources = args.input.sources()?;
     let loaded = loaded(&sources, args.findings, Purpose::Query, screen)?;
     let cluster = loaded.cluster.with_assumed_pods();
-    let policy = find_policy(&cluster, &args.policy).map_err(|e| Failure::input(&e))?;
-    let description = describe(&cluster, &sources, policy);
     let fold = if args.all { Fold::Nothing } else { Fold::Long };
+    if let Ok(endpoint @ Endpoint::Workload { .. }) = args.name.parse() {
+        let description = describe_workload(&cluster, &sources, &endpoint).map_err(|e| Failure::input(&e))?;
+        outputs.print(screen, |format, _| match format {
+            Format::Text => workload_text(&description, fold),
+            Format::Json => json(&description),
+        })?;
+        return Ok(Exit::Done);
+    }
+    let policy = find_policy(&cluster, &args.name).map_err(|e| Failure::input(&e))?;
+    let description = describe(&cluster, &sources, policy);
     outputs.print(screen, |format, _| match format {
         Format::Text => text(&description, fold),
         Format::Json => json(&description),

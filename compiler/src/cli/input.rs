@@ -57,14 +57,22 @@ pub(super) struct FindingArgs {
 impl InputArgs {
     /// Reads the files.
     pub(super) fn sources(&self) -> Result<Sources, Failure> {
-        let here = Path::new(".");
-        match (&self.path, &self.repo, &self.rev) {
-            (Some(path), _, _) => self.beside.with_path(path),
-            (None, None, None) => self.beside.with_path(here),
-            (None, repo, rev) => {
-                self.beside.with_revision(repo.as_deref().unwrap_or(here), rev.as_deref().unwrap_or("HEAD"))
-            }
-        }
+        sources(self.path.as_deref(), self.repo.as_deref(), self.rev.as_deref(), &self.beside)
+    }
+}
+
+/// Reads a path, else a revision of a repository where one of these is named, else the current folder.
+pub(super) fn sources(
+    path: Option<&Path>,
+    repo: Option<&Path>,
+    rev: Option<&str>,
+    beside: &BesideArgs,
+) -> Result<Sources, Failure> {
+    let here = Path::new(".");
+    match (path, repo, rev) {
+        (Some(path), _, _) => beside.with_path(path),
+        (None, None, None) => beside.with_path(here),
+        (None, repo, rev) => beside.with_revision(repo.unwrap_or(here), rev.unwrap_or("HEAD")),
     }
 }
 
@@ -163,6 +171,7 @@ pub(super) enum Purpose {
     Diff,
     Lint,
     Query,
+    Test,
 }
 
 impl Purpose {
@@ -170,7 +179,7 @@ impl Purpose {
     fn wants_notes(self) -> bool {
         match self {
             Purpose::Compile | Purpose::Check => true,
-            Purpose::Diff | Purpose::Lint | Purpose::Query => false,
+            Purpose::Diff | Purpose::Lint | Purpose::Query | Purpose::Test => false,
         }
     }
 
@@ -182,6 +191,7 @@ impl Purpose {
             Purpose::Diff => "nothing was compared",
             Purpose::Lint => "nothing was linted",
             Purpose::Query => "nothing was asked",
+            Purpose::Test => "nothing was tested",
         }
     }
 }
@@ -211,6 +221,20 @@ pub(super) fn loaded_with(
     output::error_text(&render(&loaded.findings, screen.stderr));
     refuse_errors(&loaded.findings, purpose)?;
     Ok(loaded)
+}
+
+/// Prints further findings. Errors end the command.
+pub(super) fn told(
+    mut findings: Findings,
+    args: FindingArgs,
+    purpose: Purpose,
+    screen: Screen,
+) -> Result<(), Failure> {
+    if args.strict {
+        findings.make_strict();
+    }
+    output::error_text(&render(&findings, screen.stderr));
+    refuse_errors(&findings, purpose)
 }
 
 /// Ends the command where there is an error.

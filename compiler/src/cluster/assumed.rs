@@ -29,6 +29,9 @@ impl Cluster {
     /// [`PodState::Assumed`], and it runs on a node `assumed` that has no address, so that no pod counts as near it.
     #[must_use]
     pub fn with_assumed_pods(&self) -> Cow<'_, Cluster> {
+        if self.workloads.is_empty() {
+            return Cow::Borrowed(self);
+        }
         let wanting: Vec<&Workload> = self.workloads_without_pods().collect();
         if wanting.is_empty() {
             return Cow::Borrowed(self);

@@ -95,15 +95,20 @@ impl<'a> Resolver<'a> {
     fn not_meant(&self, has_labels: impl Fn(&Pod) -> bool) -> Vec<NotMeant> {
         let pods = self.cluster.pods().map(|(_, pod)| pod).filter(|pod| has_labels(pod));
         pods.filter_map(|pod| {
-            let why = match pod.state {
-                PodState::Endpoint | PodState::Assumed => return None,
-                PodState::HostNetwork => "on its node's network",
-                PodState::Finished => "finished",
-                PodState::NoAddress => "without an address",
-            };
+            let why = why_not(pod.state)?;
             Some(NotMeant { pod: pod.pod_ref().to_string(), why })
         })
         .collect()
+    }
+}
+
+/// Why no policy sees a pod, if none does.
+pub(super) fn why_not(state: PodState) -> Option<&'static str> {
+    match state {
+        PodState::Endpoint | PodState::Assumed => None,
+        PodState::HostNetwork => Some("on its node's network"),
+        PodState::Finished => Some("finished"),
+        PodState::NoAddress => Some("without an address"),
     }
 }
 

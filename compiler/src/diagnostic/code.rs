@@ -123,6 +123,10 @@ codes! {
     DuplicateAddress = "duplicate-address", Error;
     /// A NetworkPolicy among live objects.
     InventoryPolicy = "inventory-policy", Error;
+    /// An end or a service of a flow test that is none, or that nothing is meant by.
+    BadFlow = "bad-flow", Error;
+    /// Flow tests that expect a flow to be allowed and to be denied.
+    ContradictoryFlows = "contradictory-flows", Error;
     /// `chainmail.toml` is not TOML, or a key of it has a value that it cannot have.
     BadConfig = "bad-config", Error;
     /// A key that `chainmail.toml` does not have.

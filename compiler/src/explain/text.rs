@@ -3,13 +3,9 @@
 use super::{EndFacts, EndKind, Exemption, Explanation, Miss, NearMiss, NodeDecision, PolicyAt, Side};
 use crate::semantics::Verdict;
 
-/// The verdict, then a line a decision, headed by who decides.
-pub(super) fn explanation(explanation: &Explanation) -> String {
-    let Explanation { source, destination, service, .. } = explanation;
-    let verdict = match explanation.verdict {
-        Verdict::Allow => "allow",
-        Verdict::Deny => "deny",
-    };
+/// What policies and settings decide, each line headed by who does.
+pub(super) fn decisions(explanation: &Explanation) -> Vec<(String, String)> {
+    let Explanation { source, destination, .. } = explanation;
     let mut lines: Vec<(String, String)> = Vec::new();
     let mut say = |head: &str, line: String| lines.push((head.to_owned(), line));
     for (head, end) in [("source", source), ("destination", destination)] {
@@ -20,6 +16,23 @@ pub(super) fn explanation(explanation: &Explanation) -> String {
     for guard in &explanation.guards {
         say(&guard.node, format!("drops it: {}", guard.refuses));
     }
+    lines
+}
+
+/// Who asks whom for what.
+pub(super) fn packet(explanation: &Explanation) -> String {
+    let Explanation { source, destination, service, .. } = explanation;
+    format!("{} -> {} {service}", end_text(source), end_text(destination))
+}
+
+/// The verdict, then a line a decision, and at last what nodes do.
+pub(super) fn explanation(explanation: &Explanation) -> String {
+    let verdict = match explanation.verdict {
+        Verdict::Allow => "allow",
+        Verdict::Deny => "deny",
+    };
+    let mut lines = decisions(explanation);
+    let mut say = |head: &str, line: String| lines.push((head.to_owned(), line));
     if explanation.nodes.is_empty() {
         say("nodes", "no node forwards it, so that no rule is asked".to_owned());
     }
@@ -27,7 +40,7 @@ pub(super) fn explanation(explanation: &Explanation) -> String {
         node_lines(node, &mut say);
     }
     let width = lines.iter().map(|(head, _)| head.len()).max().unwrap_or(0);
-    let mut text = format!("{verdict}  {} -> {} {service}\n", end_text(source), end_text(destination));
+    let mut text = format!("{verdict}  {}\n", packet(explanation));
     for (head, line) in lines {
         text.push_str(&format!("  {head:width$}  {line}\n"));
     }

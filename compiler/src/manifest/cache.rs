@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use chainmail_snapshot::Sha256Hex;
 use git2::{ObjectType, Oid};
 
-use super::Manifests;
+use super::{FLOW_FILE, Manifests};
 use crate::source::{STDIN_PATH, SourceFile, Sources};
 
 pub use folder::CacheFolder;
@@ -57,6 +57,8 @@ impl Cache {
         let blob = Oid::hash_object(ObjectType::Blob, &file.bytes).ok()?;
         let grammar = match file.path.as_str() {
             path if path.ends_with(".json") => "json",
+            // What such a file may hold is decided by its name.
+            path if path.ends_with(FLOW_FILE) => "flows",
             STDIN_PATH => "either",
             _ => "yaml",
         };

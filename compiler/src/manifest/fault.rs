@@ -53,6 +53,13 @@ impl Finder {
                 }
                 true
             }
+            (Shape::Words, Node::Scalar(Scalar::String(_))) => true,
+            (Shape::Words, Node::List(items)) => {
+                for (index, item) in items.iter().enumerate() {
+                    self.check(item, &Shape::String, &path.index(index), Entries::NeverNull);
+                }
+                true
+            }
             (Shape::List(entry, null), Node::List(items)) => {
                 for (index, item) in items.iter().enumerate() {
                     self.check(item, entry, &path.index(index), *null);
@@ -140,6 +147,7 @@ impl Finder {
             Shape::Boolean => "true or false",
             Shape::IntOrString => "a port's number or name",
             Shape::Strings => "a map of strings",
+            Shape::Words => "a string or a list of strings",
             Shape::List(..) => "a list",
             Shape::Object(..) => "a map",
         };

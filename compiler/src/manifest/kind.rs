@@ -1,6 +1,7 @@
 //! What is done with an object, by its apiVersion and kind.
 
 use super::WorkloadKind;
+use super::flow_test::{FLOW_TEST, OWN_VERSION};
 use crate::diagnostic::nearest;
 
 /// Kinds of networking.k8s.io that change no rule.
@@ -17,6 +18,7 @@ pub(super) enum Used {
     Node,
     NetworkPolicy,
     Workload(WorkloadKind),
+    FlowTest,
 }
 
 /// What an object is to this program.
@@ -28,6 +30,8 @@ pub(super) enum Kind {
     List(Option<Item>),
     /// It changes no rule.
     Other,
+    /// It says it is this project's, and is not.
+    NotOurs,
     /// It changes traffic, and is not understood.
     Unsupported,
     /// A NetworkPolicy in a version that is not read.
@@ -69,6 +73,8 @@ pub(super) fn classify(api_version: &str, kind: &str) -> Kind {
         ("apps", "v1", "StatefulSet") => Kind::Used(Used::Workload(WorkloadKind::StatefulSet)),
         ("batch", "v1", "CronJob") => Kind::Used(Used::Workload(WorkloadKind::CronJob)),
         ("batch", "v1", "Job") => Kind::Used(Used::Workload(WorkloadKind::Job)),
+        _ if api_version == OWN_VERSION && kind == FLOW_TEST => Kind::Used(Used::FlowTest),
+        ("chainmail", _, _) => Kind::NotOurs,
         _ if calico || group == "cilium.io" => Kind::Unsupported,
         (_, _, "NetworkPolicy") if matches!(group, "" | "networking.k8s.io" | "extensions") => {
             Kind::OldNetworkPolicy
@@ -111,6 +117,9 @@ mod tests {
             ("apps/v1", "DeploymentList", list("apps/v1", "Deployment")),
             ("apps/v1beta1", "Deployment", Kind::Other),
             ("batch/v1", "CronJob", Kind::Used(Used::Workload(WorkloadKind::CronJob))),
+            ("chainmail/v1", "FlowTest", Kind::Used(Used::FlowTest)),
+            ("chainmail/v1", "FlowTests", Kind::NotOurs),
+            ("chainmail/v2", "FlowTest", Kind::NotOurs),
             ("v1", "ConfigMap", Kind::Other),
             ("v1", "ConfigMapList", Kind::Other),
             ("v1", "PodList", list("v1", "Pod")),

@@ -10,13 +10,14 @@ use super::document::{Document, split};
 use super::fault::faults;
 use super::field_path::{FieldPath, Segment};
 use super::file::{self, DOCUMENT_BYTES, DOCUMENTS};
+use super::flow_test::{FLOW_TEST, OWN_VERSION};
 use super::head::{Head, head};
 use super::kind::{Item, Kind, Used};
 use super::locate::{item_places, locate};
 use super::object_ref::{ObjectRef, item_path};
 use super::shape::{self, Shape};
 use super::yaml::{self, DecodeError, Syntax};
-use super::{Namespace, NetworkPolicy, Node, Pod, Workload, WorkloadKind};
+use super::{FlowTest, Namespace, NetworkPolicy, Node, Pod, Workload, WorkloadKind};
 use crate::diagnostic::{Code, Diagnostic, Findings, Place};
 use crate::source::outline::{Outline, Spot};
 use crate::source::{FileId, STDIN_PATH, SourceFile, Sources};
@@ -30,6 +31,8 @@ pub struct Located<T> {
     pub at: ObjectRef,
 }
 
+/// How the name of a file ends that holds nothing but expected flows.
+pub const FLOW_FILE: &str = ".flows.yaml";
 /// What becomes of a live pod that is not as the API has pods.
 pub(crate) const LIVE_POD_LEFT_OUT: &str = "the pod is left out: its address is unknown";
 /// What becomes of a workload that is not as the API has them.
@@ -48,6 +51,11 @@ pub struct Manifests {
     pub policies: Vec<Located<NetworkPolicy>>,
     /// Workloads of apps/v1 and batch/v1, with their kinds.
     pub workloads: Vec<(WorkloadKind, Located<Workload>)>,
+    /// Expected flows.
+    pub flow_tests: Vec<Located<FlowTest>>,
+    /// What is wrong with those, which is of no concern to whoever only wants the rules.
+    #[serde(skip)]
+    pub flow_findings: Findings,
     /// Objects of other kinds, counted by kind.
     pub others: BTreeMap<String, usize>,
     /// How many documents are no Kubernetes objects at all.
@@ -56,12 +64,24 @@ pub struct Manifests {
 
 impl Manifests {
     pub(super) fn extend(&mut self, other: Manifests) {
-        let Manifests { namespaces, pods, nodes, policies, workloads, others, not_objects } = other;
+        let Manifests {
+            namespaces,
+            pods,
+            nodes,
+            policies,
+            workloads,
+            flow_tests,
+            flow_findings,
+            others,
+            not_objects,
+        } = other;
         self.namespaces.extend(namespaces);
         self.pods.extend(pods);
         self.nodes.extend(nodes);
         self.policies.extend(policies);
         self.workloads.extend(workloads);
+        self.flow_tests.extend(flow_tests);
+        self.flow_findings.extend(flow_findings);
         for (kind, count) in others {
             *self.others.entry(kind).or_default() += count;
         }
@@ -73,11 +93,22 @@ impl Manifests {
         fn relocate<T>(objects: &mut [Located<T>], file: FileId) {
             objects.iter_mut().for_each(|object| object.at.file = file);
         }
-        let Manifests { namespaces, pods, nodes, policies, workloads, others: _, not_objects: _ } = &mut self;
+        let Manifests {
+            namespaces,
+            pods,
+            nodes,
+            policies,
+            workloads,
+            flow_tests,
+            flow_findings: _,
+            others: _,
+            not_objects: _,
+        } = &mut self;
         relocate(namespaces, file);
         relocate(pods, file);
         relocate(nodes, file);
         relocate(policies, file);
+        relocate(flow_tests, file);
         workloads.iter_mut().for_each(|(_, object)| object.at.file = file);
         self
     }
@@ -103,7 +134,7 @@ pub fn read_with(sources: &Sources, cache: &mut Cache) -> (Manifests, Findings) 
         let mut own = Reader::new(sources);
         own.file(id, file);
         // Findings name the file: they are found anew each time.
-        if let Some(key) = key.filter(|_| own.findings.is_empty()) {
+        if let Some(key) = key.filter(|_| own.findings.is_empty() && own.manifests.flow_findings.is_empty()) {
             cache.put(key, file, &own.manifests);
         }
         reader.extend(own);
@@ -235,7 +266,19 @@ impl<'a> Reader<'a> {
 
     /// Takes an object in, by its kind.
     pub(super) fn object(&mut self, head: Head, at: ObjectRef, decode: Decode<'_>) {
-        match head.classify() {
+        let kind = head.classify();
+        let own = matches!(kind, Kind::Used(Used::FlowTest) | Kind::NotOurs);
+        if self.sources.path(at.file).ends_with(FLOW_FILE) && !own {
+            let place = at.place(self.sources, &FieldPath::root().key("kind"));
+            let message = format!("a file called *{FLOW_FILE} holds objects of {OWN_VERSION} only");
+            let help = format!(
+                "begin it with `apiVersion: {OWN_VERSION}` and `kind: {FLOW_TEST}`, or rename the file"
+            );
+            self.manifests
+                .flow_findings
+                .push(Diagnostic::new(Code::UnknownKind, Some(place), message).help(help));
+        }
+        match kind {
             Kind::Used(used) => self.used(used, at, decode),
             Kind::List(item) => match decode {
                 Decode::Text(text, syntax) => self.list(at, text, syntax, item.as_ref()),
@@ -244,6 +287,13 @@ impl<'a> Reader<'a> {
                 }
             },
             Kind::Other => self.count(&head),
+            Kind::NotOurs => {
+                let place = at.place(self.sources, &FieldPath::root().key("kind"));
+                let message = format!("there is no kind {:?} of {}", head.kind(), head.api_version());
+                let help = format!("the one kind is {FLOW_TEST}, of {OWN_VERSION}");
+                let finding = Diagnostic::new(Code::UnknownKind, Some(place), message).help(help);
+                self.manifests.flow_findings.push(finding);
+            }
             Kind::Unsupported if self.sources.allows_unsupported(head.kind()) => self.count(&head),
             Kind::Unsupported => {
                 let message =
@@ -302,6 +352,12 @@ impl<'a> Reader<'a> {
             Used::Pod => {
                 let object = self.decode(at, decode, &shape::POD);
                 self.manifests.pods.extend(object);
+            }
+            Used::FlowTest => {
+                let mut own = Reader::new(self.sources);
+                let object = own.decode(at, decode, &shape::FLOW_TEST);
+                self.manifests.flow_tests.extend(object);
+                self.manifests.flow_findings.extend(own.findings);
             }
             Used::Workload(kind) => {
                 let object = self.decode_or_leave_out(at, decode, &shape::WORKLOAD, WORKLOAD_LEFT_OUT);

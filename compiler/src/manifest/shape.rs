@@ -16,6 +16,8 @@ pub(super) enum Shape {
     IntOrString,
     /// A map of strings: labels.
     Strings,
+    /// A string, or a list of strings.
+    Words,
     /// A list; entries may be null where the API reads null as an empty entry.
     List(&'static Shape, Entries),
     /// An object.
@@ -38,7 +40,7 @@ pub(super) enum Others {
 
 use Entries::{MayBeNull, NeverNull};
 use Others::{Ignored, Refused};
-use Shape::{Any, Boolean, IntOrString, Integer, List, Object, String, Strings};
+use Shape::{Any, Boolean, IntOrString, Integer, List, Object, String, Strings, Words};
 
 /// What every document has.
 pub(super) const HEAD: Shape = Object(&[("apiVersion", String), ("kind", String)], Ignored);
@@ -122,6 +124,22 @@ pub(super) const NETWORK_POLICY: Shape = Object(
     Refused,
 );
 
+const FLOW_META: Shape = Object(&[("name", String), ("labels", Any), ("annotations", Any)], Refused);
+
+const FLOW_CASE: Shape =
+    Object(&[("from", Words), ("to", Words), ("allow", Words), ("deny", Words), ("why", String)], Refused);
+
+/// FlowTest.
+pub(super) const FLOW_TEST: Shape = Object(
+    &[
+        ("apiVersion", String),
+        ("kind", String),
+        ("metadata", FLOW_META),
+        ("spec", List(&FLOW_CASE, NeverNull)),
+    ],
+    Refused,
+);
+
 /// Namespace.
 pub(super) const NAMESPACE: Shape = Object(&[("metadata", META)], Ignored);
 
@@ -190,13 +208,13 @@ mod tests {
     use super::*;
     use crate::manifest::fault::faults;
     use crate::manifest::yaml::{DecodeError, Syntax, decode};
-    use crate::manifest::{Namespace, NetworkPolicy, Node, Pod, Workload};
+    use crate::manifest::{FlowTest, Namespace, NetworkPolicy, Node, Pod, Workload};
 
     /// A value that has every field of a shape.
     fn full(shape: &Shape) -> Value {
         match shape {
             Any => Value::Null,
-            String => "a".into(),
+            String | Words => "a".into(),
             Integer | IntOrString => 1.into(),
             Boolean => true.into(),
             Strings => Value::Mapping(Mapping::from_iter([("a".into(), "b".into())])),
@@ -231,12 +249,13 @@ mod tests {
 
     type Decoder = fn(&str) -> Option<DecodeError>;
 
-    fn kinds() -> [(&'static str, Shape, Decoder); 5] {
+    fn kinds() -> [(&'static str, Shape, Decoder); 6] {
         [
             ("NetworkPolicy", NETWORK_POLICY, |text| decode::<NetworkPolicy>(text, Syntax::Yaml).err()),
             ("Namespace", NAMESPACE, |text| decode::<Namespace>(text, Syntax::Yaml).err()),
             ("Pod", POD, |text| decode::<Pod>(text, Syntax::Yaml).err()),
             ("Node", NODE, |text| decode::<Node>(text, Syntax::Yaml).err()),
+            ("FlowTest", FLOW_TEST, |text| decode::<FlowTest>(text, Syntax::Yaml).err()),
             ("Workload", WORKLOAD, |text| decode::<Workload>(text, Syntax::Yaml).err()),
         ]
     }

@@ -6,11 +6,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
+use std::str::FromStr;
 
 use chainmail_snapshot::{Family, Transport};
 use chainmail_verdict::exact::{self, ServiceSet};
 use range_set_blaze::RangeSetBlaze;
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
+use thiserror::Error;
 
 use super::{Engine, EngineError};
 use crate::cluster::{Cluster, Direction, PodId, PortMatch, PortName, Ports, Whose};
@@ -89,6 +91,12 @@ impl Allowed {
         }
     }
 
+    /// The services that are in both.
+    #[must_use]
+    pub fn intersection(&self, others: &Self) -> Self {
+        self.without(&self.without(others))
+    }
+
     fn is_whole(&self, transport: Transport) -> bool {
         self.ports.get(&transport).is_some_and(|ports| ports.ranges().eq([ALL_PORTS]))
     }
@@ -111,6 +119,48 @@ impl Allowed {
             })
             .collect()
     }
+}
+
+/// A text that names no services.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{0:?} names no services; write tcp/80, udp/8000-8080, tcp/80,443, tcp (every port), icmp or all")]
+pub struct ServicesError(String);
+
+impl FromStr for Allowed {
+    type Err = ServicesError;
+
+    /// One word of those that are printed, but not `none`.
+    fn from_str(text: &str) -> Result<Self, ServicesError> {
+        let error = || ServicesError(text.to_owned());
+        let mut services = Self::default();
+        if text == "all" || text == "icmp" {
+            services.portless = true;
+        }
+        for transport in Transport::ALL {
+            if text == "all" || text == transport.as_str() {
+                services.add(Service::Port(transport, *ALL_PORTS.start()), *ALL_PORTS.end());
+            }
+        }
+        if services.is_none() {
+            let (name, ports) = text.split_once('/').ok_or_else(error)?;
+            let named = |transport: &Transport| transport.as_str() == name;
+            let transport = Transport::ALL.into_iter().find(named).ok_or_else(error)?;
+            for range in ports.split(',') {
+                let (first, last) = range.split_once('-').unwrap_or((range, range));
+                let (first, last) = (port(first).ok_or_else(error)?, port(last).ok_or_else(error)?);
+                if first > last {
+                    return Err(error());
+                }
+                services.add(Service::Port(transport, first), last);
+            }
+        }
+        Ok(services)
+    }
+}
+
+fn port(text: &str) -> Option<u16> {
+    let digits = text.bytes().all(|b| b.is_ascii_digit());
+    text.parse().ok().filter(|port| digits && ALL_PORTS.contains(port))
 }
 
 impl fmt::Display for Allowed {
@@ -268,5 +318,51 @@ impl<'a> Finder<'a> {
             }
         }
         edges
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_read_as_they_are_printed() {
+        for text in ["all", "tcp", "udp/53", "tcp/80,443", "sctp/1-100", "tcp/80,8000-8080", "icmp"] {
+            assert_eq!(text.parse::<Allowed>().unwrap().to_string(), text);
+        }
+        for text in [
+            "",
+            "none",
+            "80",
+            "tcp/",
+            "tcp/0",
+            "tcp/+80",
+            "tcp/80-",
+            "tcp/90-80",
+            "tcp/http",
+            "TCP/80",
+            "icmp/8",
+            "tcp/65536",
+        ] {
+            assert!(text.parse::<Allowed>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn services_as_sets() {
+        // The sets, what is in both, what is only in the first, and the first of that.
+        let rows = [
+            ("all", "tcp/80", "tcp/80", "tcp/1-79,81-65535 udp sctp icmp", Some("tcp/1")),
+            ("tcp/80-90", "tcp/85-99", "tcp/85-90", "tcp/80-84", Some("tcp/80")),
+            ("icmp", "tcp", "none", "icmp", Some("icmp")),
+            ("udp/53", "all", "udp/53", "none", None),
+        ];
+        for (one, other, both, only, first) in rows {
+            let [one, other]: [Allowed; 2] = [one, other].map(|text| text.parse().unwrap());
+            assert_eq!(one.intersection(&other).to_string(), both);
+            let without = one.without(&other);
+            assert_eq!(without.to_string(), only);
+            assert_eq!(without.firsts().next().map(|service| service.to_string()).as_deref(), first);
+        }
     }
 }

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 
 use super::endpoint::{Endpoint, EndpointError};
 use super::outside::{self, Region};
-use crate::cluster::{Addresses, Cluster, Owner, Pod, PodRef, PodState};
+use crate::cluster::{Addresses, Cluster, Owner, Pod, PodRef, PodState, WorkloadRef};
 use crate::diagnostic::nearest;
 
 /// One end of traffic.
@@ -47,6 +47,12 @@ impl fmt::Display for Who {
 }
 
 impl End {
+    /// Whether both are the same end. Of addresses outside there may be several, and one may ask the other.
+    #[must_use]
+    pub fn is(&self, other: &End) -> bool {
+        self.addresses == other.addresses && !matches!(self.who, Who::Outside(_))
+    }
+
     /// The addresses of packets to another end, one pair a family that both have.
     #[must_use]
     pub fn pairs(&self, destination: &End) -> Vec<(Family, IpAddr, IpAddr)> {
@@ -99,11 +105,8 @@ impl Endpoint {
                 self.pods(cluster).filter(|pod| pod.is_endpoint()).map(end_of).collect()
             }
             Endpoint::Workload { .. } => {
-                let mut pods = self.pods(cluster).peekable();
-                if pods.peek().is_none() {
-                    return Err(self.unknown_workload(cluster));
-                }
-                pods.filter(|pod| pod.is_endpoint()).map(end_of).collect()
+                let (_, pods) = self.workload(cluster)?;
+                pods.into_iter().filter(|pod| pod.is_endpoint()).map(end_of).collect()
             }
             Endpoint::EveryPod => self.pods(cluster).filter(|pod| pod.is_endpoint()).map(end_of).collect(),
             Endpoint::Network(net) => network_ends(cluster, net),
@@ -137,6 +140,27 @@ impl Endpoint {
             },
             Endpoint::Pod { .. } | Endpoint::Address(_) | Endpoint::Network(_) | Endpoint::Outside => false,
         })
+    }
+
+    /// The workload that is meant, and its pods, of which there is at least one.
+    ///
+    /// # Errors
+    /// When nothing has a pod that is meant: the endpoint is of another form, or there is no such workload.
+    pub(crate) fn workload<'a>(
+        &self,
+        cluster: &'a Cluster,
+    ) -> Result<(WorkloadRef, Vec<&'a Pod>), EndpointError> {
+        let mut found = None;
+        let mut pods = Vec::new();
+        for (_, pod) in cluster.pods() {
+            if let Owner::Workload(workload) = cluster.workload_of(pod)
+                && Endpoint::from(&workload) == *self
+            {
+                found = Some(workload);
+                pods.push(pod);
+            }
+        }
+        found.map(|workload| (workload, pods)).ok_or_else(|| self.unknown_workload(cluster))
     }
 
     /// What to say of a workload without pods: which one of that name there is, perhaps of another kind.

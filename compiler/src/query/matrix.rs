@@ -13,7 +13,7 @@ use chainmail_snapshot::Family;
 use thiserror::Error;
 
 use super::allowed::{Allowed, Finder};
-use super::{End, Engine, EngineError, Who};
+use super::{End, Engine, EngineError};
 use crate::cluster::{Cluster, Owner, PodRef, WorkloadRef};
 use crate::semantics::Service;
 
@@ -114,8 +114,7 @@ fn answer(
     source: &End,
     destination: &End,
 ) -> Result<Answer, EngineError> {
-    // Of addresses outside there may be several, and one may ask the other.
-    if source.addresses == destination.addresses && !matches!(source.who, Who::Outside(_)) {
+    if source.is(destination) {
         return Ok(Answer::Itself);
     }
     let mut by_family = BTreeMap::new();

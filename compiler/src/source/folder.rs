@@ -45,6 +45,15 @@ pub fn from_folder_with(root: &Path, config: Option<SourceFile>) -> Result<Sourc
     Ok(with(Sources::new(files).with_unread(unread), config))
 }
 
+/// Reads some files, whatever their names; findings name them by the paths that were given.
+///
+/// # Errors
+/// When one cannot be read.
+pub fn from_files(paths: &[PathBuf]) -> Result<Sources, SourceError> {
+    let files: Result<Vec<SourceFile>, SourceError> = paths.iter().map(|path| config_file(path)).collect();
+    Ok(Sources::new(files?))
+}
+
 fn with(sources: Sources, config: Option<SourceFile>) -> Sources {
     match config {
         Some(config) => sources.with_config(config),

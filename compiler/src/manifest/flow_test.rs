@@ -1,0 +1,102 @@
+//! FlowTest of chainmail/v1: flows that are expected, beside the policies that are to let them through.
+
+use std::fmt;
+
+use serde::de::value::SeqAccessDeserializer;
+use serde::de::{self, Deserializer, IgnoredAny, SeqAccess, Visitor};
+use serde::{Deserialize, Serialize};
+
+use super::text::{Text, absent_if_null};
+
+/// The apiVersion of this project's own kinds.
+pub(crate) const OWN_VERSION: &str = "chainmail/v1";
+/// The one kind of it.
+pub(crate) const FLOW_TEST: &str = "FlowTest";
+
+/// The object.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct FlowTest {
+    #[serde(skip_serializing, rename = "apiVersion")]
+    _api_version: Option<IgnoredAny>,
+    #[serde(skip_serializing, rename = "kind")]
+    _kind: Option<IgnoredAny>,
+    /// Its name.
+    #[serde(default, deserialize_with = "absent_if_null")]
+    pub metadata: FlowTestMeta,
+    /// Its cases.
+    pub spec: Option<Vec<FlowCase>>,
+}
+
+/// `metadata`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FlowTestMeta {
+    /// The name, of which there is one.
+    pub name: Option<Text>,
+    #[serde(skip_serializing, rename = "labels")]
+    _labels: Option<IgnoredAny>,
+    #[serde(skip_serializing, rename = "annotations")]
+    _annotations: Option<IgnoredAny>,
+}
+
+/// One entry of `spec`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FlowCase {
+    /// Who sends.
+    pub from: Option<Words>,
+    /// Who receives.
+    pub to: Option<Words>,
+    /// Services that must be let through.
+    pub allow: Option<Words>,
+    /// Services that must not be.
+    pub deny: Option<Words>,
+    /// Why, for whoever breaks it.
+    pub why: Option<Text>,
+}
+
+/// One word, or a list of them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Words {
+    /// Written without a list.
+    One(Text),
+    /// Written as a list.
+    Many(Vec<Text>),
+}
+
+impl Words {
+    /// The words.
+    #[must_use]
+    pub fn as_slice(&self) -> &[Text] {
+        match self {
+            Words::One(word) => std::slice::from_ref(word),
+            Words::Many(words) => words,
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Words {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct WordsVisitor;
+
+        impl<'de> Visitor<'de> for WordsVisitor {
+            type Value = Words;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string or a list of strings")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Words, E> {
+                Ok(Words::One(Text(text.to_owned())))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, access: A) -> Result<Words, A::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(access)).map(Words::Many)
+            }
+        }
+
+        deserializer.deserialize_any(WordsVisitor)
+    }
+}
