@@ -3,12 +3,13 @@
 
 #![expect(clippy::disallowed_methods, reason = "this module is the one that starts a process")]
 
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::config::Config;
+use crate::config::{Config, Transport};
 use crate::paths::Paths;
 use crate::trust::First;
 
@@ -41,15 +42,21 @@ impl Cycle {
     /// # Errors
     /// When the system refuses.
     pub fn start(paths: &Paths, config: &Config, first: First) -> std::io::Result<Self> {
-        // The file may have been replaced by a newer one; this is the one that runs.
-        let mut command = Command::new("/proc/self/exe");
+        // Where the file was replaced by a newer one, this is the one that runs.
+        let program = std::env::current_exe().ok().filter(|path| path.exists());
+        let mut command = Command::new(program.unwrap_or_else(|| "/proc/self/exe".into()));
         command.arg("--root").arg(paths.root()).arg(COMMAND).stdin(Stdio::null()).stdout(Stdio::null());
         if first == First::Trust {
             command.arg(TRUST_FIRST);
         }
-        if let Some(ca_file) = &config.access.ca_file {
-            // OpenSSL asks the environment. What is no folder has no further certificates.
-            command.env("SSL_CERT_FILE", ca_file).env("SSL_CERT_DIR", ca_file);
+        // OpenSSL asks the environment. What is no folder has no further certificates; and who speaks no TLS need not
+        // read those of the system, which is most of what a look without news would take.
+        let certificates = match (&config.remote.transport, &config.access.ca_file) {
+            (Transport::Https, ca_file) => ca_file.as_deref(),
+            (Transport::Local(_) | Transport::Git | Transport::Ssh { .. }, _) => Some(Path::new("/dev/null")),
+        };
+        if let Some(file) = certificates {
+            command.env("SSL_CERT_FILE", file).env("SSL_CERT_DIR", file);
         }
         Ok(Self { child: command.spawn()?, until: Instant::now() + config.timeout })
     }

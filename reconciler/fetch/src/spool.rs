@@ -53,8 +53,10 @@ pub fn hand_over(
     for name in files::names(&paths.node.spool())? {
         let digest = name.strip_suffix(".new").unwrap_or(&name).to_owned();
         let Ok(digest) = Sha256Hex::try_from(digest) else { continue };
-        if name.ends_with(".new") || !kept.contains(&Some(&digest)) {
-            files::remove_folder(&paths.node.spool().join(name))?;
+        if (name.ends_with(".new") || !kept.contains(&Some(&digest)))
+            && let Err(error) = files::remove_folder(&paths.node.spool().join(name))
+        {
+            tracing::warn!(%error, "a snapshot that is no longer wanted stays in the spool");
         }
     }
     Ok(())
