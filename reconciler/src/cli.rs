@@ -5,6 +5,7 @@ mod look;
 mod once;
 mod serve;
 mod setup;
+mod steer;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -23,6 +24,7 @@ use crate::files::FileError;
 use crate::kernel::KernelError;
 use crate::lock::LockError;
 use crate::log;
+use crate::orders::OrdersError;
 use crate::paths::Paths;
 use crate::preflight::PreflightError;
 use crate::spool::SpoolError;
@@ -69,7 +71,14 @@ enum Command {
     Denied(denied::DeniedArgs),
     /// Applies a snapshot.
     Apply(once::ApplyArgs),
-    /// Removes the jump, our chains and our sets, and nothing else.
+    /// Goes back to a snapshot that was in force, and stays there, whatever the spool wants, until `resume`.
+    Rollback(steer::RollbackArgs),
+    /// Lets nothing new into force for a while. What is in force is still looked after.
+    Pause(steer::PauseArgs),
+    /// Ends a rollback, a pause and an uninstall: this node follows its spool again.
+    Resume,
+    /// Removes the jump, our chains and our sets, and nothing else. Nothing comes back until `resume`, also where the
+    /// service is started again.
     Uninstall(once::UninstallArgs),
 }
 
@@ -119,6 +128,14 @@ enum CliError {
     NoStatus { path: String },
     #[error("there is no snapshot in force yet")]
     NoSnapshot,
+    #[error(transparent)]
+    Orders(#[from] OrdersError),
+    #[error("no snapshot is kept that was in force before: `chainmaild history` shows what was")]
+    NothingToGoBackTo,
+    #[error("no snapshot is kept whose digest begins with {begin:?}: `keep` in node.toml says how many are")]
+    NotKept { begin: String },
+    #[error("several digests begin with {begin:?}: write more of it")]
+    Ambiguous { begin: String },
     #[error("{0}")]
     Cut(#[from] CutError),
     #[error("NFLOG group {DENY_GROUP} cannot be listened to: {source}{}", hint(.source))]
@@ -155,6 +172,10 @@ impl CliError {
             | CliError::Status { .. }
             | CliError::NoStatus { .. }
             | CliError::NoSnapshot
+            | CliError::Orders(_)
+            | CliError::NothingToGoBackTo
+            | CliError::NotKept { .. }
+            | CliError::Ambiguous { .. }
             | CliError::Cut(_)
             | CliError::Nflog { .. }
             | CliError::Signals(_)
@@ -184,6 +205,9 @@ pub fn main() -> ExitCode {
         Command::Verify(args) => look::verify(&paths, args),
         Command::Doctor(args) => look::doctor(&paths, args),
         Command::Denied(args) => denied::denied(&paths, args),
+        Command::Rollback(args) => steer::rollback(&paths, args),
+        Command::Pause(args) => steer::pause(&paths, args),
+        Command::Resume => steer::resume(&paths),
         Command::Apply(args) => once::apply(&paths, &args).map(Answer::done),
         Command::Uninstall(args) => once::uninstall(&paths, &args).map(Answer::done),
     };

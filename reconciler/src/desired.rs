@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chainmail_snapshot::{
-    ChainName, FORWARD_CHAIN, Family, Joined, MemberLines, NameError, SetName, is_cut_set,
+    ChainName, DENY_CHAIN, FORWARD_CHAIN, Family, Joined, MemberLines, NameError, SetName, is_cut_set,
 };
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -111,6 +111,17 @@ impl Desired {
             desired.sets.insert(name.clone(), set);
         }
         Ok(desired)
+    }
+}
+
+impl Desired {
+    /// Whether what policies deny passes, and is only told of.
+    #[must_use]
+    pub fn observes(&self) -> bool {
+        let mut chains = self.tables.values().flat_map(|table| &table.chains);
+        chains.any(|(chain, rules)| {
+            chain.as_str() == DENY_CHAIN && rules.last().is_some_and(|rule| rule == "-j RETURN")
+        })
     }
 }
 

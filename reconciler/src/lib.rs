@@ -40,6 +40,7 @@ pub mod log;
 pub mod members;
 pub mod monitor;
 pub mod nflog;
+pub mod orders;
 pub mod paths;
 pub mod place;
 pub mod plan;

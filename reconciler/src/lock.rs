@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "this module is the one that touches the state folder")]
 
 use std::fs::{File, OpenOptions, TryLockError};
+use std::io::ErrorKind;
 use std::path::Path;
 
 use thiserror::Error;
@@ -59,6 +60,21 @@ impl ApplyLock {
     }
 }
 
+/// Whether somebody holds the lock; `None` where this process may not ask.
+#[must_use]
+pub fn is_held(state_dir: &Path) -> Option<bool> {
+    let file = match File::open(state_dir.join("apply.lock")) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Some(false),
+        Err(_) => return None,
+    };
+    match file.try_lock_shared() {
+        Ok(()) => Some(false),
+        Err(TryLockError::WouldBlock) => Some(true),
+        Err(TryLockError::Error(_)) => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -69,7 +85,9 @@ mod tests {
         let state_dir = folder.path().join("run");
         let first = ApplyLock::take(&state_dir).unwrap();
         assert!(matches!(ApplyLock::take(&state_dir), Err(LockError::Busy { .. })));
+        assert_eq!(is_held(&state_dir), Some(true));
         drop(first);
+        assert_eq!(is_held(&state_dir), Some(false));
         assert!(ApplyLock::take(&state_dir).is_ok());
     }
 }

@@ -71,6 +71,18 @@ impl Paths {
         self.state().join("snapshots")
     }
 
+    /// What a person wants of this node.
+    #[must_use]
+    pub fn orders(&self) -> PathBuf {
+        self.orders_folder().join("orders.json")
+    }
+
+    /// The folder of it, which the service watches.
+    #[must_use]
+    pub fn orders_folder(&self) -> PathBuf {
+        self.state().join("orders")
+    }
+
     /// One line for each change.
     #[must_use]
     pub fn history(&self) -> PathBuf {

@@ -27,8 +27,8 @@ const WATCHDOG_PART: u32 = 3;
 /// What ends a wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Event {
-    /// Something happened in the spool.
-    Spool,
+    /// Something happened in the spool, or a person ordered something.
+    Wish,
     /// Somebody changed rules.
     Rules,
     /// The service is to end.
@@ -42,7 +42,7 @@ enum Event {
 pub fn run<K: Kernel>(service: &mut Service<K>, paths: &Paths) -> std::io::Result<()> {
     let (sender, events) = channel();
     stop_on_signals(sender.clone())?;
-    let _watcher = watch_spool(paths, sender.clone());
+    let _watcher = watch_wishes(paths, sender.clone());
     watch_rules(sender);
     let beat = sd_notify::watchdog_enabled().map(|time| time / WATCHDOG_PART);
     let mut ready = false;
@@ -50,7 +50,10 @@ pub fn run<K: Kernel>(service: &mut Service<K>, paths: &Paths) -> std::io::Resul
         let began = Instant::now();
         let wait = service.cycle(Reach::Spool, began);
         let status = service.status();
-        let settled = matches!(status.enforce, Enforce::Enforcing | Enforce::RolledBack | Enforce::Nothing);
+        let settled = matches!(
+            status.enforce,
+            Enforce::Enforcing | Enforce::Observing | Enforce::RolledBack | Enforce::Nothing
+        );
         if !ready && settled {
             ready = true;
             tell(&[NotifyState::Ready]);
@@ -75,7 +78,7 @@ fn wait_for(
     loop {
         let left = due.saturating_duration_since(Instant::now());
         match events.recv_timeout(beat.map_or(left, |beat| beat.min(left))) {
-            Ok(Event::Spool) => due = due.min(Instant::now() + GATHER),
+            Ok(Event::Wish) => due = due.min(Instant::now() + GATHER),
             Ok(Event::Rules) => due = due.min((Instant::now() + GATHER).max(began + CALM)),
             // The senders live as long as the process.
             Ok(Event::Stop) | Err(RecvTimeoutError::Disconnected) => return ControlFlow::Break(()),
@@ -109,24 +112,28 @@ fn stop_on_signals(sender: Sender<Event>) -> std::io::Result<()> {
     Ok(())
 }
 
-/// The watcher lives as long as it is held. Where there is none, the interval finds new snapshots too.
-fn watch_spool(paths: &Paths, sender: Sender<Event>) -> Option<notify::RecommendedWatcher> {
-    let spool = paths.spool();
-    if let Err(error) = files::make_dir(&spool) {
+/// Watches the spool and the folder of orders. The watcher lives as long as it is held. Where there is none, the interval
+/// finds what is new too.
+fn watch_wishes(paths: &Paths, sender: Sender<Event>) -> Option<notify::RecommendedWatcher> {
+    let folders = [paths.spool(), paths.orders_folder()];
+    let unwatched = |error: &dyn std::fmt::Display| {
         tracing::warn!(%error, "the spool is looked at by time alone");
+    };
+    if let Err(error) = folders.iter().try_for_each(|folder| files::make_dir(folder)) {
+        unwatched(&error);
         return None;
     }
     let told = move |event: notify::Result<notify::Event>| {
         let reading = event.is_ok_and(|event| event.kind.is_access());
-        if !reading && sender.send(Event::Spool).is_err() {
+        if !reading && sender.send(Event::Wish).is_err() {
             tracing::debug!("the service has ended");
         }
     };
     let watcher = notify::recommended_watcher(told).and_then(|mut watcher| {
-        watcher.watch(&spool, RecursiveMode::NonRecursive)?;
+        folders.iter().try_for_each(|folder| watcher.watch(folder, RecursiveMode::NonRecursive))?;
         Ok(watcher)
     });
-    watcher.inspect_err(|error| tracing::warn!(%error, "the spool is looked at by time alone")).ok()
+    watcher.inspect_err(|error| unwatched(error)).ok()
 }
 
 fn watch_rules(sender: Sender<Event>) {

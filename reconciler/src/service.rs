@@ -5,6 +5,7 @@ mod error;
 mod flows;
 mod hold;
 mod keep;
+mod wanted;
 mod watch;
 
 use std::rc::Rc;
@@ -14,6 +15,7 @@ use chainmail_snapshot::{Family, NodeName, Sha256Hex};
 
 pub use self::error::ServiceError;
 use self::hold::Hold;
+use self::wanted::Source;
 use crate::apply::ApplyError;
 use crate::audit::Audit;
 use crate::changes::Line;
@@ -26,6 +28,7 @@ use crate::journal::Journal;
 use crate::kernel::Kernel;
 use crate::kernel::backend::Backend;
 use crate::live::Live;
+use crate::orders::Orders;
 use crate::paths::Paths;
 use crate::preflight::PreflightError;
 use crate::provenance::Provenance;
@@ -35,6 +38,8 @@ use crate::status::{Enforce, Status, Sync};
 
 /// The first wait after any other failure; it doubles up to the interval.
 const RETRY_FIRST: Duration = Duration::from_secs(1);
+/// How many calls of tools may take their whole time before the service is said to hang.
+const CALLS: u32 = 4;
 /// How many lines of drift are logged one by one, and stand in the status; the audit log has them all.
 const LINES_TOLD: usize = 50;
 
@@ -78,6 +83,10 @@ pub struct Service<K> {
     good: Option<Good>,
     hold: Hold,
     fight: Fight,
+    /// How long nothing new is to come into force.
+    pause_left: Option<Duration>,
+    /// That and since when nothing is to be in force, in words.
+    withdrawn: Option<String>,
     /// Why refused flows could not be ended.
     uncut: Option<String>,
     status: Status,
@@ -109,6 +118,9 @@ impl<K: Kernel> Service<K> {
             enforced: None,
             since,
             checked: None,
+            late_after: 0,
+            pin: None,
+            pause: None,
             drift: 0,
             drift_lines: Vec::new(),
             last_heal: None,
@@ -119,7 +131,20 @@ impl<K: Kernel> Service<K> {
         let audit = Audit::new(settings.paths.audit(), settings.config.audit);
         let uncut = state.uncut()?;
         let (fight, hold, retry) = (Fight::default(), Hold::default(), RETRY_FIRST);
-        Ok(Self { kernel, settings, state, audit, good: None, hold, fight, uncut, status, retry })
+        Ok(Self {
+            kernel,
+            settings,
+            state,
+            audit,
+            good: None,
+            hold,
+            fight,
+            pause_left: None,
+            withdrawn: None,
+            uncut,
+            status,
+            retry,
+        })
     }
 
     /// How things stand.
@@ -150,35 +175,40 @@ impl<K: Kernel> Service<K> {
         self.status.last_error = error;
         self.status.enforced = self.good.as_ref().map(|good| good.digest.clone());
         self.status.alarms = self.alarms();
+        let sooner = self.hold.left(now).into_iter().chain(self.pause_left);
+        let wait = sooner.fold(next, |wait, left| wait.min(left.max(RETRY_FIRST)));
+        self.status.late_after = (wait + self.settings.config.deadline * CALLS).as_secs();
         self.write_status();
-        self.hold.left(now).map_or(next, |held| held.max(RETRY_FIRST).min(next))
+        wait
     }
 
     fn attempt(&mut self, reach: Reach, now: Instant) -> Result<(), ServiceError> {
+        let orders = Orders::read(&self.settings.paths);
+        if let Ok(Orders { withdrawn: Some(since), .. }) = &orders {
+            self.stay_withdrawn(since);
+            return Ok(());
+        }
+        self.withdrawn = None;
         let journal = self.interrupted();
         let loaded = self.load_good();
-        let wanted = match reach {
-            Reach::Spool => spool::wanted(&self.settings.paths),
-            Reach::LastGood => Ok(None),
-        };
-        self.status.desired = match &wanted {
-            Ok(Some(digest)) => Some(digest.clone()),
-            Ok(None) | Err(_) => self.good.as_ref().map(|good| good.digest.clone()),
-        };
         let in_force = self.good.as_ref().map(|good| good.digest.clone());
+        let wanted = self.wanted(reach, orders);
+        self.status.desired = wanted.desired.or_else(|| in_force.clone());
         // A snapshot that cannot be used leaves the last good one in force, which is looked after all the same.
-        let (new, mut refused) = match wanted {
-            Ok(Some(digest)) if Some(&digest) != in_force.as_ref() => match self.load_wanted(&digest, now) {
-                Ok(new) => (new, None),
-                Err(error) => (None, Some(ServiceError::from(error))),
-            },
+        let (new, mut refused) = match wanted.chosen {
+            Ok(Some(source)) if Some(&source.digest) != in_force.as_ref() => {
+                match self.load_wanted(&source, now) {
+                    Ok(new) => (new, None),
+                    Err(error) => (None, Some(ServiceError::from(error))),
+                }
+            }
             Ok(_) => {
                 self.hold.release();
                 (None, None)
             }
-            Err(error) => (None, Some(ServiceError::from(error))),
+            Err(error) => (None, Some(error)),
         };
-        let held = self.hold.is_any() || refused.is_some();
+        let held = self.hold.is_any() || refused.is_some() || wanted.overruled;
         self.status.sync = match (&self.status.desired, &in_force) {
             (Some(desired), Some(good)) if desired == good && refused.is_none() => Sync::Synced,
             _ if held => Sync::Held,
@@ -220,6 +250,9 @@ impl<K: Kernel> Service<K> {
         self.status.enforce = match done.enforce {
             // As long as the snapshot that failed is the wanted one.
             Enforce::Enforcing if rolled_back => Enforce::RolledBack,
+            Enforce::Enforcing if self.good.as_ref().is_some_and(|good| good.desired.observes()) => {
+                Enforce::Observing
+            }
             enforce => enforce,
         };
         self.status.drift = done.drift.len();
@@ -227,7 +260,7 @@ impl<K: Kernel> Service<K> {
     }
 
     fn alarms(&self) -> Vec<String> {
-        let mut alarms = Vec::new();
+        let mut alarms: Vec<String> = self.withdrawn.iter().cloned().collect();
         if let Some(error) = &self.uncut {
             alarms.push(format!("flows that the rules refuse may go on: {error}"));
         }
@@ -281,11 +314,12 @@ impl<K: Kernel> Service<K> {
     }
 
     /// Loads a snapshot that is not in force; `None` while one that failed waits.
-    fn load_wanted(&mut self, digest: &Sha256Hex, now: Instant) -> Result<Option<Loaded>, SpoolError> {
+    fn load_wanted(&mut self, source: &Source, now: Instant) -> Result<Option<Loaded>, SpoolError> {
+        let Source { digest, folder } = source;
         if self.hold.is_waiting(digest, now) {
             return Ok(None);
         }
-        spool::load(&self.settings.paths.spooled(digest), digest, &self.settings.node).map(Some)
+        spool::load(folder, digest, &self.settings.node).map(Some)
     }
 
     fn skip_families(&mut self, live: &Live) {

@@ -1,9 +1,12 @@
 //! How things stand, as a file that anyone may read without asking the service.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use chainmail_snapshot::Sha256Hex;
 use serde::{Deserialize, Serialize};
+
+use crate::orders::Pin;
 
 /// What is in force, compared with what fetch wants in force.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -23,6 +26,8 @@ pub enum Sync {
 pub enum Enforce {
     /// Exactly that.
     Enforcing,
+    /// Exactly that, and its rules only observe: what policies deny passes.
+    Observing,
     /// Others changed it, and it is not undone.
     Drifted,
     /// A change failed, and the kernel was brought back to what was in force before.
@@ -52,6 +57,12 @@ pub struct Status {
     pub since: Option<String>,
     /// When the kernel was last read and compared.
     pub checked: Option<String>,
+    /// After how many seconds without news of the service it must be said to hang.
+    pub late_after: u64,
+    /// The snapshot that a person chose over the wanted one.
+    pub pin: Option<Pin>,
+    /// The time in which nothing new comes into force.
+    pub pause: Option<String>,
     /// How many lines others have changed.
     pub drift: usize,
     /// The first of those lines: what would bring the kernel back.
@@ -64,6 +75,55 @@ pub struct Status {
     pub last_error: Option<String>,
     /// Families that the kernel does not have; their rules are left out.
     pub skipped: Vec<String>,
+}
+
+/// What has become of the service that wrote a status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "service")]
+pub enum Writer {
+    /// It is at work.
+    Running,
+    /// It should have written again by now.
+    Late {
+        /// How long it has been silent.
+        silent_seconds: u64,
+    },
+    /// There is none.
+    Stopped,
+}
+
+impl Writer {
+    /// Judges by the age of the status and by the lock that the service holds, where it can be asked for.
+    #[must_use]
+    pub fn of(status: &Status, age: Option<Duration>, lock_is_held: Option<bool>) -> Self {
+        let silent_seconds = age.map_or(0, |age| age.as_secs());
+        match lock_is_held {
+            Some(false) => Writer::Stopped,
+            Some(true) | None if silent_seconds > status.late_after => Writer::Late { silent_seconds },
+            Some(true) | None => Writer::Running,
+        }
+    }
+
+    fn warning(self) -> Option<String> {
+        match self {
+            Writer::Running => None,
+            Writer::Late { silent_seconds } => {
+                Some(format!("has been silent for {silent_seconds} s: this is how things stood then"))
+            }
+            Writer::Stopped => Some("is not running: this is how it left things".to_owned()),
+        }
+    }
+}
+
+/// A status as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Shown {
+    /// What has become of the one who wrote it.
+    #[serde(flatten)]
+    pub writer: Writer,
+    /// What it wrote.
+    #[serde(flatten)]
+    pub status: Status,
 }
 
 /// Drift that was undone.
@@ -93,6 +153,7 @@ impl Enforce {
     pub fn as_str(self) -> &'static str {
         match self {
             Enforce::Enforcing => "enforcing",
+            Enforce::Observing => "observing",
             Enforce::Drifted => "drifted",
             Enforce::RolledBack => "rolled-back",
             Enforce::Nothing => "nothing",
@@ -108,30 +169,31 @@ impl Status {
         format!("{} {}", self.sync.as_str(), self.enforce.as_str())
     }
 
-    /// Whether nobody needs to look.
-    #[must_use]
-    pub fn is_well(&self) -> bool {
-        self.sync == Sync::Synced && self.enforce == Enforce::Enforcing && self.alarms.is_empty()
-    }
-
-    /// For programs.
+    /// The file's text.
     #[must_use]
     pub fn json(&self) -> String {
         serde_json::to_string_pretty(self).expect("it has only string keys") + "\n"
     }
 
-    /// For people.
-    #[must_use]
-    pub fn text(&self) -> String {
+    fn text(&self, warning: Option<String>) -> String {
         let mut text = format!("● {}  node {} ({})\n", self.words(), self.node, self.backend);
         let mut row =
             |name: &str, value: String| writeln!(text, "  {name:<9} {value}").expect("a String takes all");
+        if let Some(warning) = warning {
+            row("service", warning);
+        }
         let digest =
             |digest: &Option<Sha256Hex>| digest.as_ref().map_or("none".to_owned(), ToString::to_string);
         let since = self.since.as_ref().map_or(String::new(), |since| format!("  since {since}"));
         row("enforced", digest(&self.enforced) + &since);
         if self.desired != self.enforced {
             row("desired", digest(&self.desired));
+        }
+        if let Some(Pin { digest, reason, since }) = &self.pin {
+            row("pinned", format!("{digest}  since {since}: {reason}"));
+        }
+        if let Some(pause) = &self.pause {
+            row("paused", format!("{pause}; nothing new comes into force"));
         }
         row("checked", self.checked.clone().unwrap_or_else(|| "never".to_owned()));
         row("drift", self.drift_text());
@@ -158,5 +220,29 @@ impl Status {
         let last =
             last.map_or(String::new(), |heal| format!("  (last healed {}: {} lines)", heal.time, heal.lines));
         format!("{}{last}", self.drift)
+    }
+}
+
+impl Shown {
+    /// Whether nobody needs to look.
+    #[must_use]
+    pub fn is_well(&self) -> bool {
+        let Status { sync, enforce, alarms, .. } = &self.status;
+        *sync == Sync::Synced
+            && matches!(enforce, Enforce::Enforcing | Enforce::Observing)
+            && alarms.is_empty()
+            && self.writer == Writer::Running
+    }
+
+    /// For people.
+    #[must_use]
+    pub fn text(&self) -> String {
+        self.status.text(self.writer.warning())
+    }
+
+    /// For programs.
+    #[must_use]
+    pub fn json(&self) -> String {
+        serde_json::to_string_pretty(self).expect("it has only string keys") + "\n"
     }
 }

@@ -35,7 +35,9 @@ fn policy(end: &str) -> Snapshot {
 }
 
 const PROVENANCE: &str = r#"[{"family": "v4", "chain": "CM-I-0123456789abcdef", "index": 0,
-    "from": [{"policy": "shop/web", "rule": "ingress[0]", "place": "shop.yaml:3"}]}]"#;
+    "from": [{"policy": "shop/web", "rule": "ingress[0]", "place": "shop.yaml:3"}]},
+    {"family": "v4", "chain": "CM-I-0123456789abcdef", "index": 1,
+    "from": [{"policy": "shop/default-deny", "rule": "ingress", "place": "deny.yaml:6"}]}]"#;
 
 #[test]
 fn denied_names_the_packets_their_class_and_its_policies() {
@@ -43,7 +45,8 @@ fn denied_names_the_packets_their_class_and_its_policies() {
         return;
     }
     for backend in BACKENDS {
-        for (end, passes) in [("DROP", false), ("RETURN", true)] {
+        let rows = [("DROP", false, "synced enforcing"), ("RETURN", true, "synced observing")];
+        for (end, passes, words) in rows {
             let node = Node::new(backend);
             let pods = Pods::on(&node);
             node.configure("interval = 3600\n");
@@ -53,7 +56,7 @@ fn denied_names_the_packets_their_class_and_its_policies() {
             snapshot.write_joined(&node.root().join(format!("var/lib/chainmail/spool/{digest}")));
             node.want(&digest);
             let running = node.start();
-            node.wait_for(&snapshot);
+            node.wait_for_words(words, &snapshot);
 
             let root = node.root();
             let program = [env!("CARGO_BIN_EXE_chainmaild"), "--root", root.to_str().unwrap()];
@@ -78,7 +81,7 @@ fn denied_names_the_packets_their_class_and_its_policies() {
             let said: serde_json::Value = serde_json::from_str(&said).unwrap();
             let expected = serde_json::json!([{
                 "packets": 3, "source": CLIENT, "destination": SERVER, "service": "udp/80",
-                "by": [{"chain": "CM-I-0123456789abcdef", "policies": ["shop/web"]}],
+                "by": [{"chain": "CM-I-0123456789abcdef", "policies": ["shop/default-deny", "shop/web"]}],
             }]);
             assert_eq!(said["denied"], expected, "{backend} {end}: {said}");
             assert_eq!(running.stop(), Some(0));

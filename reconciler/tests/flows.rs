@@ -8,6 +8,7 @@
 
 mod support;
 
+use support::Snapshot;
 use support::node::{BACKENDS, Node, skipped};
 use support::pods::{Isolated, Pods, SERVER, pod_policy};
 
@@ -66,6 +67,35 @@ fn exactly_the_flows_that_the_new_rules_refuse_are_cut() {
             assert_eq!(running.stop(), Some(0));
         }
     }
+}
+
+/// The same policy where it is only observed: what it denies passes, and no flow is ended.
+fn observed(policy: &Snapshot) -> Snapshot {
+    let v4 = policy.v4.replace(":CM-CLASS - [0:0]\n", ":CM-CLASS - [0:0]\n:CM-DENY - [0:0]\n");
+    let v4 = v4.replace("-A CM-CLASS -j DROP\n", "-A CM-CLASS -g CM-DENY\n-A CM-DENY -j RETURN\n");
+    let v4 = v4.lines().filter(|line| !line.contains("cm4-CUT")).flat_map(|line| [line, "\n"]).collect();
+    Snapshot::new(v4, policy.v6.clone(), policy.sets.clone())
+}
+
+#[test]
+fn where_rules_only_observe_no_flow_is_cut() {
+    if skipped() {
+        return;
+    }
+    let node = Node::new("nft");
+    let pods = Pods::on(&node);
+    node.configure("interval = 3600\n");
+    let open = pod_policy(Isolated::Nobody);
+    node.spool(&open);
+    let running = node.start();
+    node.wait_for(&open);
+    let (mut denied, denied_udp) = (pods.tcp(80, 8080), pods.udp(80, 8080));
+    let observed = observed(&pod_policy(Isolated::Server));
+    node.spool(&observed);
+    node.wait_for_words("synced observing", &observed);
+    assert!(denied.up() && denied.down() && denied_udp.up() && denied_udp.down(), "denied flows live on");
+    assert!(!node.namespace.ok(&["ipset", "save", "cm4-CUT"], "").contains("add "));
+    assert_eq!(running.stop(), Some(0));
 }
 
 #[test]

@@ -35,15 +35,33 @@ fn what_is_spooled_comes_into_force_at_once_and_stays_when_the_service_ends() {
         }
         assert!(begin.elapsed() < Duration::from_secs(30), "the interval was not waited for");
         let state = node.state();
+        assert_code(&node.ask(&["status"]), 0);
         assert_eq!(running.stop(), Some(0));
         assert_eq!(node.state(), state, "{backend}: stopping changes nothing");
         assert_code(&node.ask(&["verify"]), 0);
-        assert_code(&node.ask(&["status"]), 0);
+        let status = node.ask(&["status"]);
+        assert_code(&status, 1);
+        assert!(status.out.contains("is not running: this is how it left things"), "{}", status.out);
         let history = node.ask(&["history", "-o", "json"]).out;
         assert_eq!(history.matches("\"event\": \"applied\"").count(), 2, "{history}");
 
+        // What is uninstalled stays away, whoever starts the service.
+        let done = node.ask(&["uninstall"]);
+        assert_code(&done, 0);
+        assert!(done.out.contains("until `chainmaild resume`"), "{}", done.out);
+        assert_code(&node.ask(&["boot"]), 0);
+        let running = node.start();
+        node.wait_until("it waits", || node.status().0 == "held nothing");
+        assert!(node.ask(&["status"]).out.contains("uninstalled 20"), "{}", node.ask(&["status"]).out);
+        let left = ours(&node);
+        assert!(left.is_empty(), "{backend}: {left:?}");
+        assert_code(&node.ask(&["resume"]), 0);
+        node.wait_for(&policy(&["10.8.0.0/24"], 81));
+        assert_eq!(running.stop(), Some(0));
+
         // Another boot: the kernel holds nothing, and there is no network and no spool yet.
         assert_code(&node.ask(&["uninstall"]), 0);
+        assert_code(&node.ask(&["resume"]), 0);
         std::fs::remove_dir_all(node.root().join("var/lib/chainmail/spool")).unwrap();
         let done = node.ask(&["boot"]);
         assert_code(&done, 0);
@@ -51,6 +69,72 @@ fn what_is_spooled_comes_into_force_at_once_and_stays_when_the_service_ends() {
         node.assert_holds(&policy(&["10.8.0.0/24"], 81));
         assert_eq!(node.foreign_state(), foreign, "{backend}");
     }
+}
+
+/// Lines of ours in the kernel.
+fn ours(node: &Node) -> Vec<String> {
+    let foreign = node.foreign_state();
+    let foreign: Vec<&str> = foreign.lines().collect();
+    node.state().lines().filter(|line| !foreign.contains(line)).map(str::to_owned).collect()
+}
+
+#[test]
+fn a_service_that_hangs_is_noticed() {
+    if skipped() {
+        return;
+    }
+    let node = Node::new("nft");
+    let snapshot = policy(&["10.8.0.0/24"], 80);
+    node.configure("interval = 1\ndeadline = 1\n");
+    node.spool(&snapshot);
+    let running = node.start();
+    node.wait_for(&snapshot);
+    assert_code(&node.ask(&["status"]), 0);
+    let id = rustix::process::Pid::from_raw(running.id().cast_signed()).unwrap();
+    rustix::process::kill_process(id, rustix::process::Signal::STOP).unwrap();
+    node.wait_until("noticed", || node.ask(&["status", "-o", "json"]).out.contains("\"service\": \"late\""));
+    assert_code(&node.ask(&["status"]), 1);
+    rustix::process::kill_process(id, rustix::process::Signal::CONT).unwrap();
+    node.wait_until("well again", || node.ask(&["status"]).code == 0);
+    assert_eq!(running.stop(), Some(0));
+}
+
+#[test]
+fn a_rollback_stays_and_a_pause_ends() {
+    if skipped() {
+        return;
+    }
+    let node = Node::new("nft");
+    node.configure("interval = 3600\n");
+    let [first, second, third] = [80, 81, 82].map(|port| policy(&["10.8.0.0/24"], port));
+    let mut running = node.start();
+    for snapshot in [&first, &second] {
+        node.spool(snapshot);
+        node.wait_for(snapshot);
+    }
+    let holds = |snapshot: &Snapshot, words: &str| {
+        node.wait_for_words(words, snapshot);
+        node.assert_holds(snapshot);
+    };
+    assert_code(&node.ask(&["rollback", "--to", "0", "--to", "1"]), 2);
+    assert_code(&node.ask(&["rollback", "--to", "zz", "--reason", "x"]), 3);
+    assert_code(&node.ask(&["rollback", "--reason", "the shop is down"]), 0);
+    holds(&first, "held enforcing");
+    assert!(node.ask(&["status"]).out.contains("the shop is down"));
+    node.spool(&third);
+    assert_eq!(running.stop(), Some(0));
+    running = node.start();
+    holds(&first, "held enforcing");
+    assert_code(&node.ask(&["resume"]), 0);
+    node.wait_for(&third);
+
+    assert_code(&node.ask(&["pause", "--for", "2h"]), 0);
+    node.wait_until("paused", || node.ask(&["status"]).out.contains("paused"));
+    node.spool(&second);
+    holds(&third, "held enforcing");
+    assert_code(&node.ask(&["pause", "--for", "1s"]), 0);
+    node.wait_for(&second);
+    assert_eq!(running.stop(), Some(0));
 }
 
 #[test]

@@ -14,12 +14,13 @@ use crate::facts;
 use crate::files;
 use crate::kernel::Kernel as _;
 use crate::kernel::command::CommandKernel;
+use crate::lock;
 use crate::paths::Paths;
 use crate::plan;
 use crate::preflight;
 use crate::spool::{self, Loaded};
 use crate::state;
-use crate::status::Status;
+use crate::status::{Shown, Status, Writer};
 
 #[derive(Debug, Clone, Copy, Args)]
 pub(super) struct OutputArgs {
@@ -34,10 +35,12 @@ pub(super) fn status(paths: &Paths, args: OutputArgs) -> Result<Answer, CliError
     let text = files::read(&path)?.ok_or_else(|| CliError::NoStatus { path: shown.clone() })?;
     let status: Status =
         serde_json::from_str(&text).map_err(|source| CliError::Status { path: shown, source })?;
-    let exit = if status.is_well() { Exit::Done } else { Exit::Differences };
+    let writer = Writer::of(&status, files::age(&path), lock::is_held(&paths.run()));
+    let shown = Shown { writer, status };
+    let exit = if shown.is_well() { Exit::Done } else { Exit::Differences };
     let text = match args.output {
-        Output::Text => status.text(),
-        Output::Json => status.json(),
+        Output::Text => shown.text(),
+        Output::Json => shown.json(),
     };
     Ok(Answer { text, exit })
 }

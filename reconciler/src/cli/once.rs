@@ -7,6 +7,7 @@ use clap::Args;
 
 use super::{CliError, Output};
 use crate::apply::{self, ApplyError, Change, Outcome};
+use crate::clock::Moment;
 use crate::desired::Desired;
 use crate::journal::Old;
 use crate::kernel::Kernel as _;
@@ -14,11 +15,13 @@ use crate::kernel::backend::Backend;
 use crate::kernel::command::CommandKernel;
 use crate::kernel::process::DEADLINE;
 use crate::lock::ApplyLock;
+use crate::orders::Orders;
 use crate::paths::Paths;
 use crate::place::Place;
 use crate::plan::plan;
 use crate::preflight;
 use crate::report::{self, Mode, Report};
+use crate::state;
 use crate::uninstall;
 
 #[derive(Debug, Args)]
@@ -111,6 +114,7 @@ fn print(args: &ApplyArgs, snapshot: &Joined, backend: Backend, mode: Mode, outc
 pub(super) fn uninstall(paths: &Paths, args: &UninstallArgs) -> Result<String, CliError> {
     preflight::capabilities()?;
     let _lock = args.state.lock(paths)?;
+    let withdrawn = withdraw(paths, args.backend)?;
     let mut outcome = Outcome::default();
     let holding = |backend: &Backend| !preflight::own_tables(*backend).is_empty();
     match args.backend {
@@ -134,5 +138,24 @@ pub(super) fn uninstall(paths: &Paths, args: &UninstallArgs) -> Result<String, C
     if let Some(left) = left {
         text.push_str(&format!("backend {left} still holds chains of ours, so all sets stay\n"));
     }
+    if withdrawn {
+        text.push_str(
+            "nothing comes back until `chainmaild resume`, also where the service is started again\n",
+        );
+    }
     Ok(text)
+}
+
+/// Keeps the service from bringing back what is removed, before anything is: a run that is killed half-way must not come
+/// back whole. Where nothing could come back, or only what the other backend holds is cleared, there is nothing to do.
+fn withdraw(paths: &Paths, backend: Option<Backend>) -> Result<bool, CliError> {
+    let used = state::pinned_backend(paths)?;
+    let follows = paths.good().exists() || paths.desired().exists();
+    if !follows || backend.is_some_and(|backend| used.is_some_and(|used| used != backend)) {
+        return Ok(false);
+    }
+    let mut orders = Orders::read(paths).unwrap_or_default();
+    orders.withdrawn.get_or_insert_with(|| Moment::now().to_string());
+    orders.write(paths)?;
+    Ok(true)
 }

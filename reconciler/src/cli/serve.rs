@@ -12,7 +12,7 @@ use crate::preflight::{self, PreflightError};
 use crate::run;
 use crate::service::{Reach, Service, Settings};
 use crate::state::State;
-use crate::status::Enforce;
+use crate::status::{Enforce, Shown, Writer};
 
 pub(super) fn run(paths: &Paths) -> Result<Answer, CliError> {
     let (_lock, mut service) = open(paths)?;
@@ -25,11 +25,12 @@ pub(super) fn boot(paths: &Paths) -> Result<Answer, CliError> {
     service.cycle(Reach::LastGood, Instant::now());
     let status = service.status();
     let exit = match status.enforce {
-        Enforce::Enforcing | Enforce::Nothing => Exit::Done,
+        Enforce::Enforcing | Enforce::Observing | Enforce::Nothing => Exit::Done,
         Enforce::RolledBack => Exit::OldStateInForce,
         Enforce::Drifted | Enforce::Unknown => Exit::UnexpectedState,
     };
-    Ok(Answer { text: status.text(), exit })
+    let shown = Shown { writer: Writer::Running, status: status.clone() };
+    Ok(Answer { text: shown.text(), exit })
 }
 
 fn open(paths: &Paths) -> Result<(ApplyLock, Service<CommandKernel>), CliError> {

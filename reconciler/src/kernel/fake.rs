@@ -269,7 +269,7 @@ impl Kernel for FakeKernel {
                 .map_err(|error| failed("iptables-restore", format!("{line}: {error}")))?;
         }
         for target in table.values().flatten().filter_map(|rule| target(rule)) {
-            let verdict = matches!(target.as_str(), "ACCEPT" | "DROP" | "REJECT" | "RETURN");
+            let verdict = matches!(target.as_str(), "ACCEPT" | "DROP" | "NFLOG" | "REJECT" | "RETURN");
             if !verdict && !table.contains_key(&target) {
                 return Err(failed("iptables-restore", format!("no chain {target}")));
             }

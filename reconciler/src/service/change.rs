@@ -86,7 +86,9 @@ impl<K: Kernel> Service<K> {
         let before = self.provenance(from.as_ref());
         self.good = Some(Good { digest: digest.clone(), desired: Rc::clone(&desired) });
         self.hold.release();
-        self.status.sync = Sync::Synced;
+        // A person may have chosen another one than fetch wants.
+        let wanted = self.status.desired.as_ref() == Some(digest);
+        self.status.sync = if wanted { Sync::Synced } else { Sync::Held };
         self.status.since = Some(Moment::now().to_string());
         let mut outcome = in_force.outcome;
         watch.begins(Stage::DestroyOrphans);

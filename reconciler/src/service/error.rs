@@ -6,6 +6,7 @@ use crate::apply::ApplyError;
 use crate::files::FileError;
 use crate::journal::JournalError;
 use crate::kernel::KernelError;
+use crate::orders::OrdersError;
 use crate::preflight::PreflightError;
 use crate::spool::SpoolError;
 
@@ -15,6 +16,9 @@ pub enum ServiceError {
     /// The wanted snapshot, or the last good one, cannot be used.
     #[error(transparent)]
     Spool(#[from] SpoolError),
+    /// What a person ordered cannot be read.
+    #[error("nothing new comes into force: {0}")]
+    Orders(#[source] OrdersError),
     /// The state folder cannot be read or written.
     #[error("nothing was changed: {0}")]
     State(#[from] FileError),
@@ -46,6 +50,7 @@ impl ServiceError {
     pub(super) fn nothing_was_changed(&self) -> bool {
         match self {
             ServiceError::Spool(_)
+            | ServiceError::Orders(_)
             | ServiceError::State(_)
             | ServiceError::Journal(_)
             | ServiceError::Preflight(_)

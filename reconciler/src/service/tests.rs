@@ -2,6 +2,7 @@ use super::*;
 use crate::config::Drift;
 use crate::journal::Old;
 use crate::kernel::fake::{FakeKernel, Fault};
+use crate::orders::{Pause, Pin};
 use crate::place::Place;
 use crate::plan::plan;
 use crate::step::Step;
@@ -221,6 +222,60 @@ fn drift_is_healed_or_told() {
         let event = if healed { "\"event\":\"healed\"" } else { "\"event\":\"drifted\"" };
         assert_eq!(audit.matches(event).count(), 1, "told once: {audit}");
         assert!(!audit.contains(if healed { "drifted" } else { "healed" }), "{audit}");
+    }
+}
+
+#[test]
+fn what_a_person_orders_stands_above_the_spool() {
+    let node = Node::new();
+    let [first, second] = [80, 81].map(|port| policy_snapshot(&["10.0.0.1"], port));
+    let mut service = node.start(FakeKernel::new());
+    let good = |service: &Service<FakeKernel>| service.state.good_digest().unwrap().unwrap();
+    for snapshot in [&first, &second] {
+        node.spool(snapshot);
+        node.cycle(&mut service);
+    }
+    let pin =
+        Pin { digest: first.manifest().digest.clone(), reason: "x".to_owned(), since: "then".to_owned() };
+    Orders { pin: Some(pin), ..Orders::default() }.write(&node.paths()).unwrap();
+    assert_eq!(node.cycle(&mut service), "held enforcing");
+    assert_eq!(good(&service), first.manifest().digest);
+    for (until, words) in [(u64::MAX, "held enforcing"), (1, "synced enforcing")] {
+        Orders { pause: Some(Pause { until }), ..Orders::default() }.write(&node.paths()).unwrap();
+        assert_eq!(node.cycle(&mut service), words, "{until}");
+    }
+    assert_eq!(good(&service), second.manifest().digest);
+
+    // What cannot be read may say that nothing new is to come into force.
+    node.spool(&first);
+    files::replace(&node.paths().orders(), "{\"pin\": 7}\n").unwrap();
+    service.kernel.tables.get_mut(&Family::V4).unwrap().get_mut("CM-INGRESS").unwrap().pop();
+    assert_eq!(node.cycle(&mut service), "held enforcing");
+    assert_eq!(good(&service), second.manifest().digest);
+    assert!(service.status.last_error.as_ref().unwrap().contains("orders.json"), "{:?}", service.status);
+    Orders { withdrawn: Some("then".to_owned()), ..Orders::default() }.write(&node.paths()).unwrap();
+    let mut service = node.start(FakeKernel::new());
+    assert_eq!(node.cycle(&mut service), "held nothing");
+    assert_eq!(service.kernel.calls, [""; 0]);
+}
+
+#[test]
+fn rules_that_only_observe_are_never_silent() {
+    let node = Node::new();
+    let v4 = crate::testing::rules(&[
+        (
+            "CM-DENY",
+            &["-m limit --limit 1/sec -j NFLOG --nflog-prefix cm-deny --nflog-group 67", "-j RETURN"],
+        ),
+        ("CM-FORWARD", &["-d 10.0.0.9/32 -g CM-DENY"]),
+    ]);
+    let empty = crate::testing::rules(&[]);
+    for (v4, words) in
+        [(v4.clone(), "synced observing"), (v4.replace("-j RETURN", "-j DROP"), "synced enforcing")]
+    {
+        node.spool(&crate::testing::snapshot(&v4, &empty, &[]));
+        let mut service = node.start(FakeKernel::new());
+        assert_eq!(node.cycle(&mut service), words);
     }
 }
 

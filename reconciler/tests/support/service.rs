@@ -148,7 +148,12 @@ impl Node {
 
     /// Waits until a snapshot is in force and all is well.
     pub(crate) fn wait_for(&self, snapshot: &Snapshot) {
-        let wanted = ("synced enforcing".to_owned(), snapshot.manifest.digest.to_string());
+        self.wait_for_words("synced enforcing", snapshot);
+    }
+
+    /// Waits until a snapshot is in force, with these words of the status.
+    pub(crate) fn wait_for_words(&self, words: &str, snapshot: &Snapshot) {
+        let wanted = (words.to_owned(), snapshot.manifest.digest.to_string());
         self.wait_until(&format!("{wanted:?}"), || self.status() == wanted);
     }
 }

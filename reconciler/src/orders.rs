@@ -1,0 +1,97 @@
+//! What a person wants of this node, over what fetch wants. It outlives a restart, and only root can write it.
+
+use std::fmt;
+
+use chainmail_snapshot::Sha256Hex;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::clock::Moment;
+use crate::files::{self, FileError};
+use crate::paths::Paths;
+
+/// All that was ordered and still holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Orders {
+    /// A snapshot to stay at, whatever the spool wants.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pin: Option<Pin>,
+    /// Nothing new is to come into force for a while.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pause: Option<Pause>,
+    /// Nothing at all is to be in force: when `chainmaild uninstall` was run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub withdrawn: Option<String>,
+}
+
+/// A snapshot to stay at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pin {
+    /// The snapshot.
+    pub digest: Sha256Hex,
+    /// Why.
+    pub reason: String,
+    /// Since when.
+    pub since: String,
+}
+
+/// A time in which nothing new comes into force.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pause {
+    /// Its end, in seconds since 1970.
+    pub until: u64,
+}
+
+/// Orders that cannot be read or written.
+#[derive(Debug, Error)]
+pub enum OrdersError {
+    /// The file cannot be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The file is not one that this program wrote.
+    #[error("{path} holds no orders: {source}; `chainmaild resume` begins anew")]
+    Form {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+}
+
+impl Orders {
+    /// Reads them; none where there is no file.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or is damaged.
+    pub fn read(paths: &Paths) -> Result<Self, OrdersError> {
+        let path = paths.orders();
+        let Some(text) = files::read(&path)? else { return Ok(Self::default()) };
+        let form = |source| OrdersError::Form { path: path.display().to_string(), source };
+        serde_json::from_str(&text).map_err(form)
+    }
+
+    /// Writes them. A service that runs sees it at once.
+    ///
+    /// # Errors
+    /// When the disk is full, or the process is not root's.
+    pub fn write(&self, paths: &Paths) -> Result<(), FileError> {
+        files::make_dir(&paths.orders_folder())?;
+        let text = serde_json::to_string(self).expect("it has only string keys");
+        files::replace(&paths.orders(), &(text + "\n"))
+    }
+
+    /// The pause, as long as it lasts.
+    #[must_use]
+    pub fn pause_at(&self, now: Moment) -> Option<&Pause> {
+        self.pause.as_ref().filter(|pause| now.0 < pause.until)
+    }
+}
+
+impl fmt::Display for Pause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "until {}", Moment(self.until))
+    }
+}

@@ -1,0 +1,73 @@
+//! What is to be in force: what the spool says, unless a person has said otherwise.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use chainmail_snapshot::Sha256Hex;
+
+use super::{Reach, Service, ServiceError};
+use crate::clock::Moment;
+use crate::kernel::Kernel;
+use crate::orders::{Orders, OrdersError};
+use crate::spool;
+use crate::status::{Enforce, Sync};
+
+/// A snapshot, and where it is.
+pub(super) struct Source {
+    pub(super) digest: Sha256Hex,
+    pub(super) folder: PathBuf,
+}
+
+/// What is wanted in this cycle.
+pub(super) struct Wanted {
+    /// What fetch wants, as far as that is known.
+    pub(super) desired: Option<Sha256Hex>,
+    /// What is to come into force; nothing new without one.
+    pub(super) chosen: Result<Option<Source>, ServiceError>,
+    /// Whether a person has said otherwise.
+    pub(super) overruled: bool,
+}
+
+impl<K: Kernel> Service<K> {
+    /// Orders that cannot be read let nothing new into force: one of them may say so.
+    pub(super) fn wanted(&mut self, reach: Reach, orders: Result<Orders, OrdersError>) -> Wanted {
+        let paths = &self.settings.paths;
+        let spooled = match reach {
+            Reach::Spool => spool::wanted(paths),
+            Reach::LastGood => Ok(None),
+        };
+        let desired = spooled.as_ref().ok().cloned().flatten();
+        let orders = match orders {
+            Ok(orders) => orders,
+            Err(error) => {
+                return Wanted { desired, chosen: Err(ServiceError::Orders(error)), overruled: true };
+            }
+        };
+        let now = Moment::now();
+        self.pause_left = orders.pause_at(now).map(|pause| Duration::from_secs(pause.until - now.0));
+        self.status.pause = orders.pause_at(now).map(ToString::to_string);
+        self.status.pin = orders.pin;
+        let (chosen, overruled) = match (reach, &self.status.pin, &self.status.pause) {
+            (Reach::Spool, Some(pin), _) => {
+                let (digest, folder) = (pin.digest.clone(), paths.kept(&pin.digest));
+                (Ok(Some(Source { digest, folder })), true)
+            }
+            (Reach::Spool, None, Some(_)) => (Ok(None), true),
+            (Reach::Spool, None, None) | (Reach::LastGood, ..) => {
+                let source = |digest: Sha256Hex| Source { folder: paths.spooled(&digest), digest };
+                (spooled.map(|digest| digest.map(source)).map_err(ServiceError::from), false)
+            }
+        };
+        Wanted { desired, chosen, overruled }
+    }
+
+    /// After `chainmaild uninstall` nothing is put into the kernel, whatever starts the service.
+    pub(super) fn stay_withdrawn(&mut self, since: &str) {
+        self.good = None;
+        self.hold.release();
+        self.status.desired = spool::wanted(&self.settings.paths).ok().flatten();
+        (self.status.sync, self.status.enforce) = (Sync::Held, Enforce::Nothing);
+        self.withdrawn =
+            Some(format!("uninstalled {since}: no packet is judged on this node until `chainmaild resume`"));
+    }
+}
