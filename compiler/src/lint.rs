@@ -13,6 +13,7 @@ mod isolation;
 mod ports;
 mod selectors;
 mod settings;
+mod templates;
 mod typo;
 
 use std::collections::BTreeSet;
@@ -57,6 +58,7 @@ pub fn lint(cluster: &Cluster, sources: &Sources, settings: &LintSettings) -> Li
         blocks::check(&mut context, policy);
         isolation::check_policy(&mut context, policy);
     }
+    templates::check(&mut context);
     isolation::check_namespaces(&mut context);
     dns::check(&mut context);
     covered::check(&mut context);

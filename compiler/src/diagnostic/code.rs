@@ -155,6 +155,8 @@ codes! {
     PeerMatchesNothing = "peer-matches-nothing", Warning;
     /// A namespace that the manifests do not have.
     UnknownNamespace = "unknown-namespace", Warning;
+    /// A workload's selector that the labels of its own template do not meet.
+    SelectorMissesTemplate = "selector-misses-template", Warning;
     /// One entry of `from` or `to` where two were meant: a dash is missing.
     MissingDash = "missing-dash", Warning;
     /// Two entries of `from` or `to` where one was meant: a dash is too many.

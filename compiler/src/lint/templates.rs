@@ -1,0 +1,27 @@
+//! Workloads whose selector does not mean their own pods: the API server refuses them, so that what runs is another
+//! template than the one that was reviewed.
+
+use super::context::Context;
+use crate::cluster::Workload;
+use crate::diagnostic::{Code, Diagnostic};
+use crate::manifest::FieldPath;
+
+pub(super) fn check(context: &mut Context<'_>) {
+    for workload in context.cluster.workloads() {
+        let Workload { workload: own, selector: Some(selector), labels, at, .. } = workload else { continue };
+        if selector.matches(labels) {
+            continue;
+        }
+        let path = FieldPath::root().key("spec").key("selector");
+        let message =
+            format!("the selector of {own} is {selector}, which the labels of its own template do not meet");
+        let help = "the API server refuses it; give the template these labels, or correct the selector";
+        let finding = Diagnostic::new(
+            Code::SelectorMissesTemplate,
+            Some(at.key_place(context.sources, &path)),
+            message,
+        );
+        let object = format!("{} {}/{}", own.kind, own.namespace, own.name);
+        context.findings.push(finding.help(help).about(object, path.to_string()));
+    }
+}
