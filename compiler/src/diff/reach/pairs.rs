@@ -94,8 +94,11 @@ impl<'m, 'a> Directions<'_, 'm, 'a> {
             groups.entry(group).or_default().insert(pod);
         }
         for (group, subjects) in &groups {
-            let mut peers =
-                if group.moves { self.everyone() } else { self.told_otherwise(direction, group.kind) };
+            let mut peers = if group.moves {
+                self.meant(direction, group.kind)
+            } else {
+                self.told_otherwise(direction, group.kind)
+            };
             match direction {
                 Direction::Ingress => peers |= &others,
                 // Those were the subjects of the other direction, with all of their peers.
@@ -105,8 +108,15 @@ impl<'m, 'a> Directions<'_, 'm, 'a> {
         }
     }
 
-    fn everyone(&self) -> RoaringBitmap {
-        self.pods.iter().map(|(at, _)| at).collect()
+    /// The pods with which a kind allows anything on a side. With all others it allows nothing on either.
+    fn meant(&self, direction: Direction, kind: KindId) -> RoaringBitmap {
+        let on = |side: Side| {
+            let traffic = self.says(direction).traffic(kind, side);
+            let nobody = AddressSet::none(self.family);
+            let peers = traffic.peer_sets().fold(nobody, |all, peers| all.union(peers));
+            self.pods.within(side, &peers).collect::<RoaringBitmap>()
+        };
+        Side::ALL.into_iter().map(on).fold(RoaringBitmap::new(), |all, some| all | some)
     }
 
     /// The pods of which a kind says something else than before.
@@ -139,6 +149,9 @@ impl<'m, 'a> Directions<'_, 'm, 'a> {
             cells.entry((said, other)).or_default().insert(peer);
         }
         for ((said, other), peers) in cells {
+            if said.iter().all(ServiceSet::is_empty) {
+                continue;
+            }
             let mut parts: BTreeMap<Said, RoaringBitmap> = BTreeMap::new();
             for subject in subjects {
                 let both = self.pods.get(subject);

@@ -19,6 +19,8 @@ use crate::semantics::{self, Service};
 
 /// How many nodes a flow names.
 const SAMPLE: usize = 5;
+/// How many packets are asked for causes, all flows together; each flow has one at least.
+const PACKETS: usize = 5_000;
 
 /// Makes flows of what was found.
 pub(super) struct Rows<'s, 'm, 'a> {
@@ -59,7 +61,8 @@ impl Rows<'_, '_, '_> {
     pub(super) fn flows(&self, found: &Found) -> Vec<Flow> {
         let words = Words::new(self.pods, self.sides.clusters);
         let rows = self.rows(found);
-        let mut flows: Vec<Flow> = rows.iter().filter_map(|row| self.flow(row, &words)).collect();
+        let packets = (PACKETS / rows.len().max(1)).max(1);
+        let mut flows: Vec<Flow> = rows.iter().filter_map(|row| self.flow(row, packets, &words)).collect();
         flows.sort_by(|a, b| {
             let rank =
                 |flow: &Flow| (flow.pods, !flow.world, flow.change, flow.to.clone(), flow.from.clone());
@@ -160,7 +163,7 @@ impl Rows<'_, '_, '_> {
             && all().all(|pod| others.contains(pod) || (own.len() == 1 && own.contains(pod)))
     }
 
-    fn flow(&self, row: &Row, words: &Words<'_, '_>) -> Option<Flow> {
+    fn flow(&self, row: &Row, packets: usize, words: &Words<'_, '_>) -> Option<Flow> {
         let Change { presence, before, after } = &row.change;
         let change = match (before.is_none(), after.is_none()) {
             (true, _) => FlowChange::Opened,
@@ -170,7 +173,7 @@ impl Rows<'_, '_, '_> {
             _ => FlowChange::Altered,
         };
         let services = if change.opens() { after.without(before) } else { before.without(after) };
-        let evidence = self.evidence(row, &sample::services(&services))?;
+        let evidence = self.evidence(row, packets, &sample::services(&services))?;
         let (from, to) = self.ends(row, words);
         let world = match &row.between {
             Between::Outer { direction: Direction::Ingress, addresses, .. } => {
@@ -223,41 +226,39 @@ impl Rows<'_, '_, '_> {
         }
     }
 
-    /// Why, and a packet that shows it: the first of some whose verdicts differ.
-    fn evidence(&self, row: &Row, services: &[Service]) -> Option<Evidence> {
-        let mut causes: Vec<Cause> = Vec::new();
-        let mut witness = None;
-        for (from, to, ends) in self.samples(row) {
-            for &service in services {
-                let packets = sample::packets(&ends, service);
-                let verdicts = Side::ALL.map(|side| {
-                    let packet = packets[side.index()].as_ref()?;
-                    Some(semantics::judge(self.sides.clusters[side.index()], packet))
-                });
-                if verdicts[0] == verdicts[1] {
-                    continue;
-                }
-                for cause in self.why.causes(&packets) {
-                    if !causes.contains(&cause) {
-                        causes.push(cause);
-                    }
-                }
-                if witness.is_none() {
-                    let [base, head] = packets;
-                    let packet = head.or(base)?;
-                    witness = Some(Witness {
-                        from: from.clone(),
-                        to: to.clone(),
-                        source: packet.source,
-                        destination: packet.destination,
-                        service,
-                        before: verdicts[0],
-                        after: verdicts[1],
-                    });
+    /// Why, and a packet that shows it: the first of so many whose verdicts differ.
+    fn evidence(&self, row: &Row, packets: usize, services: &[Service]) -> Option<Evidence> {
+        let samples = self.samples(row);
+        let asked = samples.iter().flat_map(|sample| services.iter().map(move |&service| (sample, service)));
+        let telling = asked.filter_map(|((from, to, ends), service)| {
+            let packets = sample::packets(ends, service);
+            let verdicts = Side::ALL.map(|side| {
+                let packet = packets[side.index()].as_ref()?;
+                Some(semantics::judge(self.sides.clusters[side.index()], packet))
+            });
+            let [before, after] = verdicts;
+            let packet = packets[1].or(packets[0]).filter(|_| before != after)?;
+            let witness = Witness {
+                from: from.clone(),
+                to: to.clone(),
+                source: packet.source,
+                destination: packet.destination,
+                service,
+                before,
+                after,
+            };
+            Some((packets, witness))
+        });
+        let mut evidence: Option<Evidence> = None;
+        for (packets, witness) in telling.take(packets) {
+            let evidence = evidence.get_or_insert(Evidence { causes: Vec::new(), witness });
+            for cause in self.why.causes(&packets) {
+                if !evidence.causes.contains(&cause) {
+                    evidence.causes.push(cause);
                 }
             }
         }
-        Some(Evidence { causes, witness: witness? })
+        evidence
     }
 
     /// Packets of a row, with how the command line calls their ends.
