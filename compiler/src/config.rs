@@ -4,12 +4,12 @@ mod document;
 mod lint;
 mod settings;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chainmail_snapshot::NodeName;
 use globset::GlobMatcher;
 
-use crate::cluster::{Cluster, NodeSettings, UnknownPods};
+use crate::cluster::{Cluster, Enforcement, NodeSettings, UnknownPods};
 use crate::diagnostic::{Code, Diagnostic, Findings, Place};
 use crate::gate::Waiver;
 use crate::lint::LintSettings;
@@ -95,11 +95,7 @@ impl Config {
             .map(|node| node.name.as_str())
             .collect();
         if let Some(first) = passing.first() {
-            let others = match passing.len() {
-                1 => String::new(),
-                2 => " and 1 other node".to_owned(),
-                count => format!(" and {} other nodes", count - 1),
-            };
+            let others = and_others(passing.len() - 1);
             let message = format!(
                 "what no pod explains in the podCIDR of {first}{others} passes like an address outside"
             );
@@ -107,11 +103,43 @@ impl Config {
                 "write unknown_pods = \"drop\" in chainmail.toml, or \"pass\" to say that this is meant";
             findings.push(Diagnostic::new(Code::UnknownPodsPass, None, message).help(help));
         }
+        for (place, nodes) in self.observed(&names) {
+            let (first, others) = nodes.split_first().expect("a line stands there for a node");
+            let verb = if others.is_empty() { "observes" } else { "observe" };
+            let message = format!(
+                "{first}{} only {verb}: what policies deny passes, and is only told of",
+                and_others(others.len())
+            );
+            let help =
+                "remove the line once what `chainmaild denied` tells of is what the policies should deny";
+            findings.push(Diagnostic::new(Code::OnlyObserved, Some(place.clone()), message).help(help));
+        }
         for name in names {
             let settings = self.settings(&name);
             debug_assert!(unsaid(&name) <= (settings.unknown_pods == UnknownPods::Pass));
             cluster.configure(&name, settings);
         }
         findings
+    }
+
+    /// The lines by which nodes only observe, with those nodes.
+    fn observed<'a>(&'a self, names: &'a BTreeSet<NodeName>) -> BTreeMap<&'a Place, Vec<&'a NodeName>> {
+        let mut observed: BTreeMap<&Place, Vec<&NodeName>> = BTreeMap::new();
+        for name in names {
+            if let Some((Enforcement::Observe, place)) =
+                self.of(name).filter_map(|overrides| overrides.enforcement.as_ref()).last()
+            {
+                observed.entry(place).or_default().push(name);
+            }
+        }
+        observed
+    }
+}
+
+fn and_others(count: usize) -> String {
+    match count {
+        0 => String::new(),
+        1 => " and 1 other node".to_owned(),
+        count => format!(" and {count} other nodes"),
     }
 }

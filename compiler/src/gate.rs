@@ -8,6 +8,7 @@ use std::str::FromStr;
 
 use chainmail_snapshot::Date;
 
+use crate::diagnostic::{Findings, Severity};
 use crate::diff::{Flow, FlowChange, Isolation, IsolationChange, Outcome, Presence, Reachability, Review};
 
 pub use waiver::{WaivedRows, Waiver};
@@ -23,22 +24,33 @@ pub enum Gate {
     Closed,
     /// Rules or sets differ at all.
     Any,
+    /// Lint finds something of this level or a worse one that the old side has not.
+    Lint(Severity),
 }
 
 impl fmt::Display for Gate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Gate::World => "world",
-            Gate::Opened => "opened",
-            Gate::Closed => "closed",
-            Gate::Any => "any",
-        })
+        match self {
+            Gate::World => f.write_str("world"),
+            Gate::Opened => f.write_str("opened"),
+            Gate::Closed => f.write_str("closed"),
+            Gate::Any => f.write_str("any"),
+            Gate::Lint(level) => write!(f, "lint:{level}"),
+        }
     }
 }
 
 impl Gate {
     /// All of them.
-    pub const ALL: [Gate; 4] = [Gate::World, Gate::Opened, Gate::Closed, Gate::Any];
+    pub const ALL: [Gate; 7] = [
+        Gate::World,
+        Gate::Opened,
+        Gate::Closed,
+        Gate::Any,
+        Gate::Lint(Severity::Error),
+        Gate::Lint(Severity::Warning),
+        Gate::Lint(Severity::Note),
+    ];
 
     fn refuses_flow(self, flow: &Flow) -> bool {
         match self {
@@ -49,7 +61,7 @@ impl Gate {
                 let closes = !flow.change.opens() || flow.change == FlowChange::Altered;
                 closes && flow.pods != Presence::Vanish
             }
-            Gate::Any => false,
+            Gate::Any | Gate::Lint(_) => false,
         }
     }
 
@@ -82,11 +94,13 @@ pub struct Judged<'a> {
     pub expired: Vec<&'a Waiver>,
 }
 
-/// Asks every gate. What a review does not know passes no gate that asks for it.
+/// Asks every gate; `fresh` is what lint finds on the new side only, where a gate asks for it. What a review does not
+/// know passes no gate that asks for it.
 #[must_use]
 pub fn judge<'a>(
     gates: &BTreeSet<Gate>,
     review: &'a Review,
+    fresh: &Findings,
     waivers: &'a [Waiver],
     today: Date,
 ) -> Judged<'a> {
@@ -98,6 +112,15 @@ pub fn judge<'a>(
             (Gate::Any, _) => {
                 if review.summary.outcome != Outcome::Same {
                     judged.failures.push("any: rules or sets change".to_owned());
+                }
+            }
+            (Gate::Lint(level), _) => {
+                let count = fresh.sorted().iter().filter(|finding| finding.severity <= *level).count();
+                if count > 0 {
+                    let findings = if count == 1 { "finding" } else { "findings" };
+                    judged
+                        .failures
+                        .push(format!("{gate}: {count} new {findings}; `chainmail lint` tells them"));
                 }
             }
             (Gate::World | Gate::Opened | Gate::Closed, Some(reachability)) => {

@@ -28,7 +28,7 @@ use chainmail_snapshot::{ChainName, Family, NodeName, SetName};
 
 use crate::cluster::{Cluster, PodId};
 use crate::netfilter::{IpSet, Ruleset};
-use crate::policy::{AllowedTraffic, Origin, PodSets};
+use crate::policy::{AllowedTraffic, Isolation, Origin, PodSets};
 
 pub(crate) use cost::Cost;
 
@@ -57,6 +57,8 @@ pub struct ChainOrigins {
     pub chain: ChainName,
     /// The policy rules of each of its rules, in order; none for a final one that denies.
     pub origins: Rc<Vec<BTreeSet<Origin>>>,
+    /// The policies that isolate the chain's pods: a final rule that denies comes from them.
+    pub isolating: BTreeSet<Isolation>,
 }
 
 /// The lowered cluster. Classes and sets are made once for all nodes; a node's program is put together from them.

@@ -99,6 +99,22 @@ pub struct Allow {
     pub origin: Origin,
 }
 
+/// That a policy isolates pods in a direction: what none admits is denied for its sake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Isolation {
+    policy: u32,
+    /// The direction.
+    pub direction: Direction,
+}
+
+impl Isolation {
+    /// The policy's place among [`Cluster::policies`].
+    #[must_use]
+    pub fn policy_index(self) -> usize {
+        self.policy as usize
+    }
+}
+
 /// A class's place among the classes of its direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ClassId(u32);
@@ -108,6 +124,8 @@ pub struct ClassId(u32);
 pub struct Class {
     /// The direction.
     pub direction: Direction,
+    /// The policies that isolate its pods.
+    pub isolating: Vec<Isolation>,
     /// What is admitted, in order of policies and rules.
     pub allows: Vec<Allow>,
 }

@@ -17,8 +17,13 @@ use chainmail_tests::bench_input::{Size, write};
 use support::chainmail;
 
 /// What is printed of each step, and how its golden is called.
-const FORMATS: [(&str, &[&str]); 3] =
-    [("txt", &[]), ("verbose.txt", &["--verbose"]), ("json", &["-o", "json"])];
+const FORMATS: [(&str, &[&str]); 5] = [
+    ("txt", &[]),
+    ("verbose.txt", &["--verbose"]),
+    ("json", &["-o", "json"]),
+    ("md", &["-o", "markdown"]),
+    ("github.txt", &["-o", "github"]),
+];
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("reviews")

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use chainmail_compiler::cluster::Cluster;
+use chainmail_compiler::diagnostic::Findings;
 use chainmail_compiler::diff::{Detail, FleetText, NodeText, Revision, review, text};
+use chainmail_compiler::lint::lint_all;
 use chainmail_compiler::manifest::Cache;
 use chainmail_compiler::source::{Sources, commit_of};
 use chainmail_compiler::{Compiler, Loaded, report};
@@ -90,7 +92,9 @@ pub(super) fn run(args: &Args, screen: Screen) -> Result<Exit, Failure> {
         What::Manifests(read) => read.0.config(),
         What::Snapshots(_) => None,
     };
-    Ok(args.gate.judge(&review, config))
+    let fresh =
+        if args.gate.asks_lint() { head.found()?.not_in(&base.found()?) } else { Findings::default() };
+    Ok(args.gate.judge(&review, &fresh, config))
 }
 
 /// A side as it was read.
@@ -130,6 +134,16 @@ impl Read {
             return Ok(Self { name: name.to_owned(), commit: None, what });
         }
         Ok(Self { name: name.to_owned(), commit: None, what: What::Snapshots(fleet) })
+    }
+
+    /// What lint says of it.
+    fn found(&self) -> Result<Findings, Failure> {
+        match &self.what {
+            What::Manifests(read) => Ok(lint_all(&read.1, &read.0).findings),
+            What::Snapshots(_) => {
+                Err(Failure::usage("lint looks at manifests; --fail-on lint:LEVEL has none in snapshots"))
+            }
+        }
     }
 
     fn compiled(&self) -> Result<Revision<'_>, Failure> {

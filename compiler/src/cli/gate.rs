@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::str::FromStr;
 
 use chainmail_compiler::config::Config;
+use chainmail_compiler::diagnostic::Findings;
 use chainmail_compiler::diff::Review;
 use chainmail_compiler::gate::{Gate, judge};
 use chainmail_compiler::report::one_line;
@@ -15,8 +16,9 @@ use super::{Exit, clock, output};
 /// When to fail, and how.
 #[derive(Debug, clap::Args)]
 pub(super) struct GateArgs {
-    /// Fail where the world may do more (world), anyone may (opened), someone may do less (closed), or anything differs
-    /// (any); may be given again. Waivers in the new side's chainmail.toml are heeded.
+    /// Fail where the world may do more (world), anyone may (opened), someone may do less (closed), anything differs
+    /// (any), or lint finds something new of a level (lint:error, lint:warning, lint:note); may be given again. Waivers
+    /// in the new side's chainmail.toml are heeded for what packets meet.
     #[arg(long, value_name = "WHAT")]
     fail_on: Vec<Gate>,
     /// Fail where anything differs, unless --fail-on says when; exit with N, which is 1 or from 10 to 99.
@@ -46,8 +48,14 @@ impl GateArgs {
         self.exit_code.map_or(Exit::Differences.code(), |code| code.0)
     }
 
-    /// Judges a review, and says why it fails and what is waived. `config` is that of its new side.
-    pub(super) fn judge(&self, review: &Review, config: Option<&SourceFile>) -> Exit {
+    /// Whether findings of lint are asked for.
+    pub(super) fn asks_lint(&self) -> bool {
+        self.fail_on.iter().any(|gate| matches!(gate, Gate::Lint(_)))
+    }
+
+    /// Judges a review and what lint finds on its new side only, and says why it fails and what is waived. `config` is
+    /// that of the new side.
+    pub(super) fn judge(&self, review: &Review, fresh: &Findings, config: Option<&SourceFile>) -> Exit {
         let mut gates: BTreeSet<Gate> = self.fail_on.iter().copied().collect();
         if gates.is_empty() && self.exit_code.is_some() {
             gates.insert(Gate::Any);
@@ -56,7 +64,8 @@ impl GateArgs {
             return Exit::Done;
         }
         let config = config.map(|file| Config::parse(file).0).unwrap_or_default();
-        let judged = judge(&gates, review, config.waivers(), self.today.unwrap_or_else(clock::today));
+        let today = self.today.unwrap_or_else(clock::today);
+        let judged = judge(&gates, review, fresh, config.waivers(), today);
         for waiver in &judged.expired {
             let (place, owner) = (&waiver.place, one_line(&waiver.owner));
             let ended = format!("the waiver of {owner} ended on {} and waives nothing", waiver.expires);

@@ -169,8 +169,10 @@ impl Reader<'_> {
                 _ => self.wrong(name, value, "an interface's name, like \"cni0\", or false for none"),
             },
             "enforce" => match value.get_ref().as_bool() {
-                Some(true) => overrides.enforcement = Some(Enforcement::Enforce),
-                Some(false) => overrides.enforcement = Some(Enforcement::Observe),
+                Some(enforce) => {
+                    let said = if enforce { Enforcement::Enforce } else { Enforcement::Observe };
+                    overrides.enforcement = Some((said, self.place(&key.span())));
+                }
                 None => self.wrong(name, value, "true or false"),
             },
             "log_denied" => {

@@ -3,6 +3,7 @@
 use crate::cluster::{
     AllowTarget, Enforcement, InterfaceName, InvalidPackets, LogLimit, NodeSettings, UnknownPods,
 };
+use crate::diagnostic::Place;
 
 /// What one section says.
 #[derive(Debug, Clone, Default)]
@@ -12,7 +13,8 @@ pub(super) struct Overrides {
     pub(super) allow: Option<AllowTarget>,
     /// Said to be none by `false`: TOML has no null.
     pub(super) pod_bridge: Option<Option<InterfaceName>>,
-    pub(super) enforcement: Option<Enforcement>,
+    /// With its place: that a node only observes is told.
+    pub(super) enforcement: Option<(Enforcement, Place)>,
     /// Said to be off by 0.
     pub(super) log_denied: Option<Option<LogLimit>>,
 }
@@ -30,7 +32,9 @@ impl Overrides {
         if let Some(bridge) = pod_bridge {
             settings.pod_bridge.clone_from(bridge);
         }
-        settings.enforcement = enforcement.unwrap_or(settings.enforcement);
+        if let Some((enforcement, _)) = enforcement {
+            settings.enforcement = *enforcement;
+        }
         settings.log_denied = log_denied.unwrap_or(settings.log_denied);
     }
 }

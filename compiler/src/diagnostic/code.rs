@@ -133,6 +133,8 @@ codes! {
     UnknownKey = "unknown-key", Error;
     /// A `[[nodes]]` whose pattern matches no node.
     UnmatchedNodes = "unmatched-nodes", Warning;
+    /// `enforce = false`: policies of a node deny nothing.
+    OnlyObserved = "only-observed", Warning;
     /// A live object that says something else than the reviewed one, or than another live one.
     InventoryConflict = "inventory-conflict", Warning;
     /// A CIDR with host bits or leading zeros.

@@ -54,8 +54,10 @@ impl Lowering<'_> {
         }
         let mut chains = BTreeMap::new();
         for (chain, alike) in alike {
+            let isolating = |key: &class::Key| &self.traffic.class(key.0, key.1).isolating;
+            let isolating = alike.iter().flat_map(isolating).copied().collect();
             let Body { rules, origins } = self.body(alike);
-            provenance.push(ChainOrigins { family, chain: chain.clone(), origins });
+            provenance.push(ChainOrigins { family, chain: chain.clone(), origins, isolating });
             chains.insert(chain, rules);
         }
         let local: Rc<IpSet> = self.peer_sets.intern(IpSet::new(family, SetKind::HashIp, addresses));

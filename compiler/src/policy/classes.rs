@@ -7,7 +7,7 @@ use range_set_blaze::RangeSetBlaze;
 
 use super::index::Index;
 use super::pod_sets::PodSets;
-use super::{Allow, AllowedTraffic, Class, ClassId, Origin, PeerSet, PortSet, Service, Traffic};
+use super::{Allow, AllowedTraffic, Class, ClassId, Isolation, Origin, PeerSet, PortSet, Service, Traffic};
 use crate::cluster::{
     AddressRanges, Cluster, Direction, NamespaceName, NamespaceScope, Peer, Peers, Pod, PodId, PortMatch,
     PortName, Ports, Rule,
@@ -110,7 +110,8 @@ impl Builder<'_> {
                 }
             }
         }
-        Class { direction, allows }
+        let isolating = policies.iter().map(|&policy| Isolation { policy, direction }).collect();
+        Class { direction, isolating, allows }
     }
 
     fn peers(&mut self, sets: &mut PodSets, own: &NamespaceName, peers: &Peers) -> PeerSet {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use chainmail_snapshot::{Family, Manifest, Parts, SetName, Sha256Hex, cut_set_name};
+use chainmail_snapshot::{ChainName, Family, Manifest, Parts, SetName, Sha256Hex, cut_set_name};
 use serde::{Deserialize, Serialize};
 
 use super::{cut_set_text, rules_text, set_text};
@@ -11,7 +11,7 @@ use crate::cluster::Cluster;
 use crate::lower::{ChainOrigins, NodeProgram};
 use crate::manifest::FieldPath;
 use crate::netfilter::IpSet;
-use crate::policy::Origin;
+use crate::policy::{Isolation, Origin};
 use crate::source::Sources;
 
 /// Everything that is written for one node, and the texts of the sets it needs.
@@ -29,11 +29,11 @@ pub struct NodeSnapshot {
     pub provenance: String,
 }
 
-/// One entry of `provenance.json`: a rule, and the policy rules it comes from.
+/// One entry of `provenance.json`: a rule, and what of which policies it comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 struct ProvenanceEntry<'a> {
     family: String,
-    chain: &'a str,
+    chain: String,
     index: usize,
     from: Vec<&'a OriginText>,
 }
@@ -43,7 +43,7 @@ struct ProvenanceEntry<'a> {
 pub struct OriginText {
     /// The policy, `namespace/name`.
     pub policy: String,
-    /// The rule of it, such as `ingress[0]`.
+    /// The rule of it, such as `ingress[0]`; `ingress` alone where the policy denies by isolating pods.
     pub rule: String,
     /// `file:line`.
     pub place: String,
@@ -84,31 +84,63 @@ fn render_set(set: &IpSet) -> (Rc<str>, Sha256Hex) {
     (Rc::from(text), digest)
 }
 
-/// Policy rules and where they stand, looked up once each.
-pub type Places = BTreeMap<Origin, OriginText>;
+/// Why a rule is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reason {
+    /// A policy's rule admits what it lets pass.
+    Admitted(Origin),
+    /// A policy isolates the pods, so that what nothing admits is denied.
+    Isolated(Isolation),
+}
+
+/// Reasons and where they stand, looked up once each.
+pub type Places = BTreeMap<Reason, OriginText>;
 
 fn provenance(program: &NodeProgram, cluster: &Cluster, sources: &Sources, places: &mut Places) -> String {
-    for origin in program.provenance.iter().flat_map(|chain| chain.origins.iter()).flatten() {
-        places.entry(*origin).or_insert_with(|| origin_text(*origin, cluster, sources));
+    let rules: Vec<_> = program.provenance.iter().flat_map(reasons).collect();
+    for reason in rules.iter().flat_map(|(.., reasons)| reasons) {
+        places.entry(*reason).or_insert_with(|| origin_text(*reason, cluster, sources));
     }
-    let mut entries = Vec::new();
-    for ChainOrigins { family, chain, origins } in &program.provenance {
-        for (index, origins) in origins.iter().enumerate().filter(|(_, origins)| !origins.is_empty()) {
-            let from = origins.iter().map(|origin| &places[origin]).collect();
-            entries.push(ProvenanceEntry { family: family.to_string(), chain: chain.as_str(), index, from });
-        }
-    }
+    let entry =
+        |(family, chain, index, reasons): &(Family, &ChainName, usize, Vec<Reason>)| ProvenanceEntry {
+            family: family.to_string(),
+            chain: chain.as_str().to_owned(),
+            index: *index,
+            from: reasons.iter().map(|reason| &places[reason]).collect(),
+        };
+    let entries: Vec<_> = rules.iter().map(entry).collect();
     serde_json::to_string_pretty(&entries).expect("entries have only string keys") + "\n"
 }
 
-fn origin_text(origin: Origin, cluster: &Cluster, sources: &Sources) -> OriginText {
-    let rule = origin.rule_ref(cluster);
-    let at = cluster.policies()[origin.policy_index()].at;
-    let path = FieldPath::root().key("spec").key(rule.direction.to_string()).index(rule.index);
-    let place = at.place(sources, &path);
+/// Each rule of a chain, by its place, with its reasons.
+fn reasons(chain: &ChainOrigins) -> impl Iterator<Item = (Family, &ChainName, usize, Vec<Reason>)> {
+    let ChainOrigins { family, chain, origins, isolating } = chain;
+    origins.iter().enumerate().map(move |(index, origins)| {
+        let reasons = match origins.is_empty() {
+            true => isolating.iter().copied().map(Reason::Isolated).collect(),
+            false => origins.iter().copied().map(Reason::Admitted).collect(),
+        };
+        (*family, chain, index, reasons)
+    })
+}
+
+fn origin_text(reason: Reason, cluster: &Cluster, sources: &Sources) -> OriginText {
+    let spec = FieldPath::root().key("spec");
+    let (policy, rule, path) = match reason {
+        Reason::Admitted(origin) => {
+            let rule = origin.rule_ref(cluster);
+            let path = spec.key(rule.direction.to_string()).index(rule.index);
+            (origin.policy_index(), format!("{}[{}]", rule.direction, rule.index), path)
+        }
+        Reason::Isolated(isolation) => {
+            (isolation.policy_index(), isolation.direction.to_string(), spec.key("policyTypes"))
+        }
+    };
+    let policy = &cluster.policies()[policy];
+    let place = policy.at.place(sources, &path);
     OriginText {
-        policy: rule.policy.to_string(),
-        rule: format!("{}[{}]", rule.direction, rule.index),
+        policy: policy.policy_ref().to_string(),
+        rule,
         place: format!("{}:{}", place.file, place.line),
     }
 }
