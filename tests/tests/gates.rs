@@ -65,7 +65,7 @@ fn each_gate_refuses_what_it_is_for() {
         (DB, NOBODY, &["closed", "any"], &["world", "opened"]),
         (NOBODY, WORLD, &["world", "opened", "any", "lint:warning"], &["closed", "lint:error"]),
         (WORLD, NOBODY, &["closed", "any"], &["world", "opened", "lint:warning"]),
-        (DB, NO_SUCH_PORT, &["opened", "closed", "lint:warning", "lint:note"], &["world", "lint:error"]),
+        (DB, NO_SUCH_PORT, &["opened", "closed", "lint:note"], &["world", "lint:warning"]),
     ];
     for (old, new, refusing, passing) in rows {
         let temp = sides(old, new);

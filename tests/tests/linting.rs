@@ -244,7 +244,7 @@ fn sarif_is_what_code_scanning_takes() {
 #[test]
 fn no_manifest_can_give_github_a_command() {
     let temp = repository();
-    let hostile = "::error::x,y=%\n::add-mask::a.yaml";
+    let hostile = "::error::x,y=%::add-mask::a.yaml";
     write(&temp, &format!("##[add-path]{hostile}"), ANOTHER);
     for number in 0..15 {
         let policy = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: p";

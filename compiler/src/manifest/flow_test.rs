@@ -17,10 +17,10 @@ pub(crate) const FLOW_TEST: &str = "FlowTest";
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct FlowTest {
-    #[serde(skip_serializing, rename = "apiVersion")]
-    _api_version: Option<IgnoredAny>,
-    #[serde(skip_serializing, rename = "kind")]
-    _kind: Option<IgnoredAny>,
+    #[serde(skip_serializing, default, rename = "apiVersion")]
+    _api_version: IgnoredAny,
+    #[serde(skip_serializing, default, rename = "kind")]
+    _kind: IgnoredAny,
     /// Its name.
     #[serde(default, deserialize_with = "absent_if_null")]
     pub metadata: FlowTestMeta,
@@ -34,10 +34,10 @@ pub struct FlowTest {
 pub struct FlowTestMeta {
     /// The name, of which there is one.
     pub name: Option<Text>,
-    #[serde(skip_serializing, rename = "labels")]
-    _labels: Option<IgnoredAny>,
-    #[serde(skip_serializing, rename = "annotations")]
-    _annotations: Option<IgnoredAny>,
+    #[serde(skip_serializing, default, rename = "labels")]
+    _labels: IgnoredAny,
+    #[serde(skip_serializing, default, rename = "annotations")]
+    _annotations: IgnoredAny,
 }
 
 /// One entry of `spec`.
