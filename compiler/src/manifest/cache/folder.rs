@@ -37,7 +37,10 @@ impl CacheFolder {
         let absolute = |name| folder(name).filter(|path| path.is_absolute());
         folder("CHAINMAIL_CACHE")
             .or_else(|| absolute("XDG_CACHE_HOME").map(|path| path.join("chainmail")))
-            .or_else(|| absolute("HOME").map(|path| path.join(".cache/chainmail")))
+            // A home that is not there is not made: services and containers have such.
+            .or_else(|| {
+                absolute("HOME").filter(|home| home.is_dir()).map(|home| home.join(".cache/chainmail"))
+            })
     }
 
     /// Opens or makes the folder. Nothing where that cannot be done, or where others than this user may write: who writes
