@@ -17,10 +17,10 @@ pub(crate) const FLOW_TEST: &str = "FlowTest";
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct FlowTest {
-    #[serde(skip_serializing, default, rename = "apiVersion")]
-    _api_version: IgnoredAny,
-    #[serde(skip_serializing, default, rename = "kind")]
-    _kind: IgnoredAny,
+    #[serde(rename = "apiVersion")]
+    _api_version: Option<Text>,
+    #[serde(rename = "kind")]
+    _kind: Option<Text>,
     /// Its name.
     #[serde(default, deserialize_with = "absent_if_null")]
     pub metadata: FlowTestMeta,

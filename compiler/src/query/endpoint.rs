@@ -131,7 +131,7 @@ impl FromStr for Endpoint {
             Ok(Endpoint::Labelled { namespace, labels: labels(rest).ok_or_else(form)? })
         } else if let Some((kind, name)) = workload(rest) {
             Ok(Endpoint::Workload { namespace, kind, name: name.to_owned() })
-        } else if rest.is_empty() || rest.contains(['/', '*', ',']) {
+        } else if rest.is_empty() || rest.contains(['/', '*', ',', ' ']) {
             Err(form())
         } else {
             Ok(Endpoint::Pod { namespace, name: rest.to_owned() })
