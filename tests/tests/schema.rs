@@ -62,7 +62,7 @@ fn faults(root: &Value, schema: &Value, value: &Value, at: &str, seen: &mut BTre
                     seen.insert(format!("{at}/{key}"));
                     match wanted.get(key) {
                         Some(schema) => {
-                            faults.extend(self::faults(root, schema, value, &format!("{at}/{key}"), seen))
+                            faults.extend(self::faults(root, schema, value, &format!("{at}/{key}"), seen));
                         }
                         None => faults.push(format!("{at} has no {key} in the schema")),
                     }
