@@ -53,7 +53,9 @@ impl Desk {
     }
 
     fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_chainmail-lab"));
+        // Whoever runs the tests in the background ignores SIGINT, and what ignores it is ignored by all children.
+        let mut command = Command::new("env");
+        command.args(["--default-signal=INT", env!("CARGO_BIN_EXE_chainmail-lab")]);
         command.args(args).env("CHAINMAIL_BIN_DIR", self.folder.path()).stdin(Stdio::null());
         command
     }
