@@ -174,12 +174,10 @@ fn taken(cluster: &Cluster, family: Family) -> AddressRanges {
     let nodes = cluster.nodes().flat_map(|node| node.addresses.iter().copied());
     let blocks = cluster.policies().iter().flat_map(Policy::networks);
     let alone = blocks.filter(|net| net.prefix_len() == net.max_prefix_len()).map(IpNet::network);
-    let mut taken = AddressRanges::of_addresses(family, pods.chain(nodes).chain(alone));
+    let taken = AddressRanges::of_addresses(family, pods.chain(nodes).chain(alone));
     let guarded = cluster.nodes().filter(|node| node.settings.unknown_pods == UnknownPods::Drop);
-    for net in guarded.flat_map(|node| &node.pod_cidrs).filter(|net| Family::of_net(net) == family) {
-        taken.add(&AddressRanges::of_net(net));
-    }
-    taken
+    let guarded = AddressRanges::of_nets(family, guarded.flat_map(|node| &node.pod_cidrs));
+    AddressRanges::union(family, [&taken, &guarded])
 }
 
 /// A network around that of one node, as wide as those of clusters are.

@@ -29,14 +29,14 @@ fn is_world(rule: &Rule) -> bool {
         return true;
     }
     Family::ALL.into_iter().any(|family| {
-        let mut addresses = AddressRanges::empty(family);
-        for (_, peer) in peers(Direction::Ingress, &FieldPath::root(), rule) {
-            if let Peer::Block(block) = peer
-                && Family::of_net(&block.cidr) == family
-            {
-                addresses.add(&block.addresses());
-            }
-        }
+        let peers = peers(Direction::Ingress, &FieldPath::root(), rule).into_iter();
+        let blocks: Vec<AddressRanges> = peers
+            .filter_map(|(_, peer)| match peer {
+                Peer::Block(block) if Family::of_net(&block.cidr) == family => Some(block.addresses()),
+                Peer::Block(_) | Peer::Pods { .. } => None,
+            })
+            .collect();
+        let addresses = AddressRanges::union(family, &blocks);
         let half_of = match family {
             Family::V4 => 0,
             Family::V6 => 3,

@@ -75,9 +75,7 @@ fn split(cluster: &Cluster, named: &BTreeSet<IpNet>, whole: &IpNet) -> Vec<Regio
         let mut addresses = AddressRanges::of_net(net);
         addresses.remove(&taken);
         let inside = all.range(net..).skip(1).take_while(|inner| net.contains(*inner));
-        for inner in inside {
-            addresses.remove(&AddressRanges::of_net(inner));
-        }
+        addresses.remove(&AddressRanges::of_nets(addresses.family(), inside));
         let net = Some(*net).filter(|net| net.prefix_len() > 0);
         Some(Region { net, address: representative(&addresses)? })
     };
@@ -88,14 +86,9 @@ fn split(cluster: &Cluster, named: &BTreeSet<IpNet>, whole: &IpNet) -> Vec<Regio
 fn taken(cluster: &Cluster, family: Family) -> AddressRanges {
     let pods = cluster.pods().flat_map(|(_, pod)| pod.addresses.iter());
     let nodes = cluster.nodes().flat_map(|node| node.addresses.iter().copied());
-    let mut taken = AddressRanges::of_addresses(family, pods.chain(nodes));
-    for text in NOBODYS {
-        let net: IpNet = text.parse().expect("these are networks");
-        if Family::of_net(&net) == family {
-            taken.add(&AddressRanges::of_net(&net));
-        }
-    }
-    taken
+    let somebodys = AddressRanges::of_addresses(family, pods.chain(nodes));
+    let nobodys = NOBODYS.map(|text| text.parse().expect("these are networks"));
+    AddressRanges::union(family, [&somebodys, &AddressRanges::of_nets(family, &nobodys)])
 }
 
 fn representative(addresses: &AddressRanges) -> Option<IpAddr> {
