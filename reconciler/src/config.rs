@@ -130,21 +130,15 @@ struct File {
     audit: Option<toml::Spanned<Audit>>,
 }
 
+/// Keys that people look for in a node's configuration, and where they are: those of the repository.
+pub const OF_THE_REPOSITORY: (&[&str], &str) = (
+    &["unknown_pods", "allow", "drop_invalid", "pod_bridge", "enforce", "log_denied", "manifests", "nodes"],
+    "it changes rules, so it is set in the repository's chainmail.toml, where it is reviewed",
+);
+
 /// The keys that people look for here, and where they are.
 const ELSEWHERE: [(&[&str], &str); 2] = [
-    (
-        &[
-            "unknown_pods",
-            "allow",
-            "drop_invalid",
-            "pod_bridge",
-            "enforce",
-            "log_denied",
-            "manifests",
-            "nodes",
-        ],
-        "it changes rules, so it is set in the repository's chainmail.toml, where it is reviewed",
-    ),
+    OF_THE_REPOSITORY,
     (
         &[
             "source",

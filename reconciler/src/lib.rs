@@ -58,5 +58,6 @@ pub mod step;
 #[cfg(test)]
 mod testing;
 pub mod uninstall;
+pub mod unit;
 
 pub use chainmail_snapshot::exit;

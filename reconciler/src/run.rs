@@ -6,8 +6,6 @@ use std::time::{Duration, Instant};
 
 use notify::{RecursiveMode, Watcher as _};
 use sd_notify::NotifyState;
-use signal_hook::consts::signal::{SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
 
 use crate::files;
 use crate::kernel::Kernel;
@@ -15,6 +13,7 @@ use crate::monitor;
 use crate::paths::Paths;
 use crate::service::{Reach, Service};
 use crate::status::Enforce;
+use crate::unit::{stop_on_signals, tell};
 
 /// How long the events of one change are gathered: fetch writes several files, and a tool several rules.
 const GATHER: Duration = Duration::from_millis(100);
@@ -41,7 +40,7 @@ enum Event {
 /// When the signals cannot be had.
 pub fn run<K: Kernel>(service: &mut Service<K>, paths: &Paths) -> std::io::Result<()> {
     let (sender, events) = channel();
-    stop_on_signals(sender.clone())?;
+    stop_on_signals(sender.clone(), Event::Stop)?;
     let _watcher = watch_wishes(paths, sender.clone());
     watch_rules(sender);
     let beat = sd_notify::watchdog_enabled().map(|time| time / WATCHDOG_PART);
@@ -91,25 +90,6 @@ fn wait_for(
 /// Feeds the watchdog.
 pub fn alive() {
     tell(&[NotifyState::Watchdog]);
-}
-
-/// Without systemd there is nobody to tell.
-fn tell(states: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
-        tracing::debug!(%error, "systemd is not told");
-    }
-}
-
-fn stop_on_signals(sender: Sender<Event>) -> std::io::Result<()> {
-    let mut signals = Signals::new([SIGTERM, SIGINT])?;
-    std::thread::spawn(move || {
-        for _ in signals.forever() {
-            if sender.send(Event::Stop).is_err() {
-                return;
-            }
-        }
-    });
-    Ok(())
 }
 
 /// Watches the spool and the folder of orders. The watcher lives as long as it is held. Where there is none, the interval

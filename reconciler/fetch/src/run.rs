@@ -4,11 +4,10 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use chainmail_reconciler::clock::Moment;
+use chainmail_reconciler::unit::{stop_on_signals, tell};
 use chainmail_snapshot::Sha256Hex;
 use notify::{RecursiveMode, Watcher as _};
 use sd_notify::NotifyState;
-use signal_hook::consts::signal::{SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
 
 use crate::child::{Cycle, GLANCE, Progress};
 use crate::config::{Config, Transport};
@@ -88,7 +87,7 @@ fn status_after(paths: &Paths, config: &Config, end: Progress) -> Status {
 /// When the signals cannot be had, or no process can be started.
 pub fn run(paths: &Paths, mut config: Config, first: First) -> std::io::Result<()> {
     let (sender, events) = channel();
-    stop_on_signals(sender.clone())?;
+    stop_on_signals(sender.clone(), Event::Stop)?;
     let _watchers = [watch_remote(&config, sender.clone()), watch_releases(paths, sender)];
     let beat = sd_notify::watchdog_enabled().map(|time| time / WATCHDOG_PART);
     let mut first = first;
@@ -147,25 +146,6 @@ fn wait_for(events: &Receiver<Event>, until: Instant, beat: Option<Duration>) ->
             Err(RecvTimeoutError::Timeout) => tell(&[NotifyState::Watchdog]),
         }
     }
-}
-
-/// Without systemd there is nobody to tell.
-fn tell(states: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
-        tracing::debug!(%error, "systemd is not told");
-    }
-}
-
-fn stop_on_signals(sender: Sender<Event>) -> std::io::Result<()> {
-    let mut signals = Signals::new([SIGTERM, SIGINT])?;
-    std::thread::spawn(move || {
-        for _ in signals.forever() {
-            if sender.send(Event::Stop).is_err() {
-                return;
-            }
-        }
-    });
-    Ok(())
 }
 
 /// Watches a repository on this host. The watcher lives as long as it is held; where there is none, time finds news too.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use chainmail_compiler::query::{Endpoint, Probe};
-use chainmail_reconciler::config::ConfigError;
+use chainmail_reconciler::config::{ConfigError, OF_THE_REPOSITORY};
 use chainmail_snapshot::NodeName;
 use git2::Oid;
 use serde::Deserialize;
@@ -73,19 +73,7 @@ struct HoldFile {
 
 /// The keys that people look for here, and where they are.
 const ELSEWHERE: [(&[&str], &str); 2] = [
-    (
-        &[
-            "unknown_pods",
-            "allow",
-            "drop_invalid",
-            "pod_bridge",
-            "enforce",
-            "log_denied",
-            "manifests",
-            "nodes",
-        ],
-        "it changes rules, so it is set in the repository's chainmail.toml, where it is reviewed",
-    ),
+    OF_THE_REPOSITORY,
     (
         &["backend", "jump", "deadline", "drift", "confirm", "trial", "audit"],
         "it is about applying, so it is set in /etc/chainmail/node.toml",
