@@ -71,11 +71,13 @@ enum Command {
     Denied(denied::DeniedArgs),
     /// Applies a snapshot.
     Apply(once::ApplyArgs),
+    /// Says that the snapshot in force works, where one is to be confirmed; one that was taken back comes again.
+    Confirm(steer::ConfirmArgs),
     /// Goes back to a snapshot that was in force, and stays there, whatever the spool wants, until `resume`.
     Rollback(steer::RollbackArgs),
     /// Lets nothing new into force for a while. What is in force is still looked after.
     Pause(steer::PauseArgs),
-    /// Ends a rollback, a pause and an uninstall: this node follows its spool again.
+    /// Ends a rollback, a pause and an uninstall: this node follows its spool again, and tries again what was taken back.
     Resume,
     /// Removes the jump, our chains and our sets, and nothing else. Nothing comes back until `resume`, also where the
     /// service is started again.
@@ -130,6 +132,10 @@ enum CliError {
     NoSnapshot,
     #[error(transparent)]
     Orders(#[from] OrdersError),
+    #[error("no snapshot waits to be confirmed, and none was taken back")]
+    NothingToConfirm,
+    #[error("no snapshot whose digest begins with {begin:?} waits to be confirmed or was taken back")]
+    NotAwaited { begin: String },
     #[error("no snapshot is kept that was in force before: `chainmaild history` shows what was")]
     NothingToGoBackTo,
     #[error("no snapshot is kept whose digest begins with {begin:?}: `keep` in node.toml says how many are")]
@@ -173,6 +179,8 @@ impl CliError {
             | CliError::NoStatus { .. }
             | CliError::NoSnapshot
             | CliError::Orders(_)
+            | CliError::NothingToConfirm
+            | CliError::NotAwaited { .. }
             | CliError::NothingToGoBackTo
             | CliError::NotKept { .. }
             | CliError::Ambiguous { .. }
@@ -205,6 +213,7 @@ pub fn main() -> ExitCode {
         Command::Verify(args) => look::verify(&paths, args),
         Command::Doctor(args) => look::doctor(&paths, args),
         Command::Denied(args) => denied::denied(&paths, args),
+        Command::Confirm(args) => steer::confirm(&paths, args),
         Command::Rollback(args) => steer::rollback(&paths, args),
         Command::Pause(args) => steer::pause(&paths, args),
         Command::Resume => steer::resume(&paths),

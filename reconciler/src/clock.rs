@@ -1,4 +1,5 @@
-//! The shell: what time it is. Nothing is decided by it; it only stands in histories.
+//! The shell: what time it is. Histories have the time of day; what must not depend on who sets that clock goes by the
+//! time since boot.
 
 #![expect(clippy::disallowed_methods, reason = "this module is the one that reads the clock")]
 
@@ -6,7 +7,7 @@ use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use chainmail_snapshot::Date;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// A moment in seconds since 1970, UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,6 +21,14 @@ impl Moment {
     }
 }
 
+/// This moment as RFC 3339 writes it, with as many digits as tell one event of a service from the next.
+#[must_use]
+pub fn stamp() -> String {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let seconds = Moment(since.as_secs()).to_string();
+    format!("{}.{:06}Z", seconds.trim_end_matches('Z'), since.subsec_micros())
+}
+
 impl fmt::Display for Moment {
     /// As RFC 3339 writes it: `1970-01-01T00:00:00Z`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -27,6 +36,26 @@ impl fmt::Display for Moment {
         let date = Date::from_days(days);
         let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
         write!(f, "{date}T{hour:02}:{minute:02}:{second:02}Z")
+    }
+}
+
+/// A moment by a clock that nobody sets, and that goes on while this host sleeps and services restart.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Uptime {
+    /// The boot that it counts from: random(4), `boot_id`.
+    pub boot: String,
+    /// Seconds since then: proc_uptime(5).
+    pub seconds: u64,
+}
+
+impl Uptime {
+    /// This moment. On a host that does not say which boot it is, all boots count as one.
+    #[must_use]
+    pub fn now() -> Self {
+        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        let time = std::fs::read_to_string("/proc/uptime").unwrap_or_default();
+        let seconds = time.split('.').next().and_then(|seconds| seconds.parse().ok()).unwrap_or(0);
+        Self { boot: boot.trim_end().to_owned(), seconds }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chainmail_snapshot::NodeName;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::kernel::backend::Backend;
@@ -27,6 +27,8 @@ pub struct Config {
     pub drift: Drift,
     /// Who says that a snapshot works.
     pub confirm: Confirm,
+    /// How long a snapshot stays in force without such a word.
+    pub confirm_timeout: Duration,
     /// Whether a snapshot is loaded into a network namespace of its own first, where one can be made.
     pub trial: Trial,
     /// How many snapshots that were in force are kept.
@@ -47,12 +49,25 @@ pub enum Drift {
 }
 
 /// Who says that a snapshot works.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Confirm {
     /// Nobody: it counts as good once the kernel is verified to hold it.
     #[default]
     None,
+    /// Somebody who is asked: `chainmail-fetch`, or a person. Without a word it is taken back.
+    Required,
+}
+
+impl Confirm {
+    /// The word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Confirm::None => "none",
+            Confirm::Required => "required",
+        }
+    }
 }
 
 /// Whether a snapshot is loaded into a network namespace of its own first.
@@ -92,6 +107,7 @@ impl Default for Config {
             deadline: DEADLINE,
             drift: Drift::Heal,
             confirm: Confirm::None,
+            confirm_timeout: Duration::from_secs(60),
             trial: Trial::Auto,
             keep: 10,
             audit: Audit::default(),
@@ -124,6 +140,7 @@ struct File {
     drift: Drift,
     #[serde(default)]
     confirm: Confirm,
+    confirm_timeout: Option<toml::Spanned<u64>>,
     #[serde(default)]
     trial: Trial,
     keep: Option<toml::Spanned<usize>>,
@@ -203,6 +220,10 @@ impl Config {
             let help = "it is the number of seconds that one call of iptables or ipset may take";
             config.deadline = seconds("deadline", deadline, 600, help)?;
         }
+        if let Some(timeout) = file.confirm_timeout {
+            let help = "it is the number of seconds in which a snapshot must be confirmed";
+            config.confirm_timeout = seconds("confirm_timeout", timeout, 86_400, help)?;
+        }
         if let Some(keep) = file.keep {
             config.keep = *keep.get_ref();
             if !(1..=1000).contains(&config.keep) {
@@ -264,7 +285,7 @@ mod tests {
     #[test]
     fn all_keys_are_read() {
         let text = "node = \"worker-1\"\nbackend = \"nft\"\njump = \"after KUBE-SERVICES\"\ninterval = 5\n\
-                    deadline = 9\ndrift = \"report\"\nconfirm = \"none\"\ntrial = \"off\"\nkeep = 3\n[audit]\nmax_megabytes = 1\n";
+                    deadline = 9\ndrift = \"report\"\nconfirm = \"required\"\nconfirm_timeout = 7\ntrial = \"off\"\nkeep = 3\n[audit]\nmax_megabytes = 1\n";
         let config = Config {
             node: Some("worker-1".parse().unwrap()),
             backend: Some(Backend::Nft),
@@ -272,7 +293,8 @@ mod tests {
             interval: Duration::from_secs(5),
             deadline: Duration::from_secs(9),
             drift: Drift::Report,
-            confirm: Confirm::None,
+            confirm: Confirm::Required,
+            confirm_timeout: Duration::from_secs(7),
             trial: Trial::Off,
             keep: 3,
             audit: Audit { max_megabytes: 1, keep: 5 },
@@ -293,6 +315,7 @@ mod tests {
             ("drift = \"ignore\"\n", ["unknown variant `ignore`", "f:1:9\n", "lists each key"]),
             ("interval = 0\n", ["interval 0 is not between", "f:1:12\n", "seconds"]),
             ("deadline = 601\n", ["between 1 and 600", "f:1:12\n", "one call"]),
+            ("confirm_timeout = 0\n", ["confirm_timeout 0", "f:1:19\n", "must be confirmed"]),
             ("interval = \"5\"\n", ["invalid type", "f:1:12\n", "lists each key"]),
             ("node = \"N 1\"\n", ["is not of the form", "f:1:8\n", "folder"]),
             ("jump = \"top\"\n", ["\"top\" is not a place", "f:1:8\n", "after KUBE-SERVICES"]),

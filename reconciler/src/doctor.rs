@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::config::Confirm;
 use crate::kernel::backend::Backend;
 
 /// Chains by which other programs that police pods are known, and their names.
@@ -47,6 +48,10 @@ pub struct Facts {
     pub conntrack: bool,
     /// Whether there is a lock file of iptables-legacy.
     pub lock_file: bool,
+    /// Who says that a snapshot works.
+    pub confirm: Confirm,
+    /// Whether `chainmail-fetch` is at work.
+    pub fetches: Option<bool>,
     /// The chains of table filter, in both backends.
     pub chains: BTreeSet<String>,
 }
@@ -101,6 +106,7 @@ pub fn diagnose(facts: &Facts) -> Vec<Finding> {
         ipset(facts),
         conntrack(facts),
         lock_file(facts),
+        confirm(facts),
         engines(facts),
     ]
 }
@@ -232,6 +238,18 @@ fn lock_file(facts: &Facts) -> Finding {
     finding(Level::Fine, "xtables.lock", "nothing in the way")
 }
 
+fn confirm(facts: &Facts) -> Finding {
+    if facts.confirm == Confirm::Required && facts.fetches == Some(false) {
+        let text = "chainmail-fetch is not running: each new snapshot is taken back unless `chainmaild confirm` is said in time";
+        return finding(Level::Warning, "confirm", text);
+    }
+    let text = match facts.confirm {
+        Confirm::None => "a snapshot counts as good once the kernel holds it",
+        Confirm::Required => "a snapshot counts as good once it is confirmed",
+    };
+    finding(Level::Fine, "confirm", text)
+}
+
 fn engines(facts: &Facts) -> Finding {
     let at_work = |prefix: &str| facts.chains.iter().any(|chain| chain.starts_with(prefix));
     let found: Vec<_> =
@@ -274,7 +292,7 @@ mod tests {
             diagnose(&healthy())
         );
         type Sickness = fn(&mut Facts);
-        let rows: [(&str, Level, Sickness); 11] = [
+        let rows: [(&str, Level, Sickness); 12] = [
             ("ip_forward", Level::Note, |facts| facts.forward_v6 = Some(0)),
             ("rp_filter", Level::Warning, |facts| facts.rp_filter.extend([("eth1".to_owned(), 0)])),
             ("pod_bridge", Level::Alarm, |facts| facts.guarded.clear()),
@@ -288,6 +306,9 @@ mod tests {
             ("conntrack", Level::Warning, |facts| facts.conntrack = false),
             ("xtables.lock", Level::Alarm, |facts| {
                 (facts.backend, facts.host_backend) = (Some(Backend::Legacy), Some(Backend::Legacy));
+            }),
+            ("confirm", Level::Warning, |facts| {
+                (facts.confirm, facts.fetches) = (Confirm::Required, Some(false));
             }),
             ("other engines", Level::Warning, |facts| facts.chains.extend(["cali-FORWARD".to_owned()])),
         ];

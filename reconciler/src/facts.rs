@@ -11,6 +11,7 @@ use crate::config::Config;
 use crate::doctor::Facts;
 use crate::kernel::backend::Backend;
 use crate::kernel::process::{Call, find_tool};
+use crate::lock::{self, FETCH_LOCK};
 use crate::paths::Paths;
 use crate::save::{Line, words};
 use crate::{files, preflight, spool, state};
@@ -35,6 +36,8 @@ pub fn gather(paths: &Paths, config: &Config) -> Facts {
         ipset: Call::new("ipset").arg("--version").run("").ok(),
         conntrack: find_tool("conntrack").is_some(),
         lock_file: Path::new("/run/xtables.lock").exists(),
+        confirm: config.confirm,
+        fetches: lock::is_held(&paths.fetch(), FETCH_LOCK),
         chains: Backend::ALL.into_iter().flat_map(chains).collect(),
     }
 }

@@ -5,12 +5,13 @@
     reason = "this module is the one that reads and writes the state folder"
 )]
 
-use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::fs::{File, OpenOptions, Permissions};
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rustix::fs::OFlags;
 use thiserror::Error;
 
 /// A file that could not be read or written.
@@ -38,6 +39,27 @@ pub fn read(path: &Path) -> Result<Option<String>, FileError> {
     }
 }
 
+/// Reads a short text that another user writes; `None` when there is no such file. What is no file is not waited for, and
+/// of a long one nothing is taken.
+///
+/// # Errors
+/// When it is there and cannot be read.
+pub fn read_short(path: &Path, most: u64) -> Result<Option<String>, FileError> {
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let file = match OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path) {
+        Ok(file) => file,
+        Err(source) if source.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(error("read", path)(source)),
+    };
+    let fail = |problem: &'static str| error("read", path)(std::io::Error::other(problem));
+    if !file.metadata().map_err(error("read", path))?.is_file() {
+        return Err(fail("it is no file"));
+    }
+    let mut text = String::new();
+    file.take(most + 1).read_to_string(&mut text).map_err(error("read", path))?;
+    if text.len() as u64 > most { Err(fail("it is too long")) } else { Ok(Some(text)) }
+}
+
 /// Makes a folder and those above it, for its owner alone.
 ///
 /// # Errors
@@ -61,13 +83,16 @@ fn replace_for(readers: Readers, path: &Path, text: &str) -> Result<(), FileErro
     sync_parent(path)
 }
 
-/// Replaces a file that a reboot may lose, without waiting for the disk.
+/// Replaces a file that a reboot may lose, without waiting for the disk, for everyone to read.
 ///
 /// # Errors
 /// As [`replace`].
 pub fn replace_volatile(path: &Path, text: &str) -> Result<(), FileError> {
     let new = with_suffix(path, ".new");
     std::fs::write(&new, text).map_err(error("write", &new))?;
+    // A unit's UMask= may keep others out, and the other half is another user.
+    let readable = Permissions::from_mode(Readers::Everyone.file_mode());
+    std::fs::set_permissions(&new, readable).map_err(error("write", &new))?;
     std::fs::rename(&new, path).map_err(error("replace", path))
 }
 

@@ -9,6 +9,7 @@ use chainmail_snapshot::{ChainName, Family, SetName, Sha256Hex};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::clock::Uptime;
 use crate::desired::{Desired, DesiredTable, Jump};
 use crate::files::{self, FileError};
 use crate::live::Live;
@@ -24,6 +25,20 @@ pub struct Journal {
     pub to: Sha256Hex,
     /// What to go back to.
     pub old: Old,
+    /// The snapshot is in force by now, and this is how long it waits to be confirmed.
+    pub awaits: Option<Awaits>,
+}
+
+/// How long a snapshot waits to be confirmed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Awaits {
+    /// Since when, which also tells one attempt from the next.
+    pub since: String,
+    /// Until when.
+    pub until: Uptime,
+    /// Where snapshots follow one another and none is confirmed: the last moment for any of them, in seconds since boot.
+    pub latest: u64,
 }
 
 /// A state to go back to.
@@ -77,6 +92,8 @@ struct Head {
     v4: Option<Table>,
     v6: Option<Table>,
     sets: BTreeSet<SetName>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    awaits: Option<Awaits>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -87,7 +104,7 @@ struct Table {
 }
 
 impl Journal {
-    /// Writes it, before anything is changed.
+    /// Writes it: before anything is changed, and again where the change then waits to be confirmed.
     ///
     /// # Errors
     /// When the disk is full.
@@ -102,8 +119,12 @@ impl Journal {
             v4: table(Family::V4),
             v6: table(Family::V6),
             sets: self.old.sets.clone(),
+            awaits: self.awaits.clone(),
         };
-        let text = serde_json::to_string(&head).expect("it has only string keys") + "\n";
+        let mut text = serde_json::to_string(&head).expect("it has only string keys") + "\n";
+        if self.awaits.is_some() {
+            text.push_str(&format!("{}\n", Stage::AwaitConfirm));
+        }
         Ok(files::replace(&paths.journal(), &text)?)
     }
 
@@ -122,7 +143,7 @@ impl Journal {
             Some((family, DesiredTable { chains, jump }))
         });
         let old = Old { tables: tables.collect(), sets: head.sets };
-        Ok(Some(Self { from: head.from, to: head.to, old }))
+        Ok(Some(Self { from: head.from, to: head.to, old, awaits: head.awaits }))
     }
 
     /// Says that a change was finished, or undone.

@@ -51,6 +51,7 @@ pub mod run;
 pub mod save;
 pub mod service;
 pub mod set;
+pub mod setback;
 pub mod spool;
 pub mod state;
 pub mod status;

@@ -8,6 +8,11 @@ use std::path::Path;
 
 use thiserror::Error;
 
+/// The lock of the applying half, below `/run/chainmail`.
+pub const APPLY_LOCK: &str = "apply.lock";
+/// The lock of the pulling half, in its state folder.
+pub const FETCH_LOCK: &str = "fetch.lock";
+
 /// The lock, held as long as this lives. The kernel lets go of it when the process ends in whatever way.
 #[derive(Debug)]
 pub struct ApplyLock {
@@ -39,7 +44,7 @@ impl ApplyLock {
     /// # Errors
     /// When another process holds it, or the file cannot be made.
     pub fn take(state_dir: &Path) -> Result<Self, LockError> {
-        Self::take_file(state_dir, "apply.lock")
+        Self::take_file(state_dir, APPLY_LOCK)
     }
 
     /// Takes a lock of another name.
@@ -60,10 +65,10 @@ impl ApplyLock {
     }
 }
 
-/// Whether somebody holds the lock; `None` where this process may not ask.
+/// Whether somebody holds a lock; `None` where this process may not ask.
 #[must_use]
-pub fn is_held(state_dir: &Path) -> Option<bool> {
-    let file = match File::open(state_dir.join("apply.lock")) {
+pub fn is_held(folder: &Path, name: &str) -> Option<bool> {
+    let file = match File::open(folder.join(name)) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Some(false),
         Err(_) => return None,
@@ -85,9 +90,9 @@ mod tests {
         let state_dir = folder.path().join("run");
         let first = ApplyLock::take(&state_dir).unwrap();
         assert!(matches!(ApplyLock::take(&state_dir), Err(LockError::Busy { .. })));
-        assert_eq!(is_held(&state_dir), Some(true));
+        assert_eq!(is_held(&state_dir, APPLY_LOCK), Some(true));
         drop(first);
-        assert_eq!(is_held(&state_dir), Some(false));
+        assert_eq!(is_held(&state_dir, APPLY_LOCK), Some(false));
         assert!(ApplyLock::take(&state_dir).is_ok());
     }
 }

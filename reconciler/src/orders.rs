@@ -20,6 +20,9 @@ pub struct Orders {
     /// Nothing new is to come into force for a while.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pause: Option<Pause>,
+    /// A snapshot that works: it needs no other word.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub confirmed: Option<Sha256Hex>,
     /// Nothing at all is to be in force: when `chainmaild uninstall` was run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub withdrawn: Option<String>,

@@ -35,6 +35,18 @@ impl Paths {
         self.spool().join("desired")
     }
 
+    /// The digest of the snapshot that fetch says works.
+    #[must_use]
+    pub fn confirmed(&self) -> PathBuf {
+        self.spool().join("confirmed")
+    }
+
+    /// What fetch says against a snapshot that is in force.
+    #[must_use]
+    pub fn refused(&self) -> PathBuf {
+        self.spool().join("refused")
+    }
+
     /// A snapshot in the spool.
     #[must_use]
     pub fn spooled(&self, digest: &Sha256Hex) -> PathBuf {
@@ -47,10 +59,22 @@ impl Paths {
         self.root.join("var/lib/chainmail/state")
     }
 
+    /// What fetch alone writes, and should not lose.
+    #[must_use]
+    pub fn fetch(&self) -> PathBuf {
+        self.root.join("var/lib/chainmail/fetch")
+    }
+
     /// What a change was about, while it is made.
     #[must_use]
     pub fn journal(&self) -> PathBuf {
         self.state().join("journal")
+    }
+
+    /// The snapshot that was taken back, and when it is tried again.
+    #[must_use]
+    pub fn setback(&self) -> PathBuf {
+        self.state().join("setback.json")
     }
 
     /// The digest of the last snapshot that was verified to be in force.

@@ -33,6 +33,13 @@ impl Plan {
         !self.steps.contains(&Step::ReadBack)
     }
 
+    /// The same, but sets that no rule needs stay.
+    #[must_use]
+    pub fn without_orphans(mut self) -> Self {
+        self.steps.retain(|step| !matches!(step, Step::DestroyOrphans { .. }));
+        self
+    }
+
     /// Sets that no rule of ours needs any more.
     #[must_use]
     pub fn orphans(&self) -> &[SetName] {

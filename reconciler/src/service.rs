@@ -1,6 +1,7 @@
 //! One cycle of the service: what is wanted, what the kernel holds, and what is done about the difference.
 
 mod change;
+mod confirm;
 mod error;
 mod flows;
 mod hold;
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use chainmail_snapshot::{Family, NodeName, Sha256Hex};
 
+use self::confirm::Awaited;
 pub use self::error::ServiceError;
 use self::hold::Hold;
 use self::wanted::Source;
@@ -32,8 +34,9 @@ use crate::orders::Orders;
 use crate::paths::Paths;
 use crate::preflight::PreflightError;
 use crate::provenance::Provenance;
+use crate::setback::Setback;
 use crate::spool::{self, Loaded, SpoolError};
-use crate::state::{Event, State};
+use crate::state::State;
 use crate::status::{Enforce, Status, Sync};
 
 /// The first wait after any other failure; it doubles up to the interval.
@@ -68,7 +71,7 @@ pub enum Reach {
     LastGood,
 }
 
-/// The snapshot in force.
+/// The last good snapshot, which is in force unless another one waits to be confirmed.
 struct Good {
     digest: Sha256Hex,
     desired: Rc<Desired>,
@@ -81,6 +84,10 @@ pub struct Service<K> {
     state: State,
     audit: Audit,
     good: Option<Good>,
+    awaited: Option<Awaited>,
+    setback: Option<Setback>,
+    /// Snapshots that a person says work.
+    vouched: Vec<Sha256Hex>,
     hold: Hold,
     fight: Fight,
     /// How long nothing new is to come into force.
@@ -108,7 +115,7 @@ impl<K: Kernel> Service<K> {
         let state = State::open(&settings.paths, settings.config.keep)?;
         let history = state.history()?;
         let since =
-            history.iter().rfind(|entry| entry.event == Event::Applied).map(|entry| entry.time.clone());
+            history.iter().rfind(|entry| entry.event.brings_another()).map(|entry| entry.time.clone());
         let status = Status {
             sync: Sync::Pending,
             enforce: Enforce::Unknown,
@@ -117,6 +124,8 @@ impl<K: Kernel> Service<K> {
             desired: None,
             enforced: None,
             since,
+            confirm: settings.config.confirm,
+            awaits: None,
             checked: None,
             late_after: 0,
             pin: None,
@@ -137,6 +146,9 @@ impl<K: Kernel> Service<K> {
             state,
             audit,
             good: None,
+            awaited: None,
+            setback: None,
+            vouched: Vec::new(),
             hold,
             fight,
             pause_left: None,
@@ -161,7 +173,7 @@ impl<K: Kernel> Service<K> {
         let (error, next) = match result {
             Ok(()) => {
                 self.retry = RETRY_FIRST;
-                (self.hold.why(), interval)
+                (self.hold.why().or_else(|| self.kept_back().map(ToString::to_string)), interval)
             }
             Err(error) => {
                 let wait = self.retry.min(interval);
@@ -173,9 +185,12 @@ impl<K: Kernel> Service<K> {
             tracing::error!(digest = self.status.desired.as_ref().map_or("", Sha256Hex::as_str), "{error}");
         }
         self.status.last_error = error;
-        self.status.enforced = self.good.as_ref().map(|good| good.digest.clone());
+        self.status.enforced = self.in_force().map(|(digest, _)| digest.clone());
+        self.status.awaits = self.awaited.as_ref().map(|awaited| awaited.shown.clone());
         self.status.alarms = self.alarms();
-        let sooner = self.hold.left(now).into_iter().chain(self.pause_left);
+        let word = self.awaited.as_ref().map(|awaited| awaited.left(now));
+        let again = self.kept_back().and_then(|setback| setback.left(Moment::now()));
+        let sooner = self.hold.left(now).into_iter().chain(self.pause_left).chain(word).chain(again);
         let wait = sooner.fold(next, |wait, left| wait.min(left.max(RETRY_FIRST)));
         self.status.late_after = (wait + self.settings.config.deadline * CALLS).as_secs();
         self.write_status();
@@ -191,8 +206,17 @@ impl<K: Kernel> Service<K> {
         self.withdrawn = None;
         let journal = self.interrupted();
         let loaded = self.load_good();
-        let in_force = self.good.as_ref().map(|good| good.digest.clone());
         let wanted = self.wanted(reach, orders);
+        self.read_setback(wanted.desired.as_ref());
+        let journal = self.take_up(journal, reach, now);
+        let in_force = self.in_force().map(|(digest, _)| digest.clone());
+        if self.is_overdue(now)
+            && matches!(&wanted.chosen, Ok(Some(source)) if Some(&source.digest) != in_force.as_ref())
+        {
+            // What goes on coming in must not put off the end of the wait.
+            self.await_word(now)?;
+            return self.attempt(reach, now);
+        }
         self.status.desired = wanted.desired.or_else(|| in_force.clone());
         // A snapshot that cannot be used leaves the last good one in force, which is looked after all the same.
         let (new, mut refused) = match wanted.chosen {
@@ -208,7 +232,7 @@ impl<K: Kernel> Service<K> {
             }
             Err(error) => (None, Some(error)),
         };
-        let held = self.hold.is_any() || refused.is_some() || wanted.overruled;
+        let held = self.hold.is_any() || refused.is_some() || wanted.overruled || self.kept_back().is_some();
         self.status.sync = match (&self.status.desired, &in_force) {
             (Some(desired), Some(good)) if desired == good && refused.is_none() => Sync::Synced,
             _ if held => Sync::Held,
@@ -216,13 +240,13 @@ impl<K: Kernel> Service<K> {
         };
         let done = match new {
             Some(new) => match self.change_to(new, journal.clone(), now) {
-                Err(error) if self.good.is_some() && error.nothing_was_changed() => {
+                Err(error) if self.in_force().is_some() && error.nothing_was_changed() => {
                     refused = Some(error);
-                    self.keep(journal, now)
+                    self.stay(journal, now)
                 }
                 done => done,
             },
-            None if self.good.is_some() => self.keep(journal, now),
+            None if self.in_force().is_some() => self.stay(journal, now),
             None => {
                 loaded?;
                 self.nothing(journal)
@@ -244,13 +268,33 @@ impl<K: Kernel> Service<K> {
         }
     }
 
+    /// Looks after what is in force.
+    fn stay(&mut self, journal: Option<Journal>, now: Instant) -> Result<Done, ServiceError> {
+        if self.awaited.is_some() { self.await_word(now) } else { self.keep(journal, now) }
+    }
+
+    /// The snapshot that the kernel is kept at.
+    fn in_force(&self) -> Option<(&Sha256Hex, &Rc<Desired>)> {
+        let awaited = self.awaited.as_ref().map(|awaited| (&awaited.journal.to, &awaited.desired));
+        awaited.or_else(|| self.good.as_ref().map(|good| (&good.digest, &good.desired)))
+    }
+
+    /// Why the wanted snapshot may not come again yet.
+    fn kept_back(&self) -> Option<&Setback> {
+        let wanted = self.status.desired.as_ref();
+        self.setback
+            .as_ref()
+            .filter(|setback| wanted == Some(&setback.digest) && self.is_set_back(&setback.digest))
+    }
+
     fn note(&mut self, done: Done) {
         self.status.checked = Some(Moment::now().to_string());
-        let rolled_back = self.status.enforce == Enforce::RolledBack && self.hold.is_any();
+        let failed = self.hold.is_any() || self.kept_back().is_some();
+        let rolled_back = self.status.enforce == Enforce::RolledBack && failed;
         self.status.enforce = match done.enforce {
             // As long as the snapshot that failed is the wanted one.
             Enforce::Enforcing if rolled_back => Enforce::RolledBack,
-            Enforce::Enforcing if self.good.as_ref().is_some_and(|good| good.desired.observes()) => {
+            Enforce::Enforcing if self.in_force().is_some_and(|(_, desired)| desired.observes()) => {
                 Enforce::Observing
             }
             enforce => enforce,
@@ -316,7 +360,7 @@ impl<K: Kernel> Service<K> {
     /// Loads a snapshot that is not in force; `None` while one that failed waits.
     fn load_wanted(&mut self, source: &Source, now: Instant) -> Result<Option<Loaded>, SpoolError> {
         let Source { digest, folder } = source;
-        if self.hold.is_waiting(digest, now) {
+        if self.hold.is_waiting(digest, now) || self.is_set_back(digest) {
             return Ok(None);
         }
         spool::load(folder, digest, &self.settings.node).map(Some)
@@ -328,9 +372,11 @@ impl<K: Kernel> Service<K> {
     }
 
     fn provenance(&self, digest: Option<&Sha256Hex>) -> Provenance {
-        let (Some(digest), Some(good)) = (digest, &self.good) else { return Provenance::default() };
+        let (Some(digest), Some((_, desired))) = (digest, self.in_force()) else {
+            return Provenance::default();
+        };
         let text = files::read(&self.settings.paths.kept(digest).join("provenance.json")).ok().flatten();
-        Provenance::of(&good.desired, text.as_deref().unwrap_or_default())
+        Provenance::of(desired, text.as_deref().unwrap_or_default())
     }
 }
 

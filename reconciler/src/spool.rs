@@ -1,6 +1,7 @@
 //! What fetch hands over: the snapshot that is to be in force.
 
 use chainmail_snapshot::{Joined, NodeName, Sha256Hex, SnapshotError, read};
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::desired::{Desired, DesiredError};
@@ -66,12 +67,27 @@ pub enum SpoolError {
     },
 }
 
+/// The most that is read of a file that fetch writes about snapshots.
+const WORDS: u64 = 4096;
+
+/// What fetch says against a snapshot that is in force.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Refusal {
+    /// The snapshot.
+    pub digest: Sha256Hex,
+    /// Since when it waited, as the status says: what was said of an attempt is not said of the next one.
+    pub since: String,
+    /// Why.
+    pub reason: String,
+}
+
 /// The digest in a file such as `desired`; `None` when there is no such file.
 ///
 /// # Errors
 /// When it holds something else.
 pub fn pointer(path: &std::path::Path) -> Result<Option<Sha256Hex>, SpoolError> {
-    let Some(text) = files::read(path)? else { return Ok(None) };
+    let Some(text) = files::read_short(path, WORDS)? else { return Ok(None) };
     let digest = Sha256Hex::try_from(text.trim_end_matches('\n').to_owned());
     digest.map(Some).map_err(|problem| SpoolError::Pointer { path: path.display().to_string(), problem })
 }
@@ -91,6 +107,32 @@ pub fn load(folder: &std::path::Path, digest: &Sha256Hex, node: &NodeName) -> Re
         .map_err(|source| SpoolError::Desired { digest: digest.clone(), source })?;
     let provenance = files::read(&folder.join("provenance.json"))?;
     Ok(Loaded { snapshot, desired, provenance })
+}
+
+/// Whether fetch says of a snapshot that it works.
+#[must_use]
+pub fn confirms(paths: &Paths, digest: &Sha256Hex) -> bool {
+    let confirmed = pointer(&paths.confirmed()).unwrap_or_else(|error| {
+        tracing::warn!(%error, "it is not known what is confirmed");
+        None
+    });
+    confirmed.as_ref() == Some(digest)
+}
+
+/// Why fetch says of an attempt that it does harm, if it does; on one line, whatever it wrote.
+#[must_use]
+pub fn refuses(paths: &Paths, digest: &Sha256Hex, since: &str) -> Option<String> {
+    let text = files::read_short(&paths.refused(), WORDS).unwrap_or_else(|error| {
+        tracing::warn!(%error, "it is not known what is refused");
+        None
+    })?;
+    let refusal: Refusal = serde_json::from_str(&text)
+        .inspect_err(|error| tracing::warn!(%error, "what is refused cannot be read"))
+        .ok()?;
+    let meant = refusal.digest == *digest && refusal.since == since;
+    meant.then(|| {
+        refusal.reason.split(char::is_control).filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
+    })
 }
 
 /// The digest that fetch wants in force; `None` before its first one.

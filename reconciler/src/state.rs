@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Moment;
 use crate::files::{self, FileError};
+use crate::journal::Journal;
 use crate::kernel::backend::Backend;
 use crate::paths::Paths;
 use crate::spool::{self, SpoolError};
@@ -27,6 +28,12 @@ pub struct State {
 pub enum Event {
     /// Another snapshot came into force.
     Applied,
+    /// Somebody said that it works.
+    Confirmed,
+    /// Somebody found that it does harm, and what was in force before is in force again.
+    Refused,
+    /// Nobody said that it works, and what was in force before is in force again.
+    Unconfirmed,
     /// What others had done to the one in force was undone.
     Healed,
     /// A change failed, and what was in force before is in force again.
@@ -38,11 +45,23 @@ pub enum Event {
 }
 
 impl Event {
+    /// Whether another snapshot is in force since then.
+    #[must_use]
+    pub fn brings_another(self) -> bool {
+        match self {
+            Event::Applied | Event::Refused | Event::Unconfirmed => true,
+            Event::Confirmed | Event::Healed | Event::WentBack | Event::Failed | Event::Drifted => false,
+        }
+    }
+
     /// The word for it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Event::Applied => "applied",
+            Event::Confirmed => "confirmed",
+            Event::Refused => "refused",
+            Event::Unconfirmed => "unconfirmed",
             Event::Healed => "healed",
             Event::WentBack => "went-back",
             Event::Failed => "failed",
@@ -139,11 +158,12 @@ impl State {
         }
         let mut needed = BTreeSet::new();
         needed.extend(self.good_digest().ok().flatten().map(|digest| digest.to_string()));
-        for entry in history.iter().rev().filter(|entry| entry.event == Event::Applied) {
+        needed.extend(awaiting(&self.paths).map(|digest| digest.to_string()));
+        for digest in stood(&history) {
             if needed.len() >= self.keep {
                 break;
             }
-            needed.insert(entry.digest.to_string());
+            needed.insert(digest.to_string());
         }
         let kept = self.paths.kept_all();
         for name in files::names(&kept)?.iter().filter(|name| !needed.contains(*name)) {
@@ -195,6 +215,31 @@ impl State {
 pub fn pinned_backend(paths: &Paths) -> Result<Option<Backend>, FileError> {
     let text = files::read(&paths.backend())?;
     Ok(text.and_then(|text| Backend::ALL.into_iter().find(|backend| backend.as_str() == text.trim_end())))
+}
+
+/// The snapshots that came into force and were not taken back, youngest first.
+pub fn stood(history: &[Entry]) -> impl Iterator<Item = &Sha256Hex> {
+    let mut taken_back = BTreeSet::new();
+    history.iter().rev().filter_map(move |entry| match entry.event {
+        Event::Refused | Event::Unconfirmed => {
+            taken_back.insert(&entry.digest);
+            None
+        }
+        Event::Applied if !taken_back.remove(&entry.digest) => Some(&entry.digest),
+        Event::Applied
+        | Event::Confirmed
+        | Event::Healed
+        | Event::WentBack
+        | Event::Failed
+        | Event::Drifted => None,
+    })
+}
+
+/// The snapshot that is in force and waits to be confirmed, in whatever boot that was.
+#[must_use]
+pub fn awaiting(paths: &Paths) -> Option<Sha256Hex> {
+    let journal = Journal::read(paths).ok().flatten()?;
+    journal.awaits.map(|_| journal.to)
 }
 
 /// What was done on a node, oldest first.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use chainmail_snapshot::Sha256Hex;
 use serde::{Deserialize, Serialize};
 
+use crate::config::Confirm;
 use crate::orders::Pin;
 
 /// What is in force, compared with what fetch wants in force.
@@ -16,6 +17,8 @@ pub enum Sync {
     Synced,
     /// Something else is wanted and not in force yet, or nothing is wanted yet.
     Pending,
+    /// What is wanted is in force, and somebody is to say that it works.
+    PendingConfirm,
     /// What is wanted was refused or failed.
     Held,
 }
@@ -55,6 +58,10 @@ pub struct Status {
     pub enforced: Option<Sha256Hex>,
     /// Since when.
     pub since: Option<String>,
+    /// Who says that a snapshot works.
+    pub confirm: Confirm,
+    /// What the one in force waits for, where it does.
+    pub awaits: Option<Awaits>,
     /// When the kernel was last read and compared.
     pub checked: Option<String>,
     /// After how many seconds without news of the service it must be said to hang.
@@ -75,6 +82,17 @@ pub struct Status {
     pub last_error: Option<String>,
     /// Families that the kernel does not have; their rules are left out.
     pub skipped: Vec<String>,
+}
+
+/// What a snapshot that is in force waits for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Awaits {
+    /// Since when, which also tells one attempt from the next.
+    pub since: String,
+    /// When it is taken back.
+    pub until: String,
+    /// What is then in force again.
+    pub back_to: Option<Sha256Hex>,
 }
 
 /// What has become of the service that wrote a status.
@@ -142,6 +160,7 @@ impl Sync {
         match self {
             Sync::Synced => "synced",
             Sync::Pending => "pending",
+            Sync::PendingConfirm => "pending-confirm",
             Sync::Held => "held",
         }
     }
@@ -188,6 +207,10 @@ impl Status {
         row("enforced", digest(&self.enforced) + &since);
         if self.desired != self.enforced {
             row("desired", digest(&self.desired));
+        }
+        if let Some(Awaits { until, back_to, .. }) = &self.awaits {
+            let back = back_to.as_ref().map_or("nothing", |digest| digest.short(12));
+            row("confirm", format!("by {until}, or {back} comes back; `chainmaild confirm` does it by hand"));
         }
         if let Some(Pin { digest, reason, since }) = &self.pin {
             row("pinned", format!("{digest}  since {since}: {reason}"));

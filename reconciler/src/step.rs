@@ -76,6 +76,8 @@ pub enum Stage {
     Flip(Family),
     /// [`Step::ReadBack`].
     ReadBack,
+    /// The snapshot is in force, and somebody is to say that it works.
+    AwaitConfirm,
     /// The snapshot becomes the last good one.
     Record,
     /// [`Step::DestroyOrphans`].
@@ -86,7 +88,7 @@ pub enum Stage {
 
 impl Stage {
     /// All of them, in order.
-    pub const ALL: [Stage; 10] = [
+    pub const ALL: [Stage; 11] = [
         Stage::Trial,
         Stage::ClearLeftovers,
         Stage::CreateSets,
@@ -94,6 +96,7 @@ impl Stage {
         Stage::Flip(Family::V4),
         Stage::Flip(Family::V6),
         Stage::ReadBack,
+        Stage::AwaitConfirm,
         Stage::Record,
         Stage::DestroyOrphans,
         Stage::CutFlows,
@@ -123,6 +126,7 @@ impl fmt::Display for Stage {
             Stage::Flip(Family::V4) => "flip-v4",
             Stage::Flip(Family::V6) => "flip-v6",
             Stage::ReadBack => "read-back",
+            Stage::AwaitConfirm => "await-confirm",
             Stage::Record => "record",
             Stage::DestroyOrphans => "destroy-orphans",
             Stage::CutFlows => "cut-flows",

@@ -13,6 +13,7 @@ use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
+use chainmail_reconciler::config::Confirm;
 use chainmail_reconciler::step::Stage;
 use chainmail_snapshot::{Family, SetKind};
 use support::node::{BACKENDS, Node, policy, skipped};
@@ -75,6 +76,8 @@ exec "/usr/sbin/${0##*/}" "$@" < "$text"
 /// A node whose tools do what the test says.
 struct Lab {
     node: Node,
+    /// Of its configuration.
+    lines: &'static str,
 }
 
 impl Lab {
@@ -92,9 +95,14 @@ impl Lab {
         std::fs::write(folder.path().join("fault"), "0 none\n").unwrap();
         // The tools find what they are to do beside the folder that stands in their place.
         let namespace = Namespace::with_tools(&tools);
-        let lab = Self { node: Node::with(namespace, folder, backend) };
-        lab.node.configure("deadline = 1\ninterval = 1\ntrial = \"off\"\n");
+        let lines = "deadline = 1\ninterval = 1\ntrial = \"off\"\n";
+        let lab = Self { node: Node::with(namespace, folder, backend), lines };
+        lab.configure(Confirm::None);
         lab
+    }
+
+    fn configure(&self, confirm: Confirm) {
+        self.node.configure(&format!("{}confirm = \"{}\"\n", self.lines, confirm.as_str()));
     }
 
     fn fault(&self, turn: usize, fault: Option<Fault>) {
@@ -132,33 +140,58 @@ fn write_tool(path: &Path) {
 struct Change {
     from: Option<Snapshot>,
     to: Snapshot,
+    confirm: Confirm,
 }
 
 impl Change {
     fn all() -> [Change; 2] {
+        let to = policy(&["10.8.0.0/24"], 80);
+        [Change { from: None, to, confirm: Confirm::None }, Self::of_confirmed(Confirm::None)]
+    }
+
+    /// From a snapshot that is confirmed, where that is asked for, to one that is to be.
+    fn of_confirmed(confirm: Confirm) -> Self {
         let (first, next) = (policy(&["10.8.0.0/24"], 80), policy(&["10.9.0.0/16"], 8080));
-        [Change { from: None, to: policy(&["10.8.0.0/24"], 80) }, Change { from: Some(first), to: next }]
+        Change { from: Some(first), to: next, confirm }
+    }
+
+    /// As fetch: says that a snapshot works once it is in force.
+    fn answer(&self, node: &Node) {
+        let (words, digest) = node.status();
+        if words.starts_with("pending-confirm") {
+            node.write("var/lib/chainmail/spool/confirmed", &format!("{digest}\n"));
+        }
     }
 
     fn begin(&self, lab: &Lab) -> String {
         let foreign = lab.node.foreign_state();
+        lab.configure(self.confirm);
         if let Some(from) = &self.from {
             lab.node.spool(from);
             let running = lab.node.start();
-            lab.node.wait_for(from);
+            self.wait(lab, from);
             assert_eq!(running.stop(), Some(0));
         }
         lab.node.spool(&self.to);
         foreign
     }
+
+    fn wait(&self, lab: &Lab, snapshot: &Snapshot) {
+        let wanted = ("synced enforcing".to_owned(), snapshot.manifest.digest.to_string());
+        lab.node.wait_until(&format!("{wanted:?}"), || {
+            self.answer(&lab.node);
+            lab.node.status() == wanted
+        });
+    }
 }
 
 /// Runs until the fault has struck or all is in force; returns whether it struck.
-fn run_into(lab: &Lab, before: &[&str], to: &Snapshot) -> bool {
+fn run_into(lab: &Lab, before: &[&str], change: &Change) -> bool {
     let mut running = lab.node.start_under(before);
-    let wanted = ("synced enforcing".to_owned(), to.manifest.digest.to_string());
+    let wanted = ("synced enforcing".to_owned(), change.to.manifest.digest.to_string());
     let mut ended = false;
     lab.node.wait_until("an end", || {
+        change.answer(&lab.node);
         ended = running.has_ended();
         ended || lab.node.status() == wanted
     });
@@ -169,20 +202,20 @@ fn run_into(lab: &Lab, before: &[&str], to: &Snapshot) -> bool {
 }
 
 fn killed_at_every_call(backend: &'static str, stages: &mut BTreeSet<String>) {
-    for change in Change::all() {
+    for change in Change::all().into_iter().chain([Change::of_confirmed(Confirm::Required)]) {
         for fault in Fault::KILLS {
             for turn in 1.. {
                 let lab = Lab::new(backend);
                 let foreign = change.begin(&lab);
                 lab.fault(turn, Some(fault));
-                if !run_into(&lab, &[], &change.to) {
+                if !run_into(&lab, &[], &change) {
                     assert!(turn > 3, "{backend} {fault:?}: {turn} calls are too few for a change");
                     break;
                 }
                 stages.extend(lab.stage());
                 lab.fault(0, None);
                 let running = lab.node.start();
-                lab.node.wait_for(&change.to);
+                change.wait(&lab, &change.to);
                 assert_eq!(running.stop(), Some(0));
                 lab.nothing_is_left_over(&change.to);
                 assert_eq!(lab.node.foreign_state(), foreign, "{backend} {fault:?} {turn}");
@@ -213,11 +246,10 @@ fn killed_at_every_call_of_a_tool_legacy() {
 /// strace kills it as it enters its n-th call of rename, fsync or unlink, or starts its n-th tool, which takes three
 /// pipes.
 fn killed_at_every_write(stages: &mut BTreeSet<String>) {
-    let [_, change] = Change::all();
+    let change = Change::of_confirmed(Confirm::Required);
     for (call, step) in [("rename", 1), ("fsync", 1), ("unlink", 1), ("pipe2", 3)] {
         for turn in (1..).step_by(step) {
-            let lab = Lab { node: Node::new("nft") };
-            lab.node.configure("");
+            let lab = Lab { node: Node::new("nft"), lines: "" };
             change.begin(&lab);
             // Left by others and by a crash before, so that no stage has nothing to do.
             let peers = set_of(Family::V4, SetKind::HashNet, &["10.9.0.0/16"]).0;
@@ -225,13 +257,13 @@ fn killed_at_every_write(stages: &mut BTreeSet<String>) {
                 format!("create cm4-tmp-0 hash:ip\ncreate {peers} hash:net\nadd {peers} 10.66.0.0/16\n");
             lab.node.namespace.ok(&["ipset", "restore"], &left);
             let inject = format!("inject={call}:signal=KILL:when={turn}");
-            if !run_into(&lab, &["strace", "-qq", "-o", "/dev/null", "-e", &inject], &change.to) {
+            if !run_into(&lab, &["strace", "-qq", "-o", "/dev/null", "-e", &inject], &change) {
                 assert!(turn > 1, "{call}");
                 break;
             }
             stages.extend(lab.stage());
             let running = lab.node.start();
-            lab.node.wait_for(&change.to);
+            change.wait(&lab, &change.to);
             assert_eq!(running.stop(), Some(0));
             lab.nothing_is_left_over(&change.to);
         }

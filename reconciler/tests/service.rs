@@ -210,6 +210,54 @@ fn nft_changes_by_others_are_seen_without_waiting() {
 }
 
 #[test]
+fn what_nobody_confirms_is_taken_back_and_a_person_may_confirm_it() {
+    if skipped() {
+        return;
+    }
+    for backend in BACKENDS {
+        let node = Node::new(backend);
+        node.configure("interval = 3600\nconfirm = \"required\"\nconfirm_timeout = 2\n");
+        let [first, second] = [80, 81].map(|port| policy(&["10.8.0.0/24"], port));
+        let running = node.start();
+        node.spool(&first);
+        node.wait_for_words("pending-confirm enforcing", &first);
+        assert_code(&node.ask(&["confirm", "--digest", "zz"]), 3);
+        assert_code(&node.ask(&["confirm"]), 0);
+        node.wait_for(&first);
+        assert_code(&node.ask(&["confirm"]), 3);
+
+        node.spool(&second);
+        node.wait_for_words("pending-confirm enforcing", &second);
+        assert_code(&node.ask(&["verify"]), 0);
+        let status = node.ask(&["status"]);
+        assert_code(&status, 1);
+        assert!(status.out.contains("`chainmaild confirm` does it by hand"), "{}", status.out);
+        node.wait_for_words("held rolled-back", &first);
+        node.assert_holds(&first);
+        assert_code(&node.ask(&["verify"]), 0);
+        let status = node.ask(&["status"]);
+        assert!(status.out.contains("nobody confirmed it in 2 s; it is tried again 20"), "{}", status.out);
+
+        // A kill while it waits is no word, and the time goes on.
+        assert_code(&node.ask(&["resume"]), 0);
+        node.wait_for_words("pending-confirm enforcing", &second);
+        running.kill();
+        let running = node.start();
+        node.wait_for_words("held rolled-back", &first);
+        node.assert_holds(&first);
+        assert_code(&node.ask(&["confirm", "--digest", second.manifest.digest.short(8)]), 0);
+        node.wait_for(&second);
+        node.assert_holds(&second);
+        assert_eq!(running.stop(), Some(0));
+        let history = node.ask(&["history"]).out;
+        let events: Vec<&str> = history.lines().filter_map(|line| line.split_whitespace().nth(1)).collect();
+        let expected =
+            ["applied", "confirmed", "applied", "unconfirmed", "applied", "unconfirmed", "applied"];
+        assert_eq!(events, expected, "{history}");
+    }
+}
+
+#[test]
 fn a_snapshot_that_the_kernel_refuses_is_held_and_the_last_good_one_stays() {
     if skipped() {
         return;

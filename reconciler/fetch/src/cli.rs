@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use chainmail_reconciler::clock::Moment;
 use chainmail_reconciler::exit::Exit;
 use chainmail_reconciler::files::{self, FileError};
-use chainmail_reconciler::lock::{ApplyLock, LockError};
+use chainmail_reconciler::lock::{ApplyLock, FETCH_LOCK, LockError};
 use chainmail_reconciler::log;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use thiserror::Error;
@@ -185,7 +185,7 @@ fn prepare(paths: &Paths) -> Result<ApplyLock, CliError> {
         }
         files::make_dir(&folder)?;
     }
-    Ok(ApplyLock::take_file(&paths.state(), "fetch.lock")?)
+    Ok(ApplyLock::take_file(&paths.state(), FETCH_LOCK)?)
 }
 
 fn run(paths: &Paths, first: First) -> Result<Answer, CliError> {

@@ -46,7 +46,7 @@ impl Paths {
     /// What the pulling half alone writes, and should not lose.
     #[must_use]
     pub fn state(&self) -> PathBuf {
-        self.root.join("var/lib/chainmail/fetch")
+        self.node.fetch()
     }
 
     /// The copy of the remote's objects.

@@ -6,7 +6,7 @@ use chainmail_snapshot::DENY_GROUP;
 use clap::Args;
 use serde::Serialize;
 
-use super::look::{OutputArgs, last_good};
+use super::look::{OutputArgs, in_force};
 use super::{Answer, CliError, Output, setup};
 use crate::cut;
 use crate::denied::{self, Denied, Tally};
@@ -38,7 +38,7 @@ struct Json<'a> {
 
 pub(super) fn denied(paths: &Paths, args: DeniedArgs) -> Result<Answer, CliError> {
     let node = setup::node(&setup::config(paths)?)?;
-    let loaded = last_good(paths, &node)?.ok_or(CliError::NoSnapshot)?;
+    let loaded = in_force(paths, &node)?.ok_or(CliError::NoSnapshot)?;
     let rules = cut::rules(&loaded.snapshot)?;
     let provenance = Provenance::of(&loaded.desired, loaded.provenance.as_deref().unwrap_or_default());
     let failed = |source| CliError::Nflog { source };

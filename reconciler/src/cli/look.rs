@@ -14,7 +14,7 @@ use crate::facts;
 use crate::files;
 use crate::kernel::Kernel as _;
 use crate::kernel::command::CommandKernel;
-use crate::lock;
+use crate::lock::{self, APPLY_LOCK};
 use crate::paths::Paths;
 use crate::plan;
 use crate::preflight;
@@ -35,7 +35,7 @@ pub(super) fn status(paths: &Paths, args: OutputArgs) -> Result<Answer, CliError
     let text = files::read(&path)?.ok_or_else(|| CliError::NoStatus { path: shown.clone() })?;
     let status: Status =
         serde_json::from_str(&text).map_err(|source| CliError::Status { path: shown, source })?;
-    let writer = Writer::of(&status, files::age(&path), lock::is_held(&paths.run()));
+    let writer = Writer::of(&status, files::age(&path), lock::is_held(&paths.run(), APPLY_LOCK));
     let shown = Shown { writer, status };
     let exit = if shown.is_well() { Exit::Done } else { Exit::Differences };
     let text = match args.output {
@@ -61,7 +61,7 @@ pub(super) fn history(paths: &Paths, args: OutputArgs) -> Result<Answer, CliErro
     match args.output {
         Output::Text => {
             for state::Entry { time, event, digest, note, .. } in &entries {
-                writeln!(text, "{time}  {:<9}  {}  {note}", event.as_str(), digest.short(12))
+                writeln!(text, "{time}  {:<11}  {}  {note}", event.as_str(), digest.short(12))
                     .expect("a String takes all");
             }
         }
@@ -77,7 +77,7 @@ pub(super) fn plan(paths: &Paths, args: OutputArgs) -> Result<Answer, CliError> 
     let node = setup::node(&config)?;
     let loaded = match spool::wanted(paths)? {
         Some(digest) => Some(spool::load(&paths.spooled(&digest), &digest, &node)?),
-        None => last_good(paths, &node)?,
+        None => in_force(paths, &node)?,
     };
     compare(paths, args, loaded, Exit::Done)
 }
@@ -85,15 +85,20 @@ pub(super) fn plan(paths: &Paths, args: OutputArgs) -> Result<Answer, CliError> 
 pub(super) fn verify(paths: &Paths, args: OutputArgs) -> Result<Answer, CliError> {
     let config = setup::config(paths)?;
     let node = setup::node(&config)?;
-    let loaded = last_good(paths, &node)?;
+    let loaded = in_force(paths, &node)?;
     compare(paths, args, loaded, Exit::Differences)
 }
 
-pub(super) fn last_good(
+/// The snapshot that the kernel is kept at: the last good one, unless another one waits to be confirmed.
+pub(super) fn in_force(
     paths: &Paths,
     node: &chainmail_snapshot::NodeName,
 ) -> Result<Option<Loaded>, CliError> {
-    let Some(digest) = spool::pointer(&paths.good())? else { return Ok(None) };
+    let digest = match state::awaiting(paths) {
+        Some(awaiting) => Some(awaiting),
+        None => spool::pointer(&paths.good())?,
+    };
+    let Some(digest) = digest else { return Ok(None) };
     Ok(Some(spool::load(&paths.kept(&digest), &digest, node)?))
 }
 

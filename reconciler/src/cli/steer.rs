@@ -8,8 +8,9 @@ use crate::clock::Moment;
 use crate::files;
 use crate::orders::{Orders, Pause, Pin};
 use crate::paths::Paths;
+use crate::setback::Setback;
 use crate::spool;
-use crate::state::{self, Event};
+use crate::state;
 
 #[derive(Debug, Args)]
 pub(super) struct RollbackArgs {
@@ -20,6 +21,13 @@ pub(super) struct RollbackArgs {
     /// Why, for whoever asks `chainmaild status`.
     #[arg(long, value_name = "TEXT")]
     reason: String,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ConfirmArgs {
+    /// The snapshot: its digest or how that begins [default: the one that waits, or else the one that was taken back].
+    #[arg(long, value_name = "DIGEST")]
+    digest: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, Args)]
@@ -39,6 +47,27 @@ fn seconds(text: &str) -> Result<u64, String> {
     units.into_iter().find_map(of).ok_or_else(|| "write a number and a unit, like 30m or 2h".to_owned())
 }
 
+pub(super) fn confirm(paths: &Paths, args: ConfirmArgs) -> Result<Answer, CliError> {
+    let setback = Setback::read(paths).map(|setback| setback.digest);
+    let begin = args.digest.as_deref().unwrap_or_default();
+    let candidates = state::awaiting(paths).into_iter().chain(setback.clone());
+    let Some(digest) = candidates.into_iter().find(|digest| digest.as_str().starts_with(begin)) else {
+        return Err(match args.digest {
+            Some(begin) => CliError::NotAwaited { begin },
+            None => CliError::NothingToConfirm,
+        });
+    };
+    let text = format!("{digest} is confirmed\n");
+    let again = setback.as_ref() == Some(&digest);
+    let mut orders = Orders::read(paths)?;
+    orders.confirmed = Some(digest);
+    orders.write(paths)?;
+    if again {
+        Setback::forget(paths)?;
+    }
+    Ok(Answer::done(text))
+}
+
 pub(super) fn rollback(paths: &Paths, args: RollbackArgs) -> Result<Answer, CliError> {
     let digest = target(paths, args.to.as_deref())?;
     let mut orders = Orders::read(paths)?;
@@ -52,14 +81,15 @@ pub(super) fn rollback(paths: &Paths, args: RollbackArgs) -> Result<Answer, CliE
 fn target(paths: &Paths, begin: Option<&str>) -> Result<Sha256Hex, CliError> {
     let kept = files::names(&paths.kept_all())?;
     let kept: Vec<Sha256Hex> = kept.into_iter().filter_map(|name| Sha256Hex::try_from(name).ok()).collect();
-    let good = spool::pointer(&paths.good())?;
+    let in_force = match state::awaiting(paths) {
+        Some(awaiting) => Some(awaiting),
+        None => spool::pointer(&paths.good())?,
+    };
     let Some(begin) = begin else {
         let history = state::history(paths)?;
-        let applied = history.into_iter().rev().filter(|entry| entry.event == Event::Applied);
-        let mut before = applied
-            .map(|entry| entry.digest)
-            .filter(|digest| Some(digest) != good.as_ref() && kept.contains(digest));
-        return before.next().ok_or(CliError::NothingToGoBackTo);
+        let mut before = state::stood(&history)
+            .filter(|digest| Some(*digest) != in_force.as_ref() && kept.contains(digest));
+        return before.next().cloned().ok_or(CliError::NothingToGoBackTo);
     };
     let mut fitting = kept.into_iter().filter(|digest| digest.as_str().starts_with(begin));
     match (fitting.next(), fitting.next()) {
@@ -79,6 +109,7 @@ pub(super) fn pause(paths: &Paths, args: PauseArgs) -> Result<Answer, CliError> 
 }
 
 pub(super) fn resume(paths: &Paths) -> Result<Answer, CliError> {
+    Setback::forget(paths)?;
     Orders::default().write(paths)?;
     Ok(Answer::done("this node follows its spool again\n".to_owned()))
 }

@@ -33,8 +33,11 @@ impl<K: Kernel> Service<K> {
         (self.settings.guard)(self.settings.backend)?;
         let live = self.kernel.live().map_err(ServiceError::Read)?;
         self.skip_families(&live);
-        let from = self.good.as_ref().map(|good| good.digest.clone());
-        let interrupted = journal.filter(|journal| Some(&journal.to) != from.as_ref());
+        let from = self.in_force().map(|(digest, _)| digest.clone());
+        let awaited = self.awaited.as_ref().map(|awaited| awaited.journal.clone());
+        let before = awaited.as_ref().and_then(|journal| journal.awaits.clone());
+        // One that waits is no state to go back to.
+        let interrupted = awaited.or_else(|| journal.filter(|journal| Some(&journal.to) != from.as_ref()));
         let old = match (&interrupted, &self.good) {
             // What the interrupted change began from; the kernel may hold a mix by now.
             (Some(journal), _) => journal.old.clone(),
@@ -47,7 +50,7 @@ impl<K: Kernel> Service<K> {
         let paths = self.settings.paths.clone();
         let digest = &snapshot.manifest().digest;
         self.state.keep(&snapshot, provenance.as_deref())?;
-        let journal = Journal { from: from.clone(), to: digest.clone(), old };
+        let journal = Journal { from: from.clone(), to: digest.clone(), old, awaits: None };
         journal.begin(&paths)?;
         let alive = self.settings.alive;
         let mut watch = Watch { journal: Some(&paths), alive, desired: &desired, late: Vec::new() };
@@ -70,6 +73,7 @@ impl<K: Kernel> Service<K> {
         let in_force = match bring(&mut self.kernel, change, &live, first, &mut watch) {
             Ok(in_force) => in_force,
             Err(error) => {
+                self.awaited = None;
                 let undone = matches!(error, ApplyError::Undone { .. });
                 let event = if undone { Event::WentBack } else { Event::Failed };
                 if undone {
@@ -81,15 +85,28 @@ impl<K: Kernel> Service<K> {
                 return Err(error.into());
             }
         };
+        let after = Provenance::of(&desired, provenance.as_deref().unwrap_or_default());
+        lines.append(&mut watch.late);
+        self.status.since = Some(Moment::now().to_string());
+        self.hold.release();
+        if self.needs_confirmation(digest) {
+            let known = self.provenance(from.as_ref());
+            self.begin_waiting(journal, Rc::clone(&desired), before, now)?;
+            let summary = report::summary(&in_force.outcome.steps);
+            tracing::info!(digest = digest.as_str(), "applied, and waits to be confirmed: {summary}");
+            self.audit.write(Event::Applied, digest, &lines, &known, &after);
+            self.state.remember(Event::Applied, digest, from.as_ref(), format!("{summary}; to be confirmed"));
+            return Ok(Done { enforce: Enforce::Enforcing, drift: Vec::new() });
+        }
         watch.begins(Stage::Record);
         self.state.record_good(digest).map_err(ServiceError::Record)?;
-        let before = self.provenance(from.as_ref());
+        let known = self.provenance(from.as_ref());
+        self.awaited = None;
         self.good = Some(Good { digest: digest.clone(), desired: Rc::clone(&desired) });
-        self.hold.release();
+        self.take_word_up(digest);
         // A person may have chosen another one than fetch wants.
         let wanted = self.status.desired.as_ref() == Some(digest);
         self.status.sync = if wanted { Sync::Synced } else { Sync::Held };
-        self.status.since = Some(Moment::now().to_string());
         let mut outcome = in_force.outcome;
         watch.begins(Stage::DestroyOrphans);
         destroy_orphans(&mut self.kernel, in_force.orphans, &mut outcome);
@@ -97,9 +114,7 @@ impl<K: Kernel> Service<K> {
         self.cut_flows(&snapshot);
         let summary = report::summary(&outcome.steps);
         tracing::info!(digest = digest.as_str(), milliseconds = milliseconds(began), "applied: {summary}");
-        let after = Provenance::of(&desired, provenance.as_deref().unwrap_or_default());
-        lines.append(&mut watch.late);
-        self.audit.write(Event::Applied, digest, &lines, &before, &after);
+        self.audit.write(Event::Applied, digest, &lines, &known, &after);
         self.state.remember(Event::Applied, digest, from.as_ref(), summary);
         Journal::end(&paths)?;
         Ok(Done { enforce: Enforce::Enforcing, drift: Vec::new() })

@@ -40,6 +40,9 @@ pub enum ServiceError {
     /// The snapshot is in force, but this cannot be recorded.
     #[error("the snapshot is in force, but this cannot be recorded: {0}")]
     Record(#[source] FileError),
+    /// The snapshot is in force and should wait to be confirmed, but this cannot be recorded.
+    #[error("the snapshot is in force, but not recorded as one that waits to be confirmed: {0}")]
+    Wait(#[source] JournalError),
     /// A change that a crash interrupted cannot be undone.
     #[error("a change that was interrupted cannot be undone: {0}")]
     Undo(String),
@@ -56,7 +59,10 @@ impl ServiceError {
             | ServiceError::Preflight(_)
             | ServiceError::Trial(_)
             | ServiceError::Read(_) => true,
-            ServiceError::Apply(_) | ServiceError::Record(_) | ServiceError::Undo(_) => false,
+            ServiceError::Apply(_)
+            | ServiceError::Record(_)
+            | ServiceError::Wait(_)
+            | ServiceError::Undo(_) => false,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Keeps the kernel at the last good snapshot, whatever others do to it.
+//! Keeps the kernel at the snapshot in force, whatever others do to it.
 
 use std::rc::Rc;
 use std::time::Instant;
@@ -19,20 +19,24 @@ use crate::status::{Enforce, Heal};
 use crate::step::{Stage, Step};
 
 impl<K: Kernel> Service<K> {
-    /// Keeps the kernel at the last good snapshot.
+    /// Keeps the kernel at the snapshot in force. As long as that one waits to be confirmed, what the last good one needs
+    /// stays.
     pub(super) fn keep(&mut self, journal: Option<Journal>, now: Instant) -> Result<Done, ServiceError> {
-        let Some(good) = &self.good else { return Ok(Done { enforce: Enforce::Nothing, drift: Vec::new() }) };
-        let digest = good.digest.clone();
+        let Some((digest, desired)) = self.in_force() else {
+            return Ok(Done { enforce: Enforce::Nothing, drift: Vec::new() });
+        };
+        let (digest, desired) = (digest.clone(), Rc::clone(desired));
+        let waits = self.awaited.is_some();
         let began = Instant::now();
         let live = self.kernel.live().map_err(ServiceError::Read)?;
         let place = self.fight.place(&self.settings.config.jump, now).clone();
-        let plan = plan(&good.desired, &live, &place);
+        let plan = plan(&desired, &live, &place);
+        let plan = if waits { plan.without_orphans() } else { plan };
         tracing::debug!(milliseconds = milliseconds(began), "the kernel was read and compared");
-        let mut lines = changes::lines(&plan, &good.desired, &live);
-        let desired = Rc::clone(&good.desired);
+        let mut lines = changes::lines(&plan, &desired, &live);
         self.skip_families(&live);
         if plan.is_empty() && journal.is_none() {
-            if self.uncut.is_some() {
+            if self.uncut.is_some() && !waits {
                 self.cut_flows_again(&digest);
             }
             return Ok(Done { enforce: Enforce::Enforcing, drift: Vec::new() });
@@ -62,11 +66,13 @@ impl<K: Kernel> Service<K> {
         tell_drift(&watch.late);
         lines.append(&mut watch.late);
         let mut outcome = in_force.outcome;
-        watch.begins(Stage::DestroyOrphans);
-        destroy_orphans(&mut self.kernel, in_force.orphans, &mut outcome);
-        if journal.is_some() || !settled {
-            watch.begins(Stage::CutFlows);
-            self.cut_flows_again(&digest);
+        if !waits {
+            watch.begins(Stage::DestroyOrphans);
+            destroy_orphans(&mut self.kernel, in_force.orphans, &mut outcome);
+            if journal.is_some() || !settled {
+                watch.begins(Stage::CutFlows);
+                self.cut_flows_again(&digest);
+            }
         }
         if moved && self.fight.moved(now) {
             tracing::error!("the jump in FORWARD was moved too often; its place is given up for an hour");
@@ -74,15 +80,23 @@ impl<K: Kernel> Service<K> {
         let known = self.provenance(Some(&digest));
         let summary = report::summary(&outcome.steps);
         match &journal {
+            Some(journal) if journal.to == digest && journal.awaits.is_some() => {
+                tracing::info!(digest = digest.as_str(), "confirmed: {summary}");
+                if !settled {
+                    self.audit.write(Event::Healed, &digest, &lines, &known, &known);
+                }
+                self.state.remember(Event::Confirmed, &digest, journal.from.as_ref(), summary);
+            }
             Some(journal) if journal.to == digest => {
                 tracing::info!(digest = digest.as_str(), "an interrupted change was finished: {summary}");
                 self.audit.write(Event::Applied, &digest, &lines, &known, &known);
                 self.state.remember(Event::Applied, &digest, journal.from.as_ref(), summary);
             }
             Some(journal) => {
-                tracing::warn!(digest = journal.to.as_str(), "an interrupted change was undone: {summary}");
-                self.audit.write(Event::WentBack, &digest, &lines, &known, &known);
-                self.state.remember(Event::WentBack, &journal.to, Some(&digest), summary);
+                let (event, why) = self.why_back(journal);
+                tracing::warn!(digest = journal.to.as_str(), "{why}: {summary}");
+                self.audit.write(event, &digest, &lines, &known, &known);
+                self.state.remember(event, &journal.to, Some(&digest), format!("{why}: {summary}"));
             }
             None if !settled => {
                 self.audit.write(Event::Healed, &digest, &lines, &known, &known);
@@ -104,15 +118,21 @@ impl<K: Kernel> Service<K> {
             let live = self.kernel.live().map_err(ServiceError::Read)?;
             let place = &self.settings.config.jump;
             go_back(&mut self.kernel, &journal.old, place, &live).map_err(ServiceError::Undo)?;
-            self.state.remember(
-                Event::WentBack,
-                &journal.to,
-                None,
-                "an interrupted change was undone".to_owned(),
-            );
+            let (event, why) = self.why_back(&journal);
+            tracing::warn!(digest = journal.to.as_str(), "{why}");
+            self.state.remember(event, &journal.to, None, why);
             Journal::end(&self.settings.paths)?;
         }
         Ok(Done { enforce: Enforce::Nothing, drift: Vec::new() })
+    }
+
+    /// Why a change did not stay: what a history calls it, and in words.
+    fn why_back(&self, journal: &Journal) -> (Event, String) {
+        let since = journal.awaits.as_ref().map(|awaits| &awaits.since);
+        match &self.setback {
+            Some(setback) if since == Some(&setback.since) => (setback.event(), setback.reason.clone()),
+            Some(_) | None => (Event::WentBack, "an interrupted change was undone".to_owned()),
+        }
     }
 
     /// Whether drift is other than the last look found.

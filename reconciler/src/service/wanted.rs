@@ -46,6 +46,8 @@ impl<K: Kernel> Service<K> {
         let now = Moment::now();
         self.pause_left = orders.pause_at(now).map(|pause| Duration::from_secs(pause.until - now.0));
         self.status.pause = orders.pause_at(now).map(ToString::to_string);
+        self.vouched =
+            orders.confirmed.into_iter().chain(orders.pin.iter().map(|pin| pin.digest.clone())).collect();
         self.status.pin = orders.pin;
         let (chosen, overruled) = match (reach, &self.status.pin, &self.status.pause) {
             (Reach::Spool, Some(pin), _) => {
@@ -63,7 +65,7 @@ impl<K: Kernel> Service<K> {
 
     /// After `chainmaild uninstall` nothing is put into the kernel, whatever starts the service.
     pub(super) fn stay_withdrawn(&mut self, since: &str) {
-        self.good = None;
+        (self.good, self.awaited) = (None, None);
         self.hold.release();
         self.status.desired = spool::wanted(&self.settings.paths).ok().flatten();
         (self.status.sync, self.status.enforce) = (Sync::Held, Enforce::Nothing);

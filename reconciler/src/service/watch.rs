@@ -32,7 +32,8 @@ impl Progress for Watch<'_> {
 
     fn plans_again(&mut self, plan: &Plan, live: &Live) {
         if !plan.is_settled() {
-            self.late.extend(changes::lines(plan, self.desired, live));
+            // Sets that wait for their destruction were told with the first plan.
+            self.late.extend(changes::lines(&plan.clone().without_orphans(), self.desired, live));
         }
     }
 }
