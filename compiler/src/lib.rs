@@ -9,8 +9,12 @@
 //! [`lower`], netfilter words below it, and only `lower` speaks both. Files and Git are read in [`source`] and files
 //! written in [`write`](mod@write); everything between is pure.
 
+// What others wrote never ends the program: it becomes an error that names its place.
+#![warn(clippy::panic, clippy::unreachable, clippy::get_unwrap, clippy::string_slice)]
+
 pub mod cluster;
 mod compile;
+#[warn(clippy::indexing_slicing)]
 pub mod config;
 pub mod describe;
 pub mod diagnostic;
@@ -20,6 +24,7 @@ pub mod flows;
 pub mod gate;
 pub mod lint;
 pub mod lower;
+#[warn(clippy::indexing_slicing)]
 pub mod manifest;
 pub mod netfilter;
 pub mod policy;
@@ -28,6 +33,7 @@ pub mod query;
 pub mod render;
 pub mod report;
 pub mod semantics;
+#[warn(clippy::indexing_slicing)]
 pub mod source;
 pub mod write;
 

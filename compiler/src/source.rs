@@ -144,6 +144,7 @@ impl Sources {
 
     /// The path of an id.
     #[must_use]
+    #[expect(clippy::indexing_slicing, reason = "ids are given by these sources")]
     pub fn path(&self, id: FileId) -> &str {
         match self.file(id) {
             Some(file) => &file.path,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chainmail_snapshot::NodeName;
+use chainmail_snapshot::{NodeName, Position};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -254,17 +254,8 @@ impl ConfigError {
     /// An error at an offset of a file's text.
     #[must_use]
     pub fn at(path: &str, text: &str, offset: usize, problem: String, help: String) -> Self {
-        let before = text.get(..offset).unwrap_or(text);
-        let line = before.matches('\n').count() + 1;
-        let start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        Self {
-            problem,
-            path: path.to_owned(),
-            line,
-            column: before[start..].chars().count() + 1,
-            source_line: text[start..].lines().next().unwrap_or_default().to_owned(),
-            help,
-        }
+        let Position { line, column, text } = Position::of(text, offset);
+        Self { problem, path: path.to_owned(), line, column, source_line: text.to_owned(), help }
     }
 }
 

@@ -90,8 +90,8 @@ fn remembered(paths: &Paths) -> Result<Vec<Cut>, CutError> {
 }
 
 fn remember(paths: &Paths, cuts: &[Cut]) -> Result<(), CutError> {
-    let young = &cuts[cuts.len().saturating_sub(REMEMBERED)..];
-    let text: String = young.iter().map(Cut::record).collect();
+    let old = cuts.len().saturating_sub(REMEMBERED);
+    let text: String = cuts.iter().skip(old).map(Cut::record).collect();
     if files::read(&paths.cut())?.unwrap_or_default() != text {
         files::replace(&paths.cut(), &text)?;
     }

@@ -109,9 +109,9 @@ impl Tally {
 /// The chains from which a packet is led to where denied packets end; two where rules are only observed.
 fn refusing(rules: &Kernel, packet: &Packet) -> BTreeSet<String> {
     let Ok(walk) = rules.forward(packet) else { return BTreeSet::new() };
-    let told = walk.matched().windows(2).filter(|steps| steps[1].chain.denial().is_some());
-    told.filter(|steps| steps[0].chain.denial().is_none())
-        .map(|steps| steps[0].chain.name.to_string())
+    let told = walk.matched().array_windows().filter(|[_, step]| step.chain.denial().is_some());
+    told.filter(|[from, _]| from.chain.denial().is_none())
+        .map(|[from, _]| from.chain.name.to_string())
         .collect()
 }
 

@@ -73,7 +73,9 @@ fn guarded(paths: &Paths) -> BTreeSet<String> {
     for text in texts.flatten() {
         for rule in text.lines() {
             let words = words(rule).unwrap_or_default();
-            guarded.extend(words.windows(2).filter(|pair| pair[0] == "-i").map(|pair| pair[1].to_string()));
+            guarded.extend(
+                words.array_windows().filter(|[option, _]| option == "-i").map(|[_, name]| name.to_string()),
+            );
         }
     }
     guarded

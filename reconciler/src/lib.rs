@@ -16,6 +16,15 @@
 //!
 //! Files, processes, sockets and the clock are met in few modules only; each says so at its head.
 
+// What others wrote never ends the program: it becomes an error that names its place.
+#![warn(
+    clippy::panic,
+    clippy::unreachable,
+    clippy::get_unwrap,
+    clippy::string_slice,
+    clippy::indexing_slicing
+)]
+
 pub mod apply;
 pub mod audit;
 pub mod changes;

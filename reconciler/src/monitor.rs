@@ -24,7 +24,9 @@ pub fn watch(mut changed: impl FnMut() -> bool) -> std::io::Result<()> {
     let mut buffer = vec![0; BUFFER];
     loop {
         let news = match recv(&socket, buffer.as_mut_slice(), RecvFlags::empty()) {
-            Ok((read, _)) => buffer[..read].windows(TABLE.len()).any(|bytes| bytes == TABLE),
+            Ok((read, _)) => {
+                buffer.get(..read).unwrap_or_default().windows(TABLE.len()).any(|bytes| bytes == TABLE)
+            }
             Err(Errno::INTR) => false,
             // More happened than the kernel could tell: recv(2) of netlink(7).
             Err(Errno::NOBUFS) => true,

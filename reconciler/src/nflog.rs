@@ -95,7 +95,7 @@ impl Listener {
         // Packets may come before the answer.
         loop {
             let (read, _) = recv(&self.socket, self.buffer.as_mut_slice(), RecvFlags::empty())?;
-            for (kind, message) in messages(&self.buffer[..read]) {
+            for (kind, message) in messages(self.buffer.get(..read).unwrap_or_default()) {
                 if kind == ERROR {
                     let code = message.get(HEADER..).and_then(|rest| rest.first_chunk()).copied();
                     return match i32::from_ne_bytes(code.unwrap_or_default()) {
@@ -116,7 +116,8 @@ impl Listener {
         set_socket_timeout(&self.socket, Timeout::Recv, Some(longest.max(Duration::from_millis(1))))?;
         match recv(&self.socket, self.buffer.as_mut_slice(), RecvFlags::empty()) {
             Ok((read, _)) => {
-                let packets = messages(&self.buffer[..read]).filter(|(kind, _)| *kind == PACKET);
+                let messages = messages(self.buffer.get(..read).unwrap_or_default());
+                let packets = messages.filter(|(kind, _)| *kind == PACKET);
                 Ok(News::Packets(packets.map(|(_, message)| self.told(message)).collect()))
             }
             Err(Errno::NOBUFS) => Ok(News::Lost),
@@ -183,7 +184,7 @@ fn attributes(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
         let length = u16::from_ne_bytes(*header.first_chunk()?);
         Some((length.into(), u16::from_ne_bytes(*header.get(2..)?.first_chunk()?)))
     });
-    all.map(|(kind, chunk)| (kind, &chunk[4..]))
+    all.filter_map(|(kind, chunk)| Some((kind, chunk.get(4..)?)))
 }
 
 /// Chunks that say their length and kind in a header, at multiples of four bytes. What does not add up ends them.

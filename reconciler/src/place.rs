@@ -82,7 +82,10 @@ impl Place {
 
 fn target(rule: &str) -> Option<Cow<'_, str>> {
     let words = words(rule)?;
-    words.windows(2).find(|pair| pair[0] == "-j" || pair[0] == "-g").map(|pair| pair[1].clone())
+    words
+        .array_windows()
+        .find(|[option, _]| option == "-j" || option == "-g")
+        .map(|[_, target]| target.clone())
 }
 
 #[cfg(test)]

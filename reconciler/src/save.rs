@@ -76,12 +76,14 @@ fn first_word(text: &str) -> Option<(Cow<'_, str>, &str)> {
     }
     let mut word = begin.to_owned();
     let mut quoted = false;
-    let mut chars = rest.char_indices();
-    while let Some((at, c)) = chars.next() {
+    let mut chars = rest.chars();
+    loop {
+        let behind = chars.as_str();
+        let Some(c) = chars.next() else { break };
         match c {
             '"' => quoted = !quoted,
-            '\\' if quoted => word.push(chars.next()?.1),
-            c if !quoted && BLANKS.contains(&c) => return Some((Cow::Owned(word), &rest[at..])),
+            '\\' if quoted => word.push(chars.next()?),
+            c if !quoted && BLANKS.contains(&c) => return Some((Cow::Owned(word), behind)),
             c => word.push(c),
         }
     }

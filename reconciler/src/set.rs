@@ -162,7 +162,7 @@ pub fn salted_name(name: &SetName, salt: u16) -> SetName {
 /// Whether a set is one that a crash left half-made.
 #[must_use]
 pub fn is_temporary(name: &SetName) -> bool {
-    name.as_str()[family_of(name).set_prefix().len()..].starts_with("tmp-")
+    name.as_str().strip_prefix(family_of(name).set_prefix()).is_some_and(|rest| rest.starts_with("tmp-"))
 }
 
 #[cfg(test)]

@@ -148,9 +148,11 @@ impl State {
     fn tidy(&self) -> Result<(), FileError> {
         let history = self.history()?;
         if history.len() > HISTORY_LINES {
-            let kept = &history[history.len() - HISTORY_LINES / 2..];
-            let lines =
-                kept.iter().map(|entry| serde_json::to_string(entry).expect("it has only string keys"));
+            let old = history.len() - HISTORY_LINES / 2;
+            let lines = history
+                .iter()
+                .skip(old)
+                .map(|entry| serde_json::to_string(entry).expect("it has only string keys"));
             files::replace(
                 &self.paths.history(),
                 &lines.flat_map(|line| [line, "\n".to_owned()]).collect::<String>(),

@@ -31,7 +31,7 @@ impl Sha256Hex {
     /// The first `digits` hex digits, for names.
     #[must_use]
     pub fn short(&self, digits: usize) -> &str {
-        &self.0[..digits.min(64)]
+        self.0.get(..digits).unwrap_or(&self.0)
     }
 }
 

@@ -11,6 +11,15 @@
 //! A node keeps the *joined* form, where the texts of its sets stand in one file, `ipsets`. Both forms of one
 //! snapshot have the same digest. [`read`] is the only module here that touches files.
 
+// What others wrote never ends the program: it becomes an error that names its place.
+#![warn(
+    clippy::panic,
+    clippy::unreachable,
+    clippy::get_unwrap,
+    clippy::string_slice,
+    clippy::indexing_slicing
+)]
+
 mod content;
 mod date;
 mod digest;
@@ -19,6 +28,7 @@ mod family;
 mod joined;
 mod manifest;
 mod name;
+mod position;
 pub mod read;
 
 pub use content::{
@@ -35,3 +45,4 @@ pub use name::{
     CHAIN_NAME_MAX, CHAIN_PREFIX, COMMENT_MAX, ChainName, DENY_CHAIN, DENY_GROUP, DENY_PREFIX, FORWARD_CHAIN,
     INGRESS_CHAIN, MULTIPORT_SLOTS, NameError, NodeName, SET_NAME_MAX, SetName, is_our_chain, is_our_set,
 };
+pub use position::Position;

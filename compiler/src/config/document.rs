@@ -4,6 +4,7 @@ mod waiver;
 
 use std::ops::Range;
 
+use chainmail_snapshot::Position;
 use globset::GlobBuilder;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -37,7 +38,8 @@ pub(super) fn read(file: &SourceFile) -> (Config, Findings) {
         }
         Err(error) => {
             let at = error.valid_up_to();
-            reader.text = std::str::from_utf8(&file.bytes[..at]).unwrap_or_default();
+            reader.text =
+                file.bytes.get(..at).and_then(|valid| std::str::from_utf8(valid).ok()).unwrap_or_default();
             reader.report(Code::NotUtf8, at..at, "the file is not UTF-8 text".to_owned(), None);
         }
     }
@@ -78,7 +80,8 @@ impl Reader<'_> {
             Ok(filter) => config.files = filter,
             Err((index, error)) => {
                 let span = list.get(index).map_or_else(|| value.span(), Spanned::span);
-                let message = format!("{:?} is not a pattern: {}", patterns[index], error.kind());
+                let pattern = patterns.get(index).copied().unwrap_or_default();
+                let message = format!("{pattern:?} is not a pattern: {}", error.kind());
                 self.report(Code::BadConfig, span, message, None);
             }
         }
@@ -225,14 +228,9 @@ impl Reader<'_> {
     }
 
     fn place(&self, span: &Range<usize>) -> Place {
-        let before = self.text.get(..span.start).unwrap_or(self.text);
-        let start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        let Position { line, column, text } = Position::of(self.text, span.start);
         let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        Place {
-            file: self.path.to_owned(),
-            line: number(before.matches('\n').count() + 1),
-            column: number(before[start..].chars().count() + 1),
-            excerpt: self.text[start..].lines().next().map(ToOwned::to_owned),
-        }
+        let excerpt = (!self.text.is_empty()).then(|| text.to_owned());
+        Place { file: self.path.to_owned(), line: number(line), column: number(column), excerpt }
     }
 }

@@ -39,7 +39,7 @@ pub fn text(review: &Review, detail: Detail, style: Style) -> String {
 fn side(side: &SideFacts) -> String {
     match &side.commit {
         Some(commit) if !commit.starts_with(&side.name) => {
-            format!("{} {}", side.name, &commit[..7.min(commit.len())])
+            format!("{} {}", side.name, commit.get(..7).unwrap_or(commit))
         }
         Some(_) | None => side.name.clone(),
     }
@@ -78,7 +78,7 @@ fn outcome(review: &Review) -> (String, Vec<String>) {
     let mut rest = Vec::new();
     if summary.outcome == Outcome::Same {
         let nodes = counted(review.head.nodes, "node", "nodes");
-        let digest = &review.head.digest[..12.min(review.head.digest.len())];
+        let digest = review.head.digest.get(..12).unwrap_or(&review.head.digest);
         rest.push(format!(
             "the rules and sets of {nodes} are compared, and their digests are equal ({digest})"
         ));

@@ -19,33 +19,39 @@ pub(super) fn split(stream: &str) -> Vec<Document<'_>> {
     let mut start_line = 0;
     let mut offset = 0;
     let mut has_content = false;
+    #[expect(clippy::string_slice, reason = "lines begin and end at whole characters")]
     let mut finish = |start: usize, end: usize, lines_before: u32, has_content: bool| {
         if has_content {
             documents.push(Document { text: &stream[start..end], lines_before, offset: start });
         }
     };
     for (number, line) in (0u32..).zip(stream.split_inclusive('\n')) {
-        let marker = |word: &str| {
-            line.strip_prefix(word)
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n']))
-        };
-        if marker("---") {
+        if let Some(rest) = behind_marker(line, "---") {
             finish(start, offset, start_line, has_content);
             (start, start_line) = (offset, number);
-            let rest = line[3..].trim();
-            has_content = !rest.is_empty() && !rest.starts_with('#');
-        } else if marker("...") {
+            has_content = says_something(rest);
+        } else if behind_marker(line, "...").is_some() {
             finish(start, offset, start_line, has_content);
             (start, start_line) = (offset + line.len(), number + 1);
             has_content = false;
         } else if !has_content {
-            let trimmed = line.trim();
-            has_content = !(trimmed.is_empty() || trimmed.starts_with('#') || line.starts_with('%'));
+            has_content = says_something(line) && !line.starts_with('%');
         }
         offset += line.len();
     }
     finish(start, stream.len(), start_line, has_content);
     documents
+}
+
+/// What stands behind a marker that begins a line.
+pub(super) fn behind_marker<'l>(line: &'l str, word: &str) -> Option<&'l str> {
+    line.strip_prefix(word).filter(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n']))
+}
+
+/// Whether there is more than blanks and a comment.
+pub(super) fn says_something(text: &str) -> bool {
+    let text = text.trim();
+    !text.is_empty() && !text.starts_with('#')
 }
 
 #[cfg(test)]

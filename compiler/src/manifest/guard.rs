@@ -20,13 +20,14 @@ const REPEATED: usize = 10_000;
 /// nests nothing, `- - ` is rare, and so are aliases.
 pub(super) fn guard(text: &str) -> Result<(), DecodeError> {
     let bytes = text.as_bytes();
-    let deep = |pair: &[u8]| matches!(pair[0], b'[' | b'{') && !matches!(pair[1], b']' | b'}');
-    let nests = bytes.windows(2).filter(|pair| deep(pair)).count() > DEPTH;
-    let compact = bytes.windows(4).filter(|four| matches!(*four, b"- - " | b"? ? ")).count() > DEPTH / 4;
-    let alias = |pair: &[u8]| pair[0] == b'*' && !pair[1].is_ascii_whitespace();
-    let repeats = bytes.windows(2).any(alias);
-    let tag = |pair: &[u8]| matches!(pair[0], b' ' | b'\n' | b'\t' | b'[' | b'{' | b',') && pair[1] == b'!';
-    let tagged = bytes.first() == Some(&b'!') || bytes.windows(2).any(tag);
+    let deep = |[first, next]: &[u8; 2]| matches!(first, b'[' | b'{') && !matches!(next, b']' | b'}');
+    let nests = bytes.array_windows().filter(|pair| deep(pair)).count() > DEPTH;
+    let compact = bytes.array_windows().filter(|four| matches!(*four, b"- - " | b"? ? ")).count() > DEPTH / 4;
+    let alias = |[first, next]: &[u8; 2]| *first == b'*' && !next.is_ascii_whitespace();
+    let repeats = bytes.array_windows().any(alias);
+    let tag =
+        |[first, next]: &[u8; 2]| matches!(first, b' ' | b'\n' | b'\t' | b'[' | b'{' | b',') && *next == b'!';
+    let tagged = bytes.first() == Some(&b'!') || bytes.array_windows().any(tag);
     if nests || compact || repeats || tagged || text.contains("<<") { events(text) } else { Ok(()) }
 }
 
@@ -152,7 +153,7 @@ mod tests {
             ("a: b !c\nd: 'e !f'\n", None),
         ];
         for (text, expected) in rows {
-            let short = &text[..text.len().min(40)];
+            let short: String = text.chars().take(40).collect();
             assert_eq!(guard(text).err().map(|error| error.code), expected, "{short}");
         }
     }

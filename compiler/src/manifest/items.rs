@@ -3,6 +3,7 @@
 
 use std::io::{self, BufRead, Read as _};
 
+use super::document::{behind_marker, says_something};
 use super::file::{DOCUMENT_BYTES, TooLarge};
 use super::head::scan;
 
@@ -84,11 +85,9 @@ impl Cutter {
         number: u32,
         take: &mut impl FnMut(Piece) -> Result<(), Stop>,
     ) -> Result<(), Stop> {
-        if is_marker(line, "---") || is_marker(line, "...") {
+        if let Some(rest) = behind_marker(line, "---").or_else(|| behind_marker(line, "...")) {
             self.end_document(take)?;
-            let rest = line[3..].trim();
-            let plain = rest.is_empty() || rest.starts_with('#');
-            return if plain { Ok(()) } else { Err(Stop::NotPlain) };
+            return if says_something(rest) { Err(Stop::NotPlain) } else { Ok(()) };
         }
         let text = line.trim_start_matches(' ');
         let column = line.len() - text.len();
@@ -162,7 +161,8 @@ impl Cutter {
 impl Piece {
     /// Begins an item with the line of its dash.
     fn begin(line: &str, number: u32, dash: usize) -> Result<Self, Stop> {
-        let rest = line[dash + 1..].trim_start_matches(' ');
+        let rest = line.get(dash..).and_then(|item| item.strip_prefix('-')).unwrap_or_default();
+        let rest = rest.trim_start_matches(' ');
         if rest.trim().is_empty() {
             return Err(Stop::NotPlain);
         }
@@ -173,8 +173,8 @@ impl Piece {
     /// Adds a line, without the columns that the item is indented by.
     fn push(&mut self, line: &str) -> Result<(), Stop> {
         let columns = self.columns as usize;
-        match line.get(..columns) {
-            Some(indent) if indent.bytes().all(|b| b == b' ') => self.text.push_str(&line[columns..]),
+        match line.split_at_checked(columns) {
+            Some((indent, rest)) if indent.bytes().all(|b| b == b' ') => self.text.push_str(rest),
             _ if line.trim().is_empty() => self.text.push('\n'),
             _ => return Err(Stop::NotPlain),
         }
@@ -187,10 +187,6 @@ impl Piece {
 
 fn too_large(line: u32, column: u32) -> Stop {
     Stop::Io(TooLarge { line, column }.into())
-}
-
-fn is_marker(line: &str, word: &str) -> bool {
-    line.strip_prefix(word).is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n']))
 }
 
 #[cfg(test)]

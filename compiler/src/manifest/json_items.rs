@@ -46,7 +46,7 @@ impl<R: BufRead> Read for Counting<'_, R> {
         if bytes > DOCUMENT_BYTES {
             return Err(TooLarge { line, column: column.max(1) }.into());
         }
-        for byte in &buffer[..count] {
+        for byte in buffer.iter().take(count) {
             if *byte == b'\n' {
                 (line, column) = (line.saturating_add(1), 0);
             } else {

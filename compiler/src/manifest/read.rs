@@ -179,13 +179,15 @@ impl<'a> Reader<'a> {
         let text = match std::str::from_utf8(&file.bytes) {
             Ok(text) => text,
             Err(error) => {
-                let line = file.bytes[..error.valid_up_to()].iter().filter(|b| **b == b'\n').count() + 1;
+                let valid = file.bytes.iter().take(error.valid_up_to());
+                let line = valid.filter(|b| **b == b'\n').count() + 1;
                 self.not_utf8(id, u32::try_from(line).unwrap_or(u32::MAX));
                 return;
             }
         };
-        let bom = if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
-        let text = &text[bom..];
+        let whole = text.len();
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let bom = whole - text.len();
         if file::is_lfs_pointer(text) {
             let document = Document { text, lines_before: 0, offset: bom };
             let place = ObjectRef::document(id, &document).first(self.sources);
@@ -202,7 +204,7 @@ impl<'a> Reader<'a> {
             return;
         }
         let documents = split(text);
-        for document in &documents[..documents.len().min(DOCUMENTS)] {
+        for document in documents.iter().take(DOCUMENTS) {
             let document = Document { offset: document.offset + bom, ..*document };
             self.whole(ObjectRef::document(id, &document), document.text, Syntax::Yaml);
         }

@@ -58,8 +58,7 @@ pub(super) fn json_error(error: &serde_json::Error) -> DecodeError {
 
 /// Sorts a library's message by what it is about, and takes its own words for the place off its end.
 fn classified(at: Option<Spot>, text: String) -> DecodeError {
-    let end = text.rfind(" at line ").unwrap_or(text.len());
-    let message = text[..end].to_owned();
+    let message = text.rsplit_once(" at line ").map_or(&*text, |(message, _)| message).to_owned();
     let has = |words: &[&str]| words.iter().any(|word| message.contains(word));
     let code = if has(&["unknown field"]) {
         Code::UnknownField

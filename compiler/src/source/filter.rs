@@ -74,7 +74,9 @@ pub(super) fn leave_out_snapshots<T>(files: &mut Vec<T>, path: impl Fn(&T) -> &S
     for folder in files.iter().filter_map(|file| node_folder(path(file))) {
         *seen.entry(folder).or_default() += 1;
     }
-    files.retain(|file| node_folder(path(file)).is_none_or(|folder| seen[&folder] < PAIR.len()));
+    files.retain(|file| {
+        node_folder(path(file)).is_none_or(|folder| seen.get(&folder).is_none_or(|files| *files < PAIR.len()))
+    });
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! Where the parts of a document stand. Only made of documents that something is to be said of, and then once: a
 //! document may have as many findings as it has lines.
 
+#![expect(clippy::indexing_slicing, reason = "an outline's ids and ranges are of its own tables")]
+
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -14,17 +14,23 @@
 //! The grammar is that of `iptables-restore(8)` and `ipset(8)`, read from the manuals. Nothing here is shared with
 //! what writes such text, so that the one can testify about the other. The crate is pure: text in, values out.
 
+// What others wrote never ends the program: it becomes an error that names its place.
+#![warn(clippy::panic, clippy::unreachable, clippy::get_unwrap, clippy::string_slice)]
+
 mod error;
 mod eval;
 pub mod exact;
 mod kernel;
 mod matches;
 mod packet;
+#[warn(clippy::indexing_slicing)]
 mod parse;
 mod paths;
 mod ports;
 mod ruleset;
+#[warn(clippy::indexing_slicing)]
 mod set;
+#[warn(clippy::indexing_slicing)]
 mod table;
 mod walk;
 

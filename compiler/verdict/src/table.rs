@@ -133,8 +133,8 @@ impl<'t> Reader<'t> {
         let name = rule.and_then(|rule| rule.split([' ', '\t']).next());
         let name = name.filter(|name| !name.is_empty() && !name.contains('"'));
         let name = name.ok_or_else(|| self.place.error(line, Reason::UnknownLine))?;
-        let chain = self.chain_of_rule(name)?;
-        self.chains[chain].rules.push(TableRule { line: self.place.line, text });
+        let line = self.place.line;
+        self.chain_of_rule(name)?.rules.push(TableRule { line, text });
         Ok(())
     }
 
@@ -155,7 +155,7 @@ impl<'t> Reader<'t> {
         Ok(())
     }
 
-    fn chain_of_rule(&mut self, name: &'t str) -> Result<usize, ParseError> {
+    fn chain_of_rule(&mut self, name: &'t str) -> Result<&mut TableChain<'t>, ParseError> {
         if self.chains.get(self.last).is_none_or(|chain| chain.name != name) {
             self.last = match self.index.get(name) {
                 Some(&chain) => chain,
@@ -163,7 +163,8 @@ impl<'t> Reader<'t> {
                 None => self.add(name, None, None),
             };
         }
-        Ok(self.last)
+        let place = self.place;
+        self.chains.get_mut(self.last).ok_or_else(|| place.error(name, Reason::NoSuchChain))
     }
 
     fn add(&mut self, name: &'t str, declared: Option<u32>, policy: Option<Policy>) -> usize {

@@ -87,7 +87,8 @@ fn names(patterns: &[String], host: &str) -> bool {
 fn matches(pattern: &[u8], text: &[u8]) -> bool {
     match (pattern, text) {
         ([], []) => true,
-        ([b'*', rest @ ..], _) => (0..=text.len()).any(|at| matches(rest, &text[at..])),
+        ([b'*', rest @ ..], []) => matches(rest, text),
+        ([b'*', rest @ ..], [_, behind @ ..]) => matches(rest, text) || matches(pattern, behind),
         ([b'?', rest @ ..], [_, text @ ..]) => matches(rest, text),
         ([a, rest @ ..], [b, text @ ..]) => a == b && matches(rest, text),
         _ => false,

@@ -104,7 +104,11 @@ fn list(known: &[String]) -> String {
     match known.len() {
         0 => "none".to_owned(),
         1..=SHOWN => known.join(", "),
-        more => format!("{} and {} more", known[..SHOWN].join(", "), more - SHOWN),
+        more => format!(
+            "{} and {} more",
+            known.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", "),
+            more - SHOWN
+        ),
     }
 }
 

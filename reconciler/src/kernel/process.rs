@@ -173,7 +173,7 @@ fn talk(child: &mut Child, input: &str, deadline: Duration) -> std::io::Result<O
 fn feed(mut pipe: &ChildStdin, rest: &mut &[u8]) -> bool {
     while !rest.is_empty() {
         match pipe.write(rest) {
-            Ok(written) => *rest = &rest[written..],
+            Ok(written) => *rest = rest.get(written..).unwrap_or_default(),
             Err(error) => return matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted),
         }
     }

@@ -57,8 +57,8 @@ impl CacheFolder {
     pub(super) fn read(&self, key: &Sha256Hex) -> Option<Vec<u8>> {
         let mut bytes = std::fs::read(self.path.join(key.as_str())).ok()?;
         let end = bytes.iter().position(|byte| *byte == b'\n')?;
-        let is_whole = bytes[..=end] == *head(key, &bytes[end + 1..]).as_bytes();
-        is_whole.then(|| bytes.split_off(end + 1))
+        let body = bytes.split_off(end + 1);
+        (bytes == head(key, &body).as_bytes()).then_some(body)
     }
 
     /// Makes an entry.

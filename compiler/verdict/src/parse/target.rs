@@ -43,13 +43,13 @@ pub(super) fn read(names: &RuleNames<'_>, tokens: &mut Tokens<'_>, name: &str) -
 }
 
 fn reject(place: Place, family: Family, tokens: &mut Tokens<'_>) -> Result<RejectWith, ParseError> {
-    let known: &[&'static str] = match family {
-        Family::V4 => &ICMP_REJECTS,
-        Family::V6 => &ICMP6_REJECTS,
+    let (default, known): (_, &[&'static str]) = match family {
+        Family::V4 => (ICMP_REJECTS[0], &ICMP_REJECTS),
+        Family::V6 => (ICMP6_REJECTS[0], &ICMP6_REJECTS),
     };
     let mut ahead = tokens.clone();
     if ahead.next()?.as_deref() != Some("--reject-with") {
-        return Ok(RejectWith::Icmp(known[0]));
+        return Ok(RejectWith::Icmp(default));
     }
     *tokens = ahead;
     let value = tokens.value_of("--reject-with")?;

@@ -30,13 +30,19 @@ impl<'t> Tokens<'t> {
             self.rest = line;
             return Ok(None);
         }
-        let end = line.bytes().position(|b| matches!(b, b' ' | b'\t' | b'"')).unwrap_or(line.len());
-        if line.as_bytes().get(end) != Some(&b'"') {
-            let (word, rest) = line.split_at(end);
+        let (word, rest) = line.split_at(line.find([' ', '\t', '"']).unwrap_or(line.len()));
+        let Some(body) = rest.strip_prefix('"') else {
             self.rest = rest;
             return Ok(Some(Cow::Borrowed(word)));
+        };
+        if word.is_empty()
+            && let Some((plain, rest)) = body.split_once('"')
+            && !plain.contains('\\')
+        {
+            self.rest = rest;
+            return Ok(Some(Cow::Borrowed(plain)));
         }
-        self.quoted(line, end).map(Some)
+        self.quoted(line, word, body).map(Some)
     }
 
     /// The word that an option takes.
@@ -44,26 +50,17 @@ impl<'t> Tokens<'t> {
         self.next()?.ok_or_else(|| self.place.error(option, Reason::MissingValue))
     }
 
-    /// A word whose opening quote stands at `quote`.
-    fn quoted(&mut self, line: &'t str, quote: usize) -> Result<Cow<'t, str>, ParseError> {
-        let body = &line[quote + 1..];
-        let end = body.bytes().position(|b| matches!(b, b'"' | b'\\'));
-        if let Some(end) = end
-            && quote == 0
-            && body.as_bytes()[end] == b'"'
-        {
-            self.rest = &body[end + 1..];
-            return Ok(Cow::Borrowed(&body[..end]));
-        }
-        let mut word = line[..quote].to_owned();
-        let mut characters = body.char_indices();
-        while let Some((at, character)) = characters.next() {
+    /// A word that has begun before its opening quote, and goes on behind it.
+    fn quoted(&mut self, line: &str, begun: &str, body: &'t str) -> Result<Cow<'t, str>, ParseError> {
+        let mut word = begun.to_owned();
+        let mut characters = body.chars();
+        while let Some(character) = characters.next() {
             match character {
                 '"' => {
-                    self.rest = &body[at + 1..];
+                    self.rest = characters.as_str();
                     return Ok(Cow::Owned(word));
                 }
-                '\\' => word.extend(characters.next().map(|(_, escaped)| escaped)),
+                '\\' => word.extend(characters.next()),
                 plain => word.push(plain),
             }
         }
@@ -73,8 +70,7 @@ impl<'t> Tokens<'t> {
 
 /// What follows the spaces and tabs that a text begins with.
 pub(crate) fn skip_blanks(text: &str) -> &str {
-    let blanks = text.bytes().take_while(|b| matches!(b, b' ' | b'\t')).count();
-    &text[blanks..]
+    text.trim_start_matches([' ', '\t'])
 }
 
 #[cfg(test)]

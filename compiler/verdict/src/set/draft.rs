@@ -157,8 +157,8 @@ fn each_once<T, K: Ord>(
     key: impl Fn(&T) -> K,
 ) -> Result<Vec<T>, ParseError> {
     members.sort_by_key(|(member, _)| key(member));
-    let again = members.windows(2).filter(|pair| key(&pair[0].0) == key(&pair[1].0));
-    if let Some(line) = again.map(|pair| pair[1].1).min() {
+    let again = members.array_windows().filter(|[(first, _), (second, _)]| key(first) == key(second));
+    if let Some(line) = again.map(|[_, (_, line)]| *line).min() {
         return Err(Place { line, ..created }.error("add", Reason::Twice));
     }
     Ok(members.into_iter().map(|(member, _)| member).collect())

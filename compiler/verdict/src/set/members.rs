@@ -92,6 +92,6 @@ impl NetMembers {
     #[must_use]
     pub fn contains(&self, ip: IpAddr) -> bool {
         let after = self.covered.partition_point(|(first, _)| *first <= ip);
-        after.checked_sub(1).is_some_and(|at| ip <= self.covered[at].1)
+        after.checked_sub(1).and_then(|at| self.covered.get(at)).is_some_and(|(_, last)| ip <= *last)
     }
 }

@@ -68,7 +68,8 @@ impl<'t> Reader<'t> {
                     _ => *self.index.get(word).ok_or_else(|| place.error(word, Reason::NoSuchSet))?,
                 };
                 self.last = Some((word, at));
-                let draft = &mut self.sets[at].1;
+                let set = self.sets.get_mut(at);
+                let (_, draft) = set.ok_or_else(|| place.error(word, Reason::NoSuchSet))?;
                 if let Ok(open) = draft
                     && let Err(error) = open.add(&mut tokens)
                 {

@@ -70,9 +70,14 @@ pub(super) fn of_tag(mirror: &Repository, tag: Oid, keys: &Keys) -> Result<Signe
     let object = objects.read(tag)?;
     let raw = object.data();
     // Git takes the last one, too: what is signed may quote another.
-    let begins = |at: &usize| raw[*at..].starts_with(BEGIN) && (*at == 0 || raw[*at - 1] == b'\n');
-    let at = (0..raw.len()).rev().find(begins).ok_or(SignatureError::Unsigned)?;
-    let (text, signature) = raw.split_at(at);
+    let lines = raw.split_inclusive(|byte| *byte == b'\n').rev();
+    let from_end = lines.scan(0, |length, line| {
+        *length += line.len();
+        Some((*length, line))
+    });
+    let (length, _) =
+        from_end.into_iter().find(|(_, line)| line.starts_with(BEGIN)).ok_or(SignatureError::Unsigned)?;
+    let (text, signature) = raw.split_at(raw.len() - length);
     let read = mirror.find_tag(tag)?;
     let time = read.tagger().map_or(0, |tagger| tagger.when().seconds());
     let signer = verify(signature, text, time, keys)?;
@@ -80,7 +85,11 @@ pub(super) fn of_tag(mirror: &Repository, tag: Oid, keys: &Keys) -> Result<Signe
     if target.kind() != Some(ObjectType::Commit) {
         return Err(git2::Error::from_str("it names no commit").into());
     }
-    let message = text.windows(2).position(|pair| pair == b"\n\n").map_or(&[][..], |at| &text[at + 2..]);
+    let message = text
+        .windows(2)
+        .position(|pair| pair == b"\n\n")
+        .and_then(|at| text.get(at + 2..))
+        .unwrap_or_default();
     Ok(SignedTag {
         name: String::from_utf8_lossy(read.name_bytes()).into_owned(),
         target: target.id(),

@@ -174,8 +174,8 @@ impl Revoked {
                 let form = "write a public key, or its fingerprint as SHA256:…";
                 SignersError { line, problem: format!("{error}; {form}") }
             };
-            let words = words(text, ' ');
-            let key = PublicKey::from_openssh(&words[..words.len().min(2)].join(" ")).map_err(problem)?;
+            let words = words(text, ' ').into_iter().take(2).collect::<Vec<_>>();
+            let key = PublicKey::from_openssh(&words.join(" ")).map_err(problem)?;
             Ok(key.fingerprint(HashAlg::Sha256).to_string())
         };
         lines(text).map(fingerprint).collect::<Result<_, _>>().map(Self)
