@@ -33,7 +33,7 @@ test-long:
 
 # What is new stays in target/; a file that a target fails on is left in tests/fuzz/crashes, where `make test` runs it.
 FUZZ_SECONDS ?= 60
-FUZZ_TARGETS ?= config manifests text tree walk
+FUZZ_TARGETS ?= config manifests node signers text tree walk
 fuzz:
 	@tests/prepare fuzz
 	cd tests/fuzz && $(CARGO) build --release --locked

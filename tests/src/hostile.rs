@@ -1,4 +1,4 @@
-//! What is fuzzed of the way in: manifests, configurations and Git trees of whoever may push.
+//! What is fuzzed of the way in: manifests, configurations and Git trees of whoever may push, and what a node is told.
 //!
 //! `tests/fuzz` links this file with libFuzzer; `tests/tests/fuzzed.rs` runs it on what that found.
 
@@ -7,6 +7,8 @@
 use chainmail_compiler::diagnostic::{Style, json, render};
 use chainmail_compiler::source::{CONFIG_PATH, Inventory, Limits, SourceFile, Sources, from_tree};
 use chainmail_compiler::{Compiler, Loaded, load};
+use chainmail_fetch::trust::{Revoked, Signers};
+use chainmail_reconciler::flows::Flow;
 
 /// Reads the bytes as a file of YAML, as one of JSON and as an inventory.
 ///
@@ -75,4 +77,32 @@ fn whole(sources: &Sources) {
             drop(compiler.snapshot(node));
         }
     }
+}
+
+/// Reads the bytes as those who may sign and as keys that are revoked. What is no such line is never passed by: it may be
+/// the one that takes trust away.
+///
+/// # Panics
+/// When a reader does, or passes a line by.
+pub fn signers(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let more = format!("{text}\nnobody");
+    if Signers::parse(text).is_ok() {
+        assert!(Signers::parse(&more).is_err(), "{more:?}");
+    }
+    if Revoked::parse(text).is_ok() {
+        assert!(Revoked::parse(&more).is_err(), "{more:?}");
+    }
+}
+
+/// Reads the bytes as what stands on a node: both configurations, keys of hosts, and flows as conntrack(8) prints them.
+///
+/// # Panics
+/// When a reader does.
+pub fn node(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    drop(chainmail_fetch::config::Config::parse("fetch.toml", text));
+    drop(chainmail_reconciler::config::Config::parse("node.toml", text));
+    drop(chainmail_fetch::hosts::check(text, "git.example.com", text.as_bytes()));
+    drop(text.lines().filter_map(Flow::parse).count());
 }

@@ -52,3 +52,13 @@ fn configurations_are_read_without_panic() {
 fn git_trees_are_read_without_panic() {
     replay("tree", hostile::tree);
 }
+
+#[test]
+fn keys_that_sign_are_read_without_panic() {
+    replay("signers", hostile::signers);
+}
+
+#[test]
+fn what_stands_on_a_node_is_read_without_panic() {
+    replay("node", hostile::node);
+}
