@@ -94,7 +94,8 @@ fn exactly(members: &Members) -> Option<&MemberList> {
     }
 }
 
-/// The set that goes and shares most members with one that comes.
+/// The set that goes and shares most members with one that comes. Sets of about its size are asked first: once one is
+/// found that shares most, others are passed over after a few members.
 fn closest<'a>(
     name: &SetName,
     wanted: &MemberList,
@@ -102,8 +103,15 @@ fn closest<'a>(
     live: &Live,
 ) -> Option<&'a SetName> {
     let of_family = gone.iter().filter(|old| family_of(old) == family_of(name));
-    let shared = of_family.map(|old| (live.sets.get(*old).map_or(0, |set| set.members.shared(wanted)), *old));
-    shared.filter(|(shared, _)| *shared > 0).max_by_key(|(shared, _)| *shared).map(|(_, old)| old)
+    let mut old: Vec<_> = of_family.filter_map(|old| Some((&live.sets.get(*old)?.members, *old))).collect();
+    old.sort_by_key(|(members, _)| members.len().abs_diff(wanted.len()));
+    let mut best = (0, None);
+    for (members, old) in old {
+        if let Some(shared) = wanted.shared_above(members, best.0) {
+            best = (shared, Some(old));
+        }
+    }
+    best.1
 }
 
 fn set_lines(

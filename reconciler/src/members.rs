@@ -38,10 +38,24 @@ impl MemberList {
         })
     }
 
-    /// How many members both have.
+    /// How many there are.
     #[must_use]
-    pub fn shared(&self, other: &Self) -> usize {
-        self.0.len() - self.without(other).count()
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// How many members both have, if that is more than `least`. It gives up as soon as it cannot be.
+    #[must_use]
+    pub fn shared_above(&self, other: &Self, least: usize) -> Option<usize> {
+        let may_lack = self.len().min(other.len()).checked_sub(least + 1).map(|_| self.len() - least - 1)?;
+        let lacking = self.without(other).take(may_lack + 1).count();
+        (lacking <= may_lack).then(|| self.len() - lacking)
     }
 }
 
@@ -68,7 +82,11 @@ mod tests {
             let (these, others) = (list(these), list(others));
             let found: Vec<String> = these.without(&others).map(ToString::to_string).collect();
             assert_eq!(found, left, "{these:?} without {others:?}");
-            assert_eq!(these.shared(&others), these.iter().count() - left.len(), "{these:?} and {others:?}");
+            let shared = these.len() - left.len();
+            for least in 0..4 {
+                let expected = (shared > least).then_some(shared);
+                assert_eq!(these.shared_above(&others, least), expected, "{these:?} and {others:?}, {least}");
+            }
         }
     }
 }
