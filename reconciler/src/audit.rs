@@ -6,7 +6,7 @@ use chainmail_snapshot::{SetName, Sha256Hex};
 use serde::Serialize;
 
 use crate::changes::{Line, Sign};
-use crate::clock::Moment;
+use crate::clock::{Clock, Moment};
 use crate::config;
 use crate::files::{self, FileError};
 use crate::provenance::Provenance;
@@ -17,6 +17,7 @@ use crate::state::Event;
 pub struct Audit {
     path: PathBuf,
     limits: config::Audit,
+    clock: Clock,
 }
 
 /// What all records of one change have in common.
@@ -41,8 +42,8 @@ struct Record<'a> {
 impl Audit {
     /// A log at a path.
     #[must_use]
-    pub fn new(path: PathBuf, limits: config::Audit) -> Self {
-        Self { path, limits }
+    pub fn new(path: PathBuf, limits: config::Audit, clock: Clock) -> Self {
+        Self { path, limits, clock }
     }
 
     /// Adds a record for each line. `old` and `new` know the policies of lines that go and of lines that come. That it
@@ -69,7 +70,7 @@ impl Audit {
         new: &Provenance,
     ) -> Result<(), FileError> {
         // A large change has thousands of records, so what they share is written once, and each follows it in place.
-        let head = Head { time: Moment::now(), event: event.as_str(), digest };
+        let head = Head { time: (self.clock.now)(), event: event.as_str(), digest };
         let mut head = serde_json::to_string(&head).expect("it has only string keys");
         head.truncate(head.len() - 1);
         let mut text = Vec::new();
@@ -134,7 +135,7 @@ mod tests {
     fn records_name_the_policy_and_full_files_are_kept_aside() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log/audit.jsonl");
-        let audit = Audit::new(path.clone(), config::Audit { max_megabytes: 1, keep: 2 });
+        let audit = Audit::new(path.clone(), config::Audit { max_megabytes: 1, keep: 2 }, Clock::HOST);
         let desired = policy(&["10.0.0.1"], 80);
         let json = r#"[{"family":"v4","chain":"CM-I-0000000000000050","index":0,
             "from":[{"policy":"shop/web","rule":"ingress[0]","place":"web.yaml:3"}]}]"#;

@@ -62,7 +62,8 @@ enum Command {
     Plan(look::OutputArgs),
     /// What was done, oldest first.
     History(look::OutputArgs),
-    /// Compares the kernel with the last good snapshot, line by line. Exits with 1 if they differ.
+    /// Compares the kernel with the last good snapshot, line by line, after waiting for a change at work. Exits with 1 if
+    /// they differ.
     Verify(look::OutputArgs),
     /// Looks for what could make right rules useless on this host. Exits with 1 if there is an alarm.
     Doctor(look::OutputArgs),
@@ -128,6 +129,8 @@ enum CliError {
     Status { path: String, source: serde_json::Error },
     #[error("there is no {path}: is chainmail-apply.service running?")]
     NoStatus { path: String },
+    #[error("a change is being made, and takes long: ask again, or see `chainmaild status`")]
+    Changing,
     #[error("there is no snapshot in force yet")]
     NoSnapshot,
     #[error(transparent)]
@@ -190,7 +193,7 @@ impl CliError {
             | CliError::Print(_)
             | CliError::Lock(LockError::File { .. }) => Exit::Input,
             CliError::Preflight(_) => Exit::OldStateInForce,
-            CliError::Lock(LockError::Busy { .. }) => Exit::Busy,
+            CliError::Lock(LockError::Busy { .. }) | CliError::Changing => Exit::Busy,
             CliError::Apply(error) => error.exit(),
             CliError::Uninstall(error) => error.exit(),
         }

@@ -4,10 +4,24 @@
 #![expect(clippy::disallowed_methods, reason = "this module is the one that reads the clock")]
 
 use std::fmt;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use chainmail_snapshot::Date;
 use serde::{Deserialize, Serialize, Serializer};
+
+/// Where moments come from.
+#[derive(Debug, Clone, Copy)]
+pub struct Clock {
+    /// The time of day.
+    pub now: fn() -> Moment,
+    /// The time since boot.
+    pub uptime: fn() -> Uptime,
+}
+
+impl Clock {
+    /// That of this host.
+    pub const HOST: Self = Self { now: Moment::now, uptime: Uptime::now };
+}
 
 /// A moment in seconds since 1970, UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,6 +70,18 @@ impl Uptime {
         let time = std::fs::read_to_string("/proc/uptime").unwrap_or_default();
         let seconds = time.split('.').next().and_then(|seconds| seconds.parse().ok()).unwrap_or(0);
         Self { boot: boot.trim_end().to_owned(), seconds }
+    }
+
+    /// How long it is since an earlier moment; `None` where that was in another boot.
+    #[must_use]
+    pub fn since(&self, earlier: &Uptime) -> Option<Duration> {
+        (self.boot == earlier.boot).then(|| Duration::from_secs(self.seconds.saturating_sub(earlier.seconds)))
+    }
+
+    /// How long it is until a later moment; `None` where that was in another boot.
+    #[must_use]
+    pub fn until(&self, later: &Uptime) -> Option<Duration> {
+        later.since(self)
     }
 }
 

@@ -9,7 +9,6 @@ use std::fs::{File, OpenOptions, Permissions};
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use rustix::fs::OFlags;
 use thiserror::Error;
@@ -179,12 +178,6 @@ pub fn append(path: &Path, lines: impl AsRef<[u8]>) -> Result<(), FileError> {
 #[must_use]
 pub fn length(path: &Path) -> u64 {
     std::fs::metadata(path).map_or(0, |metadata| metadata.len())
-}
-
-/// How long ago a file was written, by the clock of this host; `None` where that cannot be said.
-#[must_use]
-pub fn age(path: &Path) -> Option<Duration> {
-    std::fs::metadata(path).ok()?.modified().ok()?.elapsed().ok()
 }
 
 /// Gives a file another name.

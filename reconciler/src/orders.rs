@@ -1,12 +1,13 @@
 //! What a person wants of this node, over what fetch wants. It outlives a restart, and only root can write it.
 
 use std::fmt;
+use std::time::Duration;
 
 use chainmail_snapshot::Sha256Hex;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::clock::Moment;
+use crate::clock::{Clock, Moment, Uptime};
 use crate::files::{self, FileError};
 use crate::paths::Paths;
 
@@ -46,6 +47,10 @@ pub struct Pin {
 pub struct Pause {
     /// Its end, in seconds since 1970.
     pub until: u64,
+    /// How long it was to last when it was ordered, in seconds.
+    pub seconds: u32,
+    /// When it was ordered.
+    pub ordered: Uptime,
 }
 
 /// Orders that cannot be read or written.
@@ -85,11 +90,28 @@ impl Orders {
         let text = serde_json::to_string(self).expect("it has only string keys");
         files::replace(&paths.orders(), &(text + "\n"))
     }
+}
 
-    /// The pause, as long as it lasts.
+impl Pause {
+    /// A pause that begins now.
     #[must_use]
-    pub fn pause_at(&self, now: Moment) -> Option<&Pause> {
-        self.pause.as_ref().filter(|pause| now.0 < pause.until)
+    pub fn begin(clock: Clock, seconds: u32) -> Self {
+        let until = (clock.now)().0.saturating_add(seconds.into());
+        Self { until, seconds, ordered: (clock.uptime)() }
+    }
+
+    /// How much of it is left. The time of day counts only after another boot, and even then no pause lasts longer than it
+    /// was to: the clock of a host may be anywhere until it is set.
+    #[must_use]
+    pub fn left(&self, clock: Clock) -> Duration {
+        let (length, uptime) = (Duration::from_secs(self.seconds.into()), (clock.uptime)());
+        match uptime.since(&self.ordered) {
+            Some(passed) => length.saturating_sub(passed),
+            None => {
+                let left = Duration::from_secs(self.until.saturating_sub((clock.now)().0));
+                left.min(length.saturating_sub(Duration::from_secs(uptime.seconds)))
+            }
+        }
     }
 }
 

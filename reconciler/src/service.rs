@@ -21,7 +21,7 @@ use self::wanted::Source;
 use crate::apply::ApplyError;
 use crate::audit::Audit;
 use crate::changes::Line;
-use crate::clock::Moment;
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::desired::Desired;
 use crate::fight::Fight;
@@ -56,6 +56,8 @@ pub struct Settings {
     pub node: NodeName,
     /// The backend.
     pub backend: Backend,
+    /// What histories are dated by.
+    pub clock: Clock,
     /// What must hold before anything is changed.
     pub guard: fn(Backend) -> Result<(), PreflightError>,
     /// Is called at each stage, so that a watchdog sees work.
@@ -112,7 +114,7 @@ impl<K: Kernel> Service<K> {
     /// # Errors
     /// When it cannot be made or read.
     pub fn open(kernel: K, settings: Settings) -> Result<Self, FileError> {
-        let state = State::open(&settings.paths, settings.config.keep)?;
+        let state = State::open(&settings.paths, settings.config.keep, settings.clock)?;
         let history = state.history()?;
         let since =
             history.iter().rfind(|entry| entry.event.brings_another()).map(|entry| entry.time.clone());
@@ -127,6 +129,7 @@ impl<K: Kernel> Service<K> {
             confirm: settings.config.confirm,
             awaits: None,
             checked: None,
+            written: (settings.clock.uptime)(),
             late_after: 0,
             pin: None,
             pause: None,
@@ -137,7 +140,7 @@ impl<K: Kernel> Service<K> {
             last_error: None,
             skipped: Vec::new(),
         };
-        let audit = Audit::new(settings.paths.audit(), settings.config.audit);
+        let audit = Audit::new(settings.paths.audit(), settings.config.audit, settings.clock);
         let uncut = state.uncut()?;
         let (fight, hold, retry) = (Fight::default(), Hold::default(), RETRY_FIRST);
         Ok(Self {
@@ -189,9 +192,10 @@ impl<K: Kernel> Service<K> {
         self.status.awaits = self.awaited.as_ref().map(|awaited| awaited.shown.clone());
         self.status.alarms = self.alarms();
         let word = self.awaited.as_ref().map(|awaited| awaited.left(now));
-        let again = self.kept_back().and_then(|setback| setback.left(Moment::now()));
+        let again = self.kept_back().and_then(|setback| setback.left(&(self.settings.clock.uptime)()));
         let sooner = self.hold.left(now).into_iter().chain(self.pause_left).chain(word).chain(again);
         let wait = sooner.fold(next, |wait, left| wait.min(left.max(RETRY_FIRST)));
+        self.status.written = (self.settings.clock.uptime)();
         self.status.late_after = (wait + self.settings.config.deadline * CALLS).as_secs();
         self.write_status();
         wait
@@ -288,7 +292,7 @@ impl<K: Kernel> Service<K> {
     }
 
     fn note(&mut self, done: Done) {
-        self.status.checked = Some(Moment::now().to_string());
+        self.status.checked = Some(self.date());
         let failed = self.hold.is_any() || self.kept_back().is_some();
         let rolled_back = self.status.enforce == Enforce::RolledBack && failed;
         self.status.enforce = match done.enforce {
@@ -364,6 +368,11 @@ impl<K: Kernel> Service<K> {
             return Ok(None);
         }
         spool::load(folder, digest, &self.settings.node).map(Some)
+    }
+
+    /// What the clock of the host says, for people.
+    fn date(&self) -> String {
+        (self.settings.clock.now)().to_string()
     }
 
     fn skip_families(&mut self, live: &Live) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use chainmail_snapshot::Sha256Hex;
 use serde::{Deserialize, Serialize};
 
-use crate::clock::Moment;
+use crate::clock::{Clock, Uptime};
 use crate::files::{self, FileError};
 use crate::paths::Paths;
 use crate::state::Event;
@@ -42,16 +42,16 @@ pub enum Again {
     Later {
         /// How often that was so.
         times: u32,
-        /// When it may come, in seconds since 1970.
-        at: u64,
+        /// When it may come. It may after a boot, too: that begins at the last good snapshot.
+        at: Uptime,
     },
 }
 
 impl Setback {
     /// Somebody found that it does harm.
     #[must_use]
-    pub fn refused(digest: Sha256Hex, since: String, reason: String, now: Moment) -> Self {
-        Self { digest, since, time: now.to_string(), reason, again: Again::Never }
+    pub fn refused(digest: Sha256Hex, since: String, reason: String, clock: Clock) -> Self {
+        Self { digest, since, time: (clock.now)().to_string(), reason, again: Again::Never }
     }
 
     /// Nobody said anything; `before` is the setback before this one.
@@ -60,7 +60,7 @@ impl Setback {
         digest: Sha256Hex,
         since: String,
         reason: String,
-        now: Moment,
+        clock: Clock,
         before: Option<&Setback>,
     ) -> Self {
         let times = match before {
@@ -69,17 +69,17 @@ impl Setback {
             }
             Some(_) | None => 1,
         };
-        let wait = FIRST.saturating_mul(2_u32.saturating_pow(times - 1)).min(LONGEST);
-        let again = Again::Later { times, at: now.0 + wait.as_secs() };
-        Self { digest, since, time: now.to_string(), reason, again }
+        let mut at = (clock.uptime)();
+        at.seconds += wait(times).as_secs();
+        Self { digest, since, time: (clock.now)().to_string(), reason, again: Again::Later { times, at } }
     }
 
-    /// How long until it may come again; `None` when it may not. A clock that was set back is not believed.
+    /// How long until it may come again; `None` when it may not.
     #[must_use]
-    pub fn left(&self, now: Moment) -> Option<Duration> {
-        match self.again {
+    pub fn left(&self, now: &Uptime) -> Option<Duration> {
+        match &self.again {
             Again::Never => None,
-            Again::Later { at, .. } => Some(Duration::from_secs(at.saturating_sub(now.0)).min(LONGEST)),
+            Again::Later { at, .. } => Some(now.until(at).unwrap_or_default()),
         }
     }
 
@@ -122,13 +122,18 @@ impl Setback {
     }
 }
 
+/// The wait after it was taken back that many times.
+fn wait(times: u32) -> Duration {
+    FIRST.saturating_mul(2_u32.saturating_pow(times.saturating_sub(1))).min(LONGEST)
+}
+
 impl fmt::Display for Setback {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { digest, time, reason, again, .. } = self;
         write!(f, "snapshot {} was taken back {time}: {reason}; ", digest.short(12))?;
         match again {
             Again::Never => f.write_str("it comes again after `chainmaild confirm` or `resume`"),
-            Again::Later { at, .. } => write!(f, "it is tried again {}", Moment(*at)),
+            Again::Later { times, .. } => write!(f, "it is tried again after {} s", wait(*times).as_secs()),
         }
     }
 }
@@ -140,22 +145,25 @@ mod tests {
     #[test]
     fn what_nobody_confirms_is_tried_ever_more_rarely() {
         let (a, b) = (Sha256Hex::of("a"), Sha256Hex::of("b"));
-        let now = Moment(1000);
+        let boot = |boot: &str| Uptime { boot: boot.to_owned(), seconds: 1000 };
+        let clock = Clock { uptime: || Uptime { boot: "this".to_owned(), seconds: 1000 }, ..Clock::HOST };
+        let unconfirmed = |digest: &Sha256Hex, before: Option<&Setback>| {
+            Setback::unconfirmed(digest.clone(), String::new(), "x".to_owned(), clock, before)
+        };
         let mut before = None;
         let waits: Vec<u64> = (0..9)
             .map(|_| {
-                let setback =
-                    Setback::unconfirmed(a.clone(), String::new(), "x".to_owned(), now, before.as_ref());
-                let wait = setback.left(now).unwrap().as_secs();
+                let setback = unconfirmed(&a, before.as_ref());
+                let wait = setback.left(&boot("this")).unwrap().as_secs();
                 before = Some(setback);
                 wait
             })
             .collect();
         assert_eq!(waits, [30, 60, 120, 240, 480, 960, 1920, 3600, 3600]);
-        let other = Setback::unconfirmed(b, String::new(), "x".to_owned(), now, before.as_ref());
-        assert_eq!(other.left(now), Some(FIRST), "another one begins anew");
-        assert_eq!(other.left(Moment(0)), Some(FIRST + Duration::from_secs(1000)));
-        assert_eq!(before.unwrap().left(Moment(0)), Some(LONGEST), "a clock that was set back");
-        assert_eq!(Setback::refused(a, String::new(), "x".to_owned(), now).left(now), None);
+        let other = unconfirmed(&b, before.as_ref());
+        assert_eq!(other.left(&boot("this")), Some(FIRST), "another one begins anew");
+        assert_eq!(before.unwrap().left(&boot("next")), Some(Duration::ZERO), "a boot may try it");
+        let refused = Setback::refused(a, String::new(), "x".to_owned(), clock);
+        assert_eq!(refused.left(&boot("next")), None);
     }
 }

@@ -5,21 +5,22 @@ use std::collections::BTreeSet;
 use chainmail_snapshot::{Joined, Sha256Hex};
 use serde::{Deserialize, Serialize};
 
-use crate::clock::Moment;
+use crate::clock::Clock;
 use crate::files::{self, FileError};
 use crate::journal::Journal;
 use crate::kernel::backend::Backend;
 use crate::paths::Paths;
 use crate::spool::{self, SpoolError};
 
-/// How many lines the history grows to before it is cut back to half of them.
-const HISTORY_LINES: usize = 1000;
+/// How many bytes the history grows to before it is cut back to its younger half: some thousand lines.
+const HISTORY_BYTES: u64 = 512 * 1024;
 
 /// The state folder.
 #[derive(Debug, Clone)]
 pub struct State {
     paths: Paths,
     keep: usize,
+    clock: Clock,
 }
 
 /// What became of a change.
@@ -73,7 +74,8 @@ impl Event {
 /// One line of the history.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
-    /// When, as RFC 3339 writes it.
+    /// When, as RFC 3339 writes it, by the clock of the host: lines are in the order in which things were done, and a
+    /// clock that was set may have others.
     pub time: String,
     /// What became of it.
     pub event: Event,
@@ -90,9 +92,9 @@ impl State {
     ///
     /// # Errors
     /// When it cannot be made.
-    pub fn open(paths: &Paths, keep: usize) -> Result<Self, FileError> {
+    pub fn open(paths: &Paths, keep: usize, clock: Clock) -> Result<Self, FileError> {
         files::make_dir(&paths.kept_all())?;
-        Ok(Self { paths: paths.clone(), keep })
+        Ok(Self { paths: paths.clone(), keep, clock })
     }
 
     /// The digest of the last good snapshot.
@@ -128,10 +130,10 @@ impl State {
     /// Adds a line to the history, and drops snapshots that were in force long ago. That this fails is no reason to
     /// stop: it is only told.
     pub fn remember(&self, event: Event, digest: &Sha256Hex, from: Option<&Sha256Hex>, note: String) {
-        let time = Moment::now().to_string();
+        let time = (self.clock.now)().to_string();
         let entry = Entry { time, event, digest: digest.clone(), from: from.cloned(), note };
         let line = serde_json::to_string(&entry).expect("it has only string keys") + "\n";
-        let done = files::append(&self.paths.history(), &line).and_then(|()| self.tidy());
+        let done = files::append(&self.paths.history(), &line).and_then(|()| self.tidy(event));
         if let Err(error) = done {
             tracing::warn!(%error, "the history is not complete");
         }
@@ -145,19 +147,27 @@ impl State {
         history(&self.paths)
     }
 
-    fn tidy(&self) -> Result<(), FileError> {
-        let history = self.history()?;
-        if history.len() > HISTORY_LINES {
-            let old = history.len() - HISTORY_LINES / 2;
-            let lines = history
-                .iter()
-                .skip(old)
-                .map(|entry| serde_json::to_string(entry).expect("it has only string keys"));
-            files::replace(
-                &self.paths.history(),
-                &lines.flat_map(|line| [line, "\n".to_owned()]).collect::<String>(),
-            )?;
+    /// Drift that comes back every second must cost no more than its line, so the history is read only where it grew too
+    /// long, or a snapshot may have been kept for nothing.
+    fn tidy(&self, event: Event) -> Result<(), FileError> {
+        let path = self.paths.history();
+        if files::length(&path) > HISTORY_BYTES {
+            let text = files::read(&path)?.unwrap_or_default();
+            files::replace(&path, younger_half(&text))?;
         }
+        match event {
+            Event::Healed | Event::Drifted => Ok(()),
+            Event::Applied
+            | Event::Confirmed
+            | Event::Refused
+            | Event::Unconfirmed
+            | Event::WentBack
+            | Event::Failed => self.drop_old(),
+        }
+    }
+
+    fn drop_old(&self) -> Result<(), FileError> {
+        let history = self.history()?;
         let mut needed = BTreeSet::new();
         needed.extend(self.good_digest().ok().flatten().map(|digest| digest.to_string()));
         needed.extend(awaiting(&self.paths).map(|digest| digest.to_string()));
@@ -210,6 +220,12 @@ impl State {
     }
 }
 
+/// The whole lines that begin in the second half of a text.
+fn younger_half(text: &str) -> &str {
+    let (_, half) = text.split_at(text.floor_char_boundary(text.len() / 2));
+    half.split_once('\n').map_or("", |(_, younger)| younger)
+}
+
 /// The backend that a node was found to use.
 ///
 /// # Errors
@@ -244,6 +260,12 @@ pub fn awaiting(paths: &Paths) -> Option<Sha256Hex> {
     journal.awaits.map(|_| journal.to)
 }
 
+/// Whether a change was begun and is not ended. One that waits to be confirmed is made.
+#[must_use]
+pub fn is_changing(paths: &Paths) -> bool {
+    matches!(Journal::read(paths), Ok(Some(Journal { awaits: None, .. })))
+}
+
 /// What was done on a node, oldest first.
 ///
 /// # Errors
@@ -251,4 +273,25 @@ pub fn awaiting(paths: &Paths) -> Option<Sha256Hex> {
 pub fn history(paths: &Paths) -> Result<Vec<Entry>, FileError> {
     let text = files::read(&paths.history())?.unwrap_or_default();
     Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_history_loses_its_older_half() {
+        let root = tempfile::tempdir().unwrap();
+        let state = State::open(&Paths::under(root.path()), 1, Clock::HOST).unwrap();
+        let digest = Sha256Hex::of("");
+        let note = |number: usize| format!("{number} {}", "é".repeat(20_000));
+        let length = || files::length(&state.paths.history());
+        for number in 0..40 {
+            state.remember(Event::Healed, &digest, None, note(number));
+            assert!(length() <= HISTORY_BYTES, "{number}: {}", length());
+        }
+        let left: Vec<String> = state.history().unwrap().into_iter().map(|entry| entry.note).collect();
+        assert!((5..20).contains(&left.len()), "{}", left.len());
+        assert_eq!(left, (40 - left.len()..40).map(note).collect::<Vec<_>>());
+    }
 }

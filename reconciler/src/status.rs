@@ -1,11 +1,11 @@
 //! How things stand, as a file that anyone may read without asking the service.
 
 use std::fmt::Write as _;
-use std::time::Duration;
 
 use chainmail_snapshot::Sha256Hex;
 use serde::{Deserialize, Serialize};
 
+use crate::clock::Uptime;
 use crate::config::Confirm;
 use crate::orders::Pin;
 
@@ -64,6 +64,8 @@ pub struct Status {
     pub awaits: Option<Awaits>,
     /// When the kernel was last read and compared.
     pub checked: Option<String>,
+    /// When this was written: its age must not depend on who sets the clock.
+    pub written: Uptime,
     /// After how many seconds without news of the service it must be said to hang.
     pub late_after: u64,
     /// The snapshot that a person chose over the wanted one.
@@ -113,8 +115,8 @@ pub enum Writer {
 impl Writer {
     /// Judges by the age of the status and by the lock that the service holds, where it can be asked for.
     #[must_use]
-    pub fn of(status: &Status, age: Option<Duration>, lock_is_held: Option<bool>) -> Self {
-        let silent_seconds = age.map_or(0, |age| age.as_secs());
+    pub fn of(status: &Status, now: &Uptime, lock_is_held: Option<bool>) -> Self {
+        let silent_seconds = now.since(&status.written).map_or(0, |silent| silent.as_secs());
         match lock_is_held {
             Some(false) => Writer::Stopped,
             Some(true) | None if silent_seconds > status.late_after => Writer::Late { silent_seconds },

@@ -16,7 +16,8 @@ use std::path::Path;
 use chainmail_reconciler::config::Confirm;
 use chainmail_reconciler::step::Stage;
 use chainmail_snapshot::{Family, SetKind};
-use support::node::{BACKENDS, Node, policy, skipped};
+use support::node::{BACKENDS, Node, assert_code, policy, skipped};
+use support::service::Running;
 use support::{Namespace, Snapshot, set_of};
 
 /// What a tool does when its turn has come.
@@ -53,6 +54,7 @@ impl Fault {
 }
 
 /// Stands before each tool that changes something: counts its calls, and at one of them does something else.
+/// Where there is a clock, each call makes it jump, to 2100 and back to 1970.
 /// `ipset restore` is half done when it ends after half of its lines; a half `iptables-restore` text has no COMMIT.
 const TOOL: &str = r#"#!/bin/sh
 case "${0##*/} $*" in *-save*|*--version*|*" -S"*|"ipset save"*|"ipset list"*|"conntrack -L"*) exec "/usr/sbin/${0##*/}" "$@";; esac
@@ -60,6 +62,7 @@ at=$(dirname "$0")/..
 text=$(mktemp "$at/text.XXXXXX"); cat > "$text"
 case "$*" in restore) grep -qE '^(create|destroy)' "$text" || { "/usr/sbin/${0##*/}" "$@" < "$text"; exit $?; };; esac
 number=$(($(cat "$at/number") + 1)); echo $number > "$at/number"
+[ ! -e "$at/clock" ] || echo $((number % 2 * 4102444800)) > "$at/clock"
 read -r turn fault < "$at/fault"
 half() { head -n $(($(wc -l < "$text") / 2)) "$text" | "/usr/sbin/${0##*/}" "$@"; }
 if [ "$number" = "$turn" ]; then case $fault in
@@ -186,8 +189,7 @@ impl Change {
 }
 
 /// Runs until the fault has struck or all is in force; returns whether it struck.
-fn run_into(lab: &Lab, before: &[&str], change: &Change) -> bool {
-    let mut running = lab.node.start_under(before);
+fn run_into(lab: &Lab, mut running: Running, change: &Change) -> bool {
     let wanted = ("synced enforcing".to_owned(), change.to.manifest.digest.to_string());
     let mut ended = false;
     lab.node.wait_until("an end", || {
@@ -208,7 +210,7 @@ fn killed_at_every_call(backend: &'static str, stages: &mut BTreeSet<String>) {
                 let lab = Lab::new(backend);
                 let foreign = change.begin(&lab);
                 lab.fault(turn, Some(fault));
-                if !run_into(&lab, &[], &change) {
+                if !run_into(&lab, lab.node.start(), &change) {
                     assert!(turn > 3, "{backend} {fault:?}: {turn} calls are too few for a change");
                     break;
                 }
@@ -257,7 +259,8 @@ fn killed_at_every_write(stages: &mut BTreeSet<String>) {
                 format!("create cm4-tmp-0 hash:ip\ncreate {peers} hash:net\nadd {peers} 10.66.0.0/16\n");
             lab.node.namespace.ok(&["ipset", "restore"], &left);
             let inject = format!("inject={call}:signal=KILL:when={turn}");
-            if !run_into(&lab, &["strace", "-qq", "-o", "/dev/null", "-e", &inject], &change) {
+            let running = lab.node.start_under(&["strace", "-qq", "-o", "/dev/null", "-e", &inject]);
+            if !run_into(&lab, running, &change) {
                 assert!(turn > 1, "{call}");
                 break;
             }
@@ -268,6 +271,83 @@ fn killed_at_every_write(stages: &mut BTreeSet<String>) {
             lab.nothing_is_left_over(&change.to);
         }
     }
+}
+
+/// `clock.c`, built, and the words that put a program under a lab's clock.
+fn clocked(lab: &Lab) -> [String; 3] {
+    let folder = lab.node.folder.path();
+    let (library, clock) = (folder.join("clock.so"), folder.join("clock"));
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clock.c");
+    let built =
+        std::process::Command::new("cc").args(["-shared", "-fPIC", "-o"]).args([&library, &source]).status();
+    assert!(built.unwrap().success(), "what links this test compiles C");
+    std::fs::write(&clock, "0\n").unwrap();
+    let set = |name: &str, path: &Path| format!("{name}={}", path.display());
+    ["env".to_owned(), set("LD_PRELOAD", &library), set("TEST_CLOCK", &clock)]
+}
+
+#[test]
+fn killed_at_every_call_under_a_clock_that_begins_in_1970_and_jumps() {
+    if skipped() {
+        return;
+    }
+    let change = Change::of_confirmed(Confirm::Required);
+    for turn in 1.. {
+        let lab = Lab::new("nft");
+        let words = clocked(&lab);
+        let under_clock: Vec<&str> = words.iter().map(String::as_str).collect();
+        let foreign = lab.node.foreign_state();
+        lab.configure(change.confirm);
+        let (from, to) = (change.from.as_ref().unwrap(), &change.to);
+        lab.node.spool(from);
+        let running = lab.node.start_with(&under_clock);
+        change.wait(&lab, from);
+        assert_code(&lab.node.ask_with(&under_clock, &["status"]), 0);
+        assert_eq!(running.stop(), Some(0));
+        lab.node.spool(to);
+        lab.fault(turn, Some(Fault::KillHalfWay));
+        let struck = run_into(&lab, lab.node.start_with(&under_clock), &change);
+        lab.fault(0, None);
+        let running = lab.node.start_with(&under_clock);
+        change.wait(&lab, to);
+        lab.nothing_is_left_over(to);
+        assert_eq!(lab.node.foreign_state(), foreign, "{turn}");
+
+        // What was done is told in the order in which it was done.
+        let history = lab.node.ask_with(&under_clock, &["history", "-o", "json"]).out;
+        let history: Vec<serde_json::Value> = serde_json::from_str(&history).unwrap();
+        let digests: Vec<&str> = history.iter().filter_map(|entry| entry["digest"].as_str()).collect();
+        let ends = [from, to].map(|snapshot| snapshot.manifest.digest.as_str());
+        assert_eq!([digests[0], digests[digests.len() - 1]], ends, "{turn}: {history:?}");
+        let years: BTreeSet<_> =
+            history.iter().filter_map(|entry| entry["time"].as_str()?.get(..4)).collect();
+        assert!(years.iter().all(|year| ["1970", "2100"].contains(year)), "{turn}: {years:?}");
+
+        if !struck {
+            pause_under_clock(&lab, &under_clock, &change);
+            assert_eq!(running.stop(), Some(0));
+            return;
+        }
+        assert_eq!(running.stop(), Some(0));
+    }
+}
+
+/// A pause lasts as long as it was to, whatever the clock says meanwhile.
+fn pause_under_clock(lab: &Lab, under_clock: &[&str], change: &Change) {
+    let set = |seconds: &str| std::fs::write(lab.node.folder.path().join("clock"), seconds).unwrap();
+    set("0\n");
+    let begin = std::time::Instant::now();
+    assert_code(&lab.node.ask_with(under_clock, &["pause", "--for", "4s"]), 0);
+    lab.node.wait_until("paused", || {
+        lab.node.read("run/chainmail/apply.json").contains("until 1970-01-01T00:00:04Z")
+    });
+    set("4102444800\n");
+    let from = change.from.as_ref().unwrap();
+    lab.node.spool(from);
+    lab.node.wait_for_words("held enforcing", &change.to);
+    set("0\n");
+    change.wait(lab, from);
+    assert!(begin.elapsed().as_secs() >= 3, "{:?}", begin.elapsed());
 }
 
 /// The second family cannot be changed, so a run that was killed after the first must go back.

@@ -236,7 +236,11 @@ fn what_nobody_confirms_is_taken_back_and_a_person_may_confirm_it() {
         node.assert_holds(&first);
         assert_code(&node.ask(&["verify"]), 0);
         let status = node.ask(&["status"]);
-        assert!(status.out.contains("nobody confirmed it in 2 s; it is tried again 20"), "{}", status.out);
+        assert!(
+            status.out.contains("nobody confirmed it in 2 s; it is tried again after 30 s"),
+            "{}",
+            status.out
+        );
 
         // A kill while it waits is no word, and the time goes on.
         assert_code(&node.ask(&["resume"]), 0);

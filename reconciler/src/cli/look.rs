@@ -1,13 +1,16 @@
 //! The commands that change nothing.
 
 use std::fmt::Write as _;
+use std::time::{Duration, Instant};
 
+use chainmail_snapshot::Sha256Hex;
 use clap::Args;
 use serde::Serialize;
 
 use super::{Answer, CliError, Output, setup};
 use crate::apply::ApplyError;
 use crate::changes::{self, Line, Sign};
+use crate::clock::Uptime;
 use crate::doctor::{Level, diagnose};
 use crate::exit::Exit;
 use crate::facts;
@@ -22,6 +25,9 @@ use crate::spool::{self, Loaded};
 use crate::state;
 use crate::status::{Shown, Status, Writer};
 
+/// How often it is looked whether a change has come to its end.
+const CHANGE_PAUSE: Duration = Duration::from_millis(20);
+
 #[derive(Debug, Clone, Copy, Args)]
 pub(super) struct OutputArgs {
     /// How the result is printed.
@@ -35,7 +41,7 @@ pub(super) fn status(paths: &Paths, args: OutputArgs) -> Result<Answer, CliError
     let text = files::read(&path)?.ok_or_else(|| CliError::NoStatus { path: shown.clone() })?;
     let status: Status =
         serde_json::from_str(&text).map_err(|source| CliError::Status { path: shown, source })?;
-    let writer = Writer::of(&status, files::age(&path), lock::is_held(&paths.run(), APPLY_LOCK));
+    let writer = Writer::of(&status, &Uptime::now(), lock::is_held(&paths.run(), APPLY_LOCK));
     let shown = Shown { writer, status };
     let exit = if shown.is_well() { Exit::Done } else { Exit::Differences };
     let text = match args.output {
@@ -85,8 +91,22 @@ pub(super) fn plan(paths: &Paths, args: OutputArgs) -> Result<Answer, CliError> 
 pub(super) fn verify(paths: &Paths, args: OutputArgs) -> Result<Answer, CliError> {
     let config = setup::config(paths)?;
     let node = setup::node(&config)?;
-    let loaded = in_force(paths, &node)?;
-    compare(paths, args, loaded, Exit::Differences)
+    let patience = Instant::now() + config.deadline;
+    loop {
+        let loaded = in_force(paths, &node)?;
+        let digest = loaded.as_ref().map(|loaded| loaded.digest().clone());
+        let answer = compare(paths, args, loaded, Exit::Differences)?;
+        // Between the rules of a change and its record the kernel rightly holds something else than the last good
+        // snapshot.
+        let at_work = state::is_changing(paths) && lock::is_held(&paths.run(), APPLY_LOCK) == Some(true);
+        if answer.exit == Exit::Done || !(at_work || digest != digest_in_force(paths)?) {
+            return Ok(answer);
+        }
+        if Instant::now() > patience {
+            return Err(CliError::Changing);
+        }
+        std::thread::sleep(CHANGE_PAUSE);
+    }
 }
 
 /// The snapshot that the kernel is kept at: the last good one, unless another one waits to be confirmed.
@@ -94,12 +114,15 @@ pub(super) fn in_force(
     paths: &Paths,
     node: &chainmail_snapshot::NodeName,
 ) -> Result<Option<Loaded>, CliError> {
-    let digest = match state::awaiting(paths) {
-        Some(awaiting) => Some(awaiting),
-        None => spool::pointer(&paths.good())?,
-    };
-    let Some(digest) = digest else { return Ok(None) };
+    let Some(digest) = digest_in_force(paths)? else { return Ok(None) };
     Ok(Some(spool::load(&paths.kept(&digest), &digest, node)?))
+}
+
+fn digest_in_force(paths: &Paths) -> Result<Option<Sha256Hex>, CliError> {
+    match state::awaiting(paths) {
+        Some(awaiting) => Ok(Some(awaiting)),
+        None => Ok(spool::pointer(&paths.good())?),
+    }
 }
 
 #[derive(Serialize)]
@@ -131,6 +154,8 @@ fn compare(
     preflight::one_backend(backend)?;
     let live = CommandKernel::new(backend, config.deadline).live().map_err(ApplyError::Read)?;
     let plan = plan::plan(&loaded.desired, &live, &config.jump);
+    // What the one before it needs stays as long as one waits to be confirmed.
+    let plan = if state::awaiting(paths).is_some() { plan.without_orphans() } else { plan };
     let lines = changes::lines(&plan, &loaded.desired, &live);
     let digest = loaded.digest().as_str();
     let text = match args.output {

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::{Answer, CliError, setup};
+use crate::clock::Clock;
 use crate::exit::Exit;
 use crate::kernel::backend::{Backend, kernel_families};
 use crate::kernel::command::CommandKernel;
@@ -38,13 +39,15 @@ fn open(paths: &Paths) -> Result<(ApplyLock, Service<CommandKernel>), CliError> 
     let node = setup::node(&config)?;
     preflight::capabilities()?;
     let lock = ApplyLock::take(&paths.run())?;
-    let backend = setup::backend(&config, &State::open(paths, config.keep)?)?;
+    let clock = Clock::HOST;
+    let backend = setup::backend(&config, &State::open(paths, config.keep, clock)?)?;
     for family in kernel_families()? {
         let policy = preflight::forward_policy(backend, family)?;
         tracing::debug!(%family, %policy, "FORWARD can be worked with");
     }
     let kernel = CommandKernel::new(backend, config.deadline);
-    let settings = Settings { paths: paths.clone(), config, node, backend, guard, alive: run::alive };
+    let (paths, alive) = (paths.clone(), run::alive);
+    let settings = Settings { paths, config, node, backend, clock, guard, alive };
     Ok((lock, Service::open(kernel, settings)?))
 }
 

@@ -4,7 +4,7 @@ use chainmail_snapshot::Sha256Hex;
 use clap::Args;
 
 use super::{Answer, CliError};
-use crate::clock::Moment;
+use crate::clock::{Clock, Moment};
 use crate::files;
 use crate::orders::{Orders, Pause, Pin};
 use crate::paths::Paths;
@@ -34,15 +34,15 @@ pub(super) struct ConfirmArgs {
 pub(super) struct PauseArgs {
     /// How long, like 30m or 2h.
     #[arg(long = "for", value_name = "TIME", value_parser = seconds)]
-    time: u64,
+    time: u32,
 }
 
 /// Seconds from a number and a unit.
-fn seconds(text: &str) -> Result<u64, String> {
-    let units = [("s", 1), ("m", 60), ("h", 60 * 60), ("d", 24 * 60 * 60)];
-    let of = |(unit, seconds): (&str, u64)| {
+fn seconds(text: &str) -> Result<u32, String> {
+    let units = [("s", 1_u32), ("m", 60), ("h", 60 * 60), ("d", 24 * 60 * 60)];
+    let of = |(unit, seconds): (&str, u32)| {
         let number = text.strip_suffix(unit)?.parse::<u32>().ok()?;
-        Some(u64::from(number) * seconds).filter(|&time| time > 0)
+        number.checked_mul(seconds).filter(|&time| time > 0)
     };
     units.into_iter().find_map(of).ok_or_else(|| "write a number and a unit, like 30m or 2h".to_owned())
 }
@@ -100,7 +100,7 @@ fn target(paths: &Paths, begin: Option<&str>) -> Result<Sha256Hex, CliError> {
 }
 
 pub(super) fn pause(paths: &Paths, args: PauseArgs) -> Result<Answer, CliError> {
-    let pause = Pause { until: Moment::now().0 + args.time };
+    let pause = Pause::begin(Clock::HOST, args.time);
     let text = format!("nothing new comes into force {pause}; what is in force is still healed\n");
     let mut orders = Orders::read(paths)?;
     orders.pause = Some(pause);
@@ -125,6 +125,7 @@ mod tests {
             ("30m", Some(1800)),
             ("2h", Some(7200)),
             ("1d", Some(86_400)),
+            ("99999d", None),
             ("5", None),
             ("0s", None),
             ("-1s", None),

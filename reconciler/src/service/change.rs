@@ -7,7 +7,6 @@ use super::watch::Watch;
 use super::{Done, Good, Service, ServiceError, milliseconds};
 use crate::apply::{ApplyError, Change, Progress as _, bring, destroy_orphans};
 use crate::changes;
-use crate::clock::Moment;
 use crate::config::Trial;
 use crate::journal::{Journal, Old};
 use crate::kernel::Kernel;
@@ -87,7 +86,7 @@ impl<K: Kernel> Service<K> {
         };
         let after = Provenance::of(&desired, provenance.as_deref().unwrap_or_default());
         lines.append(&mut watch.late);
-        self.status.since = Some(Moment::now().to_string());
+        self.status.since = Some(self.date());
         self.hold.release();
         if self.needs_confirmation(digest) {
             let known = self.provenance(from.as_ref());

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use chainmail_snapshot::Sha256Hex;
 
 use super::{Done, Good, Reach, Service, ServiceError};
-use crate::clock::{Moment, Uptime, stamp};
+use crate::clock::{Clock, Moment, stamp};
 use crate::config::Confirm;
 use crate::desired::Desired;
 use crate::journal::{self, Awaits, Journal};
@@ -69,7 +69,7 @@ impl<K: Kernel> Service<K> {
         before: Option<Awaits>,
         now: Instant,
     ) -> Result<(), ServiceError> {
-        let mut until = Uptime::now();
+        let mut until = (self.settings.clock.uptime)();
         let time = self.settings.config.confirm_timeout.as_secs();
         let latest = before.map_or(until.seconds + PATIENCE * time, |before| before.latest);
         until.seconds = latest.min(until.seconds + time);
@@ -83,10 +83,11 @@ impl<K: Kernel> Service<K> {
     }
 
     fn awaited_by(&self, journal: Journal, awaits: Awaits, desired: Rc<Desired>, now: Instant) -> Awaited {
-        let left = awaits.until.seconds.saturating_sub(Uptime::now().seconds);
+        let Clock { now: today, uptime } = self.settings.clock;
+        let left = awaits.until.seconds.saturating_sub(uptime().seconds);
         let shown = status::Awaits {
             since: awaits.since.clone(),
-            until: Moment(Moment::now().0 + left).to_string(),
+            until: Moment(today().0 + left).to_string(),
             back_to: self.good.as_ref().map(|good| good.digest.clone()),
         };
         Awaited { journal, awaits, desired, shown, until: now + Duration::from_secs(left) }
@@ -116,7 +117,7 @@ impl<K: Kernel> Service<K> {
             return None;
         }
         self.awaited = None;
-        let lost = if reach == Reach::LastGood || awaits.until.boot != Uptime::now().boot {
+        let lost = if reach == Reach::LastGood || awaits.until.boot != (self.settings.clock.uptime)().boot {
             "the node was started anew before it was confirmed".to_owned()
         } else {
             match spool::load(&self.settings.paths.kept(&journal.to), &journal.to, &self.settings.node) {
@@ -128,7 +129,7 @@ impl<K: Kernel> Service<K> {
             }
         };
         let (digest, before) = (journal.to.clone(), self.setback.as_ref());
-        self.set_back(Setback::unconfirmed(digest, awaits.since, lost, Moment::now(), before));
+        self.set_back(Setback::unconfirmed(digest, awaits.since, lost, self.settings.clock, before));
         Some(journal)
     }
 
@@ -160,7 +161,7 @@ impl<K: Kernel> Service<K> {
             return Word::Confirmed;
         }
         if let Some(reason) = spool::refuses(&self.settings.paths, digest, since) {
-            return Word::Away(Setback::refused(digest.clone(), since.clone(), reason, Moment::now()));
+            return Word::Away(Setback::refused(digest.clone(), since.clone(), reason, self.settings.clock));
         }
         if self.is_confirmed(digest) {
             return Word::Confirmed;
@@ -170,7 +171,7 @@ impl<K: Kernel> Service<K> {
         }
         let reason = format!("nobody confirmed it in {} s", self.settings.config.confirm_timeout.as_secs());
         let (digest, since, before) = (digest.clone(), since.clone(), self.setback.as_ref());
-        Word::Away(Setback::unconfirmed(digest, since, reason, Moment::now(), before))
+        Word::Away(Setback::unconfirmed(digest, since, reason, self.settings.clock, before))
     }
 
     /// The snapshot that waits becomes the last good one; what was kept to go back to is given up.
@@ -208,7 +209,7 @@ impl<K: Kernel> Service<K> {
         self.set_back(setback);
         let journal = self.awaited.take().map(|awaited| awaited.journal);
         let done = if self.good.is_some() { self.keep(journal, now)? } else { self.nothing(journal)? };
-        self.status.since = Some(Moment::now().to_string());
+        self.status.since = Some(self.date());
         match done.enforce {
             Enforce::Enforcing => Ok(Done { enforce: Enforce::RolledBack, ..done }),
             _ => Ok(done),
@@ -229,7 +230,8 @@ impl<K: Kernel> Service<K> {
 
     /// Whether a wanted snapshot was taken back, and may not come again yet.
     pub(super) fn is_set_back(&self, digest: &Sha256Hex) -> bool {
-        let left = |setback: &Setback| setback.left(Moment::now()).is_none_or(|left| !left.is_zero());
+        let uptime = (self.settings.clock.uptime)();
+        let left = |setback: &Setback| setback.left(&uptime).is_none_or(|left| !left.is_zero());
         !self.vouched.contains(digest)
             && self.setback.as_ref().is_some_and(|setback| setback.digest == *digest && left(setback))
     }

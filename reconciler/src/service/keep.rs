@@ -7,7 +7,6 @@ use super::watch::Watch;
 use super::{Done, LINES_TOLD, Service, ServiceError, milliseconds};
 use crate::apply::{Change, Progress as _, bring, destroy_orphans, go_back};
 use crate::changes::{self, Line, Sign};
-use crate::clock::Moment;
 use crate::config::Drift;
 use crate::flip::Edge;
 use crate::journal::Journal;
@@ -100,7 +99,7 @@ impl<K: Kernel> Service<K> {
             }
             None if !settled => {
                 self.audit.write(Event::Healed, &digest, &lines, &known, &known);
-                self.status.last_heal = Some(Heal { time: Moment::now().to_string(), lines: lines.len() });
+                self.status.last_heal = Some(Heal { time: self.date(), lines: lines.len() });
                 self.state.remember(Event::Healed, &digest, Some(&digest), summary);
             }
             None => {}

@@ -1,14 +1,12 @@
 //! What is to be in force: what the spool says, unless a person has said otherwise.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use chainmail_snapshot::Sha256Hex;
 
 use super::{Reach, Service, ServiceError};
-use crate::clock::Moment;
 use crate::kernel::Kernel;
-use crate::orders::{Orders, OrdersError};
+use crate::orders::{Orders, OrdersError, Pause};
 use crate::spool;
 use crate::status::{Enforce, Sync};
 
@@ -43,9 +41,10 @@ impl<K: Kernel> Service<K> {
                 return Wanted { desired, chosen: Err(ServiceError::Orders(error)), overruled: true };
             }
         };
-        let now = Moment::now();
-        self.pause_left = orders.pause_at(now).map(|pause| Duration::from_secs(pause.until - now.0));
-        self.status.pause = orders.pause_at(now).map(ToString::to_string);
+        let left = |pause: &Pause| pause.left(self.settings.clock);
+        let pause = orders.pause.filter(|pause| !left(pause).is_zero());
+        self.pause_left = pause.as_ref().map(left);
+        self.status.pause = pause.as_ref().map(ToString::to_string);
         self.vouched =
             orders.confirmed.into_iter().chain(orders.pin.iter().map(|pin| pin.digest.clone())).collect();
         self.status.pin = orders.pin;

@@ -106,17 +106,32 @@ impl Node {
 
     /// Runs a command of `chainmaild` that ends by itself.
     pub(crate) fn ask(&self, words: &[&str]) -> super::Done {
+        self.ask_with(&[], words)
+    }
+
+    /// Runs it by words that put it into other surroundings.
+    pub(crate) fn ask_with(&self, before: &[&str], words: &[&str]) -> super::Done {
         let root = self.root();
         let program = [env!("CARGO_BIN_EXE_chainmaild"), "--root", root.to_str().unwrap()];
-        self.namespace.run(&[&program, words].concat(), "")
+        self.namespace.run(&[before, &program, words].concat(), "")
     }
 
     pub(crate) fn start(&self) -> Running {
-        self.start_under(&[])
+        self.start_by(&[], StartedBy::Test)
     }
 
-    /// Starts it under another program, such as strace. What it says goes to a file.
+    /// Starts it by words that put it into other surroundings and become it, such as env.
+    pub(crate) fn start_with(&self, before: &[&str]) -> Running {
+        self.start_by(before, StartedBy::Test)
+    }
+
+    /// Starts it under another program that stays, such as strace.
     pub(crate) fn start_under(&self, before: &[&str]) -> Running {
+        self.start_by(before, StartedBy::Another)
+    }
+
+    /// What it says goes to a file.
+    fn start_by(&self, before: &[&str], by: StartedBy) -> Running {
         std::fs::create_dir_all(self.root()).unwrap();
         std::fs::remove_file(self.path("run/chainmail/apply.json")).ok();
         let root = self.root();
@@ -125,7 +140,6 @@ impl Node {
         let mut command = self.namespace.command(&[before, &program].concat());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(said).env_remove("JOURNAL_STREAM");
         command.env("RUST_LOG", "info,chainmail_reconciler::service=debug");
-        let by = if before.is_empty() { StartedBy::Test } else { StartedBy::Another };
         Running { child: command.spawn().unwrap(), by }
     }
 
