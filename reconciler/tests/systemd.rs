@@ -62,8 +62,14 @@ fn install(from: &Path, to: PathBuf) {
 
 impl Node {
     fn boot(backend: &'static str) -> Self {
+        Self::boot_with(backend, |_| {})
+    }
+
+    /// Boots with more files than the applying half needs.
+    fn boot_with(backend: &'static str, more: impl FnOnce(&Path)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let files = folder.path().join("files");
+        more(&files);
         let project = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         let units = project.join("systemd");
         install(Path::new(env!("CARGO_BIN_EXE_chainmaild")), files.join("usr/bin/chainmaild"));
@@ -215,6 +221,126 @@ fn life_of_a_node(backend: &'static str) {
     node.ok(&["systemctl", "stop", "chainmail-apply"]);
     node.ok(&["chainmaild", "uninstall"]);
     assert!(!node.ok(&[&format!("iptables-{backend}"), "-S"]).contains("CM-"));
+}
+
+/// Runs a program of the host that must succeed.
+fn host(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
+}
+
+const CLUSTER: &str = "
+apiVersion: v1
+kind: Node
+metadata: {name: worker-1}
+spec: {podCIDR: 10.1.0.0/24}
+---
+apiVersion: v1
+kind: Namespace
+metadata: {name: shop}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: db, namespace: shop, labels: {app: db}}
+spec: {nodeName: worker-1, containers: [{name: c}]}
+status: {phase: Running, podIP: 10.1.0.2, podIPs: [{ip: 10.1.0.2}]}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: db, namespace: shop}
+spec:
+  podSelector: {matchLabels: {app: db}}
+  ingress: [{ports: [{port: PORT}]}]
+";
+
+/// The pulling half as shipped, with a signed repository on the node that belongs to root: `main`, and `next` after it.
+fn with_fetch(files: &Path) {
+    let project = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let program = Path::new(env!("CARGO_BIN_EXE_chainmaild")).with_file_name("chainmail-fetch");
+    assert!(program.exists(), "run `cargo build --workspace --bins` first");
+    install(&program, files.join("usr/bin/chainmail-fetch"));
+    let unit = "chainmail-fetch.service";
+    install(&project.join("systemd").join(unit), files.join("usr/lib/systemd/system").join(unit));
+    let work = tempfile::tempdir().unwrap();
+    let (key, remote) = (work.path().join("key"), files.join("srv/policies.git"));
+    host(Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key));
+    host(Command::new("git").args(["init", "-q", "--bare", "--initial-branch=main"]).arg(&remote));
+    let sign = format!("user.signingkey={}", key.display());
+    let git = |words: &[&str]| {
+        let mut git = Command::new("git");
+        git.current_dir(work.path()).env("GIT_CONFIG_GLOBAL", "/dev/null");
+        for setting in ["user.name=a", "user.email=a@example.com", "gpg.format=ssh", &sign] {
+            git.args(["-c", setting]);
+        }
+        host(git.args(words))
+    };
+    git(&["init", "-q"]);
+    let commit = |port: &str, branch: &str| {
+        std::fs::write(work.path().join("cluster.yaml"), CLUSTER.replace("PORT", port)).unwrap();
+        git(&["add", "cluster.yaml"]);
+        git(&["commit", "-q", "-S", "-m", "The database"]);
+        git(&["push", "-q", remote.to_str().unwrap(), &format!("HEAD:{branch}")]);
+        git(&["rev-parse", "HEAD"])
+    };
+    let floor = commit("5432", "main");
+    commit("5433", "next");
+    let etc = files.join("etc/chainmail");
+    std::fs::create_dir_all(&etc).unwrap();
+    let public = std::fs::read_to_string(key.with_extension("pub")).unwrap();
+    std::fs::write(etc.join("allowed_signers"), format!("a@example.com {public}")).unwrap();
+    let config = format!(
+        "remote = \"/srv/policies.git\"\n[hold]\nmax_loss = 100\n[trust]\nmin_commit = \"{floor}\"\n"
+    );
+    std::fs::write(etc.join("fetch.toml"), config).unwrap();
+    std::fs::write(files.join("etc/gitconfig"), "[safe]\n\tdirectory = /srv/policies.git\n").unwrap();
+}
+
+#[test]
+#[ignore = "boots a node; run by make test-long"]
+fn a_signed_revision_goes_through_both_units_into_the_kernel() {
+    if skipped() {
+        return;
+    }
+    let node = Node::boot_with("nft", with_fetch);
+    // As after an installation.
+    node.ok(&["systemd-sysusers"]);
+    node.ok(&["systemd-tmpfiles", "--create", "chainmail.conf"]);
+    node.ok(&["systemctl", "restart", "chainmail-apply"]);
+    assert!(!node.rules().contains("5432"), "what was in the spool first is in force");
+    node.ok(&["systemctl", "enable", "--now", "chainmail-fetch"]);
+    node.wait_until("pulled", || node.run(&["chainmail-fetch", "status"]).0 == Some(0));
+    node.wait_until("applied", || node.rules().contains("5432"));
+    // The rules are there a moment before they are recorded as the good ones, which it waits for.
+    node.ok(&["chainmaild", "verify"]);
+    assert_eq!(node.ok(&["stat", "-c", "%U", "/var/lib/chainmail/spool/desired"]), "chainmail-fetch");
+    let fetch = || node.show("chainmail-fetch", "MainPID");
+    assert_eq!(node.ok(&["stat", "-c", "%U", &format!("/proc/{}", fetch())]), "chainmail-fetch");
+    // By hand it is run as that user; as root it would leave files that the service cannot use.
+    node.ok(&["systemctl", "stop", "chainmail-fetch"]);
+    let (code, said) = node.run(&["chainmail-fetch", "once"]);
+    assert!(code == Some(2) && said.contains("runuser -u chainmail-fetch"), "{said}");
+    node.ok(&["runuser", "-u", "chainmail-fetch", "--", "chainmail-fetch", "once"]);
+    assert_eq!(node.ok(&["systemctl", "--failed", "--no-legend"]), "");
+
+    // Another boot: the same rules, and both services go on.
+    let (rules, leader) = (node.rules(), node.leader());
+    node.run(&["systemctl", "reboot"]);
+    node.wait_until("rebooted", || node.leader().is_some() && node.leader() != leader && node.is_up());
+    assert_eq!(node.rules(), rules);
+    node.ok(&["chainmaild", "verify"]);
+    node.wait_until("fetch looks again", || node.run(&["chainmail-fetch", "status"]).0 == Some(0));
+
+    // Fetch is killed at the moment of a push; the next one finds it.
+    let killed = fetch();
+    node.ok(&["cp", "/srv/policies.git/refs/heads/next", "/srv/policies.git/refs/heads/main"]);
+    node.ok(&["kill", "-KILL", &killed]);
+    assert!(!node.rules().is_empty());
+    node.wait_until("started again", || !["0", killed.as_str()].contains(&fetch().as_str()));
+    node.wait_until("the push is in force", || node.rules().contains("5433"));
+    node.ok(&["chainmaild", "verify"]);
+    node.ok(&["chainmaild", "status"]);
+    assert_eq!(node.ok(&["systemctl", "--failed", "--no-legend"]), "");
 }
 
 #[test]
