@@ -123,3 +123,51 @@ fn the_nodes_own_connections_to_an_isolated_pod_are_left_alone() {
     assert!(probe.up() && probe.down(), "a probe of the kubelet goes on");
     assert_eq!(running.stop(), Some(0));
 }
+
+#[test]
+fn no_flow_is_ended_before_a_snapshot_is_confirmed_nor_by_one_that_is_taken_back() {
+    if skipped() {
+        return;
+    }
+    for backend in BACKENDS {
+        let node = Node::new(backend);
+        let pods = Pods::on(&node);
+        node.configure("interval = 3600\nconfirm = \"required\"\nconfirm_timeout = 600\n");
+        let [open, tight] = [Isolated::Nobody, Isolated::Server].map(pod_policy);
+        let confirm = |snapshot: &Snapshot| {
+            node.spool(snapshot);
+            node.wait_for_words("pending-confirm enforcing", snapshot);
+            assert_eq!(node.ask(&["confirm"]).code, 0);
+            node.wait_for(snapshot);
+        };
+        let members = || node.namespace.ok(&["ipset", "save", "cm4-CUT"], "").matches("add ").count();
+        let running = node.start();
+        confirm(&open);
+        let mut flow = pods.tcp(80, 8080);
+        let refused_udp = pods.udp(80, 8080);
+
+        node.spool(&tight);
+        node.wait_for_words("pending-confirm enforcing", &tight);
+        assert!(flow.up() && flow.down() && refused_udp.down(), "{backend}: what is established goes on");
+        assert_eq!(members(), 0, "{backend}");
+        node.refuse("the shop is down");
+        node.wait_for_words("held rolled-back", &open);
+        assert!(flow.up() && flow.down() && refused_udp.down(), "{backend}: nothing was lost");
+        assert_eq!(members(), 0, "{backend}");
+
+        assert_eq!(node.ask(&["confirm"]).code, 0);
+        node.wait_for(&tight);
+        assert!(!flow.up() && !refused_udp.down() && members() > 0, "{backend}: now it is ended");
+        // What is allowed again is let live once that is confirmed, and not by what is taken back.
+        node.spool(&open);
+        node.wait_for_words("pending-confirm enforcing", &open);
+        node.refuse("no");
+        node.wait_for_words("held rolled-back", &tight);
+        assert!(members() > 0, "{backend}");
+        assert_eq!(node.ask(&["confirm"]).code, 0);
+        node.wait_for(&open);
+        assert_eq!(members(), 0, "{backend}");
+        assert!(refused_udp.up() && refused_udp.down(), "{backend}");
+        assert_eq!(running.stop(), Some(0));
+    }
+}

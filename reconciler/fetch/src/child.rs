@@ -1,5 +1,5 @@
-//! The shell: one cycle in a process of its own. Git gives no way to end a connection to a remote that never answers but
-//! to end the process; and what a large cluster took of memory is given back.
+//! The shell: one cycle, or one judgement, in a process of its own. Git gives no way to end a connection to a remote that
+//! never answers but to end the process; and what a large cluster took of memory is given back.
 
 #![expect(clippy::disallowed_methods, reason = "this module is the one that starts a process")]
 
@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, set_parent_process_death_signal, setrlimit};
 
 use crate::config::{Config, Transport};
 use crate::paths::Paths;
@@ -18,7 +18,10 @@ pub const COMMAND: &str = "cycle";
 /// How a cycle is told to believe the first revision.
 pub const TRUST_FIRST: &str = "--trust-first";
 
-/// A cycle that is running.
+/// The command that judges what waits to be confirmed.
+pub const CONFIRM: &str = "confirm";
+
+/// A cycle or judgement that is running.
 #[derive(Debug)]
 pub struct Cycle {
     child: Child,
@@ -42,13 +45,26 @@ impl Cycle {
     /// # Errors
     /// When the system refuses.
     pub fn start(paths: &Paths, config: &Config, first: First) -> std::io::Result<Self> {
+        let words: &[&str] = match first {
+            First::Trust => &[COMMAND, TRUST_FIRST],
+            First::Refuse => &[COMMAND],
+        };
+        Self::of(paths, config, words)
+    }
+
+    /// Starts a judgement.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn judging(paths: &Paths, config: &Config) -> std::io::Result<Self> {
+        Self::of(paths, config, &[CONFIRM])
+    }
+
+    fn of(paths: &Paths, config: &Config, words: &[&str]) -> std::io::Result<Self> {
         // Where the file was replaced by a newer one, this is the one that runs.
         let program = std::env::current_exe().ok().filter(|path| path.exists());
         let mut command = Command::new(program.unwrap_or_else(|| "/proc/self/exe".into()));
-        command.arg("--root").arg(paths.root()).arg(COMMAND).stdin(Stdio::null()).stdout(Stdio::null());
-        if first == First::Trust {
-            command.arg(TRUST_FIRST);
-        }
+        command.arg("--root").arg(paths.root()).args(words).stdin(Stdio::null()).stdout(Stdio::null());
         // OpenSSL asks the environment. What is no folder has no further certificates; and who speaks no TLS need not
         // read those of the system, which is most of what a look without news would take.
         let certificates = match (&config.remote.transport, &config.access.ca_file) {
@@ -92,6 +108,13 @@ impl Drop for Cycle {
 
 /// How often a cycle is looked at.
 pub const GLANCE: Duration = Duration::from_millis(10);
+
+/// Ends this process when the one that started it does.
+pub fn end_with_parent() {
+    if let Err(error) = set_parent_process_death_signal(Some(Signal::KILL)) {
+        tracing::warn!(%error, "this process may outlive the service");
+    }
+}
 
 /// Limits the memory of this process, which runs a cycle: an object that unpacks to more than it should is an error of
 /// this process alone.

@@ -10,10 +10,13 @@ use chainmail_reconciler::files::{self, FileError};
 use chainmail_reconciler::lock::{ApplyLock, FETCH_LOCK, LockError};
 use chainmail_reconciler::log;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use serde::Serialize;
 use thiserror::Error;
 
 use crate::child;
 use crate::config::Mode;
+use crate::confirm::judge::judge;
+use crate::confirm::{Finding, Judged};
 use crate::cycle;
 use crate::inputs::{self, Inputs, InputsError};
 use crate::paths::Paths;
@@ -48,6 +51,10 @@ enum Command {
     Status(OutputArgs),
     /// Says whether /etc/chainmail/fetch.toml and the files that it names can be used.
     CheckConfig,
+    /// Judges the snapshot that chainmaild waits to have confirmed, by the probes and by whether the remote still answers,
+    /// and tells it. `run` does so by itself. Exits with 1 where the snapshot is refused.
+    #[command(name = child::CONFIRM)]
+    Confirm,
     /// Lets a held revision go.
     Release(ReleaseArgs),
     /// Print a shell's completion script.
@@ -102,6 +109,14 @@ impl FirstArgs {
     fn first(self) -> First {
         if self.trust_first { First::Trust } else { First::Refuse }
     }
+}
+
+/// How things stand with pulling, and what was last said about a snapshot that waited to be confirmed.
+#[derive(Serialize)]
+struct Shown {
+    #[serde(flatten)]
+    status: Status,
+    judged: Option<Judged>,
 }
 
 struct Answer {
@@ -159,6 +174,7 @@ pub fn main() -> ExitCode {
         Command::Once(args) => once(&paths, args),
         Command::Status(args) => status(&paths, args),
         Command::CheckConfig => check_config(&paths),
+        Command::Confirm => confirm(&paths),
         Command::Release(args) => release(&paths, args),
         Command::Completions { shell } => Ok(completions(shell)),
         Command::Cycle(first) => one_cycle(&paths, first.first()),
@@ -223,7 +239,33 @@ fn status(paths: &Paths, args: OutputArgs) -> Result<Answer, CliError> {
     let status = read_json::<Status>(&path)?;
     let status = status.ok_or_else(|| CliError::NoStatus { path: path.display().to_string() })?;
     let exit = if status.is_well() { Exit::Done } else { Exit::Differences };
-    Ok(Answer { text: print(&status, args), exit })
+    let judged = Judged::last(paths);
+    let text = match args.output {
+        Output::Text => {
+            let judged = judged.map_or(String::new(), |judged| format!("  judged    {judged}\n"));
+            status.text() + &judged
+        }
+        Output::Json => json(&Shown { status, judged }),
+    };
+    Ok(Answer { text, exit })
+}
+
+fn confirm(paths: &Paths) -> Result<Answer, CliError> {
+    child::end_with_parent();
+    let (_, config) = inputs::config(paths)?;
+    child::limit_memory(&config);
+    if inputs::owner_differs(&paths.node.spool()) {
+        return Err(CliError::OtherUser { path: paths.node.spool().display().to_string() });
+    }
+    let Some(judged) = judge(paths, &config)? else {
+        return Ok(Answer { text: "nothing waits to be confirmed\n".to_owned(), exit: Exit::Done });
+    };
+    let exit = match judged.finding {
+        Finding::Confirmed => Exit::Done,
+        Finding::Refused => Exit::Differences,
+        Finding::Unknown => Exit::Input,
+    };
+    Ok(Answer { text: format!("{judged}\n"), exit })
 }
 
 fn check_config(paths: &Paths) -> Result<Answer, CliError> {

@@ -40,6 +40,8 @@ pub struct Config {
     pub limits: Limits,
     /// What is not handed over without a word from somebody.
     pub hold: Hold,
+    /// How it is found out whether a snapshot works.
+    pub confirm: Confirm,
 }
 
 /// What of a revision becomes the snapshot.
@@ -169,6 +171,21 @@ pub struct Hold {
 impl Default for Hold {
     fn default() -> Self {
         Self { max_loss: 30, keep: Vec::new() }
+    }
+}
+
+/// How it is found out whether a snapshot works that the applying half has brought into force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Confirm {
+    /// Programs with their arguments, each of which ends with 0 where all is well.
+    pub probes: Vec<Vec<String>>,
+    /// How long each of them may take.
+    pub probe_timeout: Duration,
+}
+
+impl Default for Confirm {
+    fn default() -> Self {
+        Self { probes: Vec::new(), probe_timeout: Duration::from_secs(10) }
     }
 }
 

@@ -7,6 +7,7 @@ use chainmail_reconciler::spool::pointer;
 use chainmail_snapshot::Sha256Hex;
 
 use crate::config::Mode;
+use crate::confirm::{self, Reach, remember_reach};
 use crate::hold::{self, Reason, Word};
 use crate::inputs::{Inputs, InputsError};
 use crate::make::{self, Made, MakeError, Wanted};
@@ -212,10 +213,12 @@ fn answer(
     let heads = match remote::heads(&inputs.config, paths) {
         Ok(heads) => heads,
         Err(error) => {
+            remember_reach(paths, Reach::Silent);
             status.failures += 1;
             return Err(error.into());
         }
     };
+    remember_reach(paths, Reach::Answers);
     status.failures = 0;
     status.answered.clone_from(&status.asked);
     let branch = inputs.config.branch.reference();
@@ -351,7 +354,7 @@ fn handed(accepted: &Accepted) -> Handed {
 /// What needs a person, whatever the remote says.
 fn alarms(paths: &Paths, inputs: &Inputs, now: Moment) -> Vec<String> {
     let trust = &inputs.config.trust;
-    let mut alarms = Vec::new();
+    let mut alarms: Vec<String> = confirm::alarm(paths, &inputs.config.confirm).into_iter().collect();
     let accepted = read_json::<Accepted>(&paths.accepted()).ok().flatten();
     match (trust.mode, trust.min_commit, &accepted) {
         (Mode::Off, _, _) => {

@@ -14,6 +14,8 @@
 //! [`cycle`] goes through all of this once, in a process of its own ([`child`]): a remote that never answers is given
 //! up by ending it, and what a large cluster took is given back. [`run`] says when.
 //!
+//! What the applying half then brings into force is confirmed, or refused, by [`confirm`].
+//!
 //! Files, processes, sockets and the clock are met in few modules only; each says so at its head.
 
 // What others wrote never ends the program: it becomes an error that names its place.
@@ -28,6 +30,7 @@
 pub mod child;
 pub mod cli;
 pub mod config;
+pub mod confirm;
 pub mod cycle;
 pub mod hold;
 pub mod hosts;

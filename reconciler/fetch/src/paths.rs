@@ -79,6 +79,18 @@ impl Paths {
         self.node.run().join("fetch")
     }
 
+    /// Whether the remote answered when it was last looked at with nothing waiting to be confirmed.
+    #[must_use]
+    pub fn reach(&self) -> PathBuf {
+        self.run().join("reach.json")
+    }
+
+    /// What was last said about a snapshot that waited to be confirmed.
+    #[must_use]
+    pub fn judged(&self) -> PathBuf {
+        self.run().join("judged.json")
+    }
+
     /// How things stand.
     #[must_use]
     pub fn status(&self) -> PathBuf {

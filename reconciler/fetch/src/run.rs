@@ -11,6 +11,7 @@ use sd_notify::NotifyState;
 
 use crate::child::{Cycle, GLANCE, Progress};
 use crate::config::{Config, Transport};
+use crate::confirm::{Reach, answer, remember_reach};
 use crate::cycle::{unknown, write_status};
 use crate::inputs;
 use crate::mirror::git_folder;
@@ -63,10 +64,11 @@ fn status_after(paths: &Paths, config: &Config, end: Progress) -> Status {
                 ..unknown()
             });
         }
-        Progress::TooLong => (
-            State::Unreachable,
-            format!("nothing came of it within timeout = {} s", config.timeout.as_secs()),
-        ),
+        Progress::TooLong => {
+            remember_reach(paths, Reach::Silent);
+            let time = config.timeout.as_secs();
+            (State::Unreachable, format!("nothing came of it within timeout = {time} s"))
+        }
         Progress::Ended(status) => (State::Broken, format!("the cycle was ended: {status}; out of memory?")),
         Progress::Running => (State::Unreachable, "the cycle is not at its end".to_owned()),
     };
@@ -88,7 +90,13 @@ fn status_after(paths: &Paths, config: &Config, end: Progress) -> Status {
 pub fn run(paths: &Paths, mut config: Config, first: First) -> std::io::Result<()> {
     let (sender, events) = channel();
     stop_on_signals(sender.clone(), Event::Stop)?;
-    let _watchers = [watch_remote(&config, sender.clone()), watch_releases(paths, sender)];
+    let _watchers = [watch_remote(&config, sender.clone()), watch_releases(paths, sender.clone())];
+    // Whether the remote answers once a snapshot is taken back says what that one did to it.
+    answer::start(paths, move || {
+        if sender.send(Event::News).is_err() {
+            tracing::debug!("the service has ended");
+        }
+    });
     let beat = sd_notify::watchdog_enabled().map(|time| time / WATCHDOG_PART);
     let mut first = first;
     tell(&[NotifyState::Ready]);

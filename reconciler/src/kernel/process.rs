@@ -5,6 +5,7 @@
     reason = "this module is the one that starts processes and reads /proc"
 )]
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io::{ErrorKind, PipeReader, Read as _, Write as _};
 use std::os::fd::OwnedFd;
@@ -27,9 +28,11 @@ pub const PATH: &str = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:
 /// A tool and its arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
-    program: &'static str,
+    program: Cow<'static, str>,
     args: Vec<String>,
     deadline: Duration,
+    /// How much of what it prints is kept, where that is limited.
+    most: Option<usize>,
     /// The process whose network namespace it is to run in.
     inside: Option<u32>,
 }
@@ -37,8 +40,8 @@ pub struct Call {
 impl Call {
     /// A tool without arguments.
     #[must_use]
-    pub fn new(program: &'static str) -> Self {
-        Self { program, args: Vec::new(), deadline: DEADLINE, inside: None }
+    pub fn new(program: impl Into<Cow<'static, str>>) -> Self {
+        Self { program: program.into(), args: Vec::new(), deadline: DEADLINE, most: None, inside: None }
     }
 
     /// Adds an argument.
@@ -55,6 +58,13 @@ impl Call {
         self
     }
 
+    /// Keeps only so many bytes of what it prints on each of its outputs.
+    #[must_use]
+    pub fn most(mut self, bytes: usize) -> Self {
+        self.most = Some(bytes);
+        self
+    }
+
     /// Runs the tool in the network namespace of another process.
     #[must_use]
     pub fn inside(mut self, process: Option<u32>) -> Self {
@@ -66,9 +76,9 @@ impl Call {
         // With a path the process is spawned; with a name and another PATH it would be forked, and a fork copies the page
         // tables of all that this program has in memory.
         let path = |program: &str| find_tool(program).unwrap_or_else(|| program.to_owned());
-        let Some(process) = self.inside else { return Command::new(path(self.program)) };
+        let Some(process) = self.inside else { return Command::new(path(&self.program)) };
         let mut command = Command::new(path("nsenter"));
-        command.arg(format!("--net=/proc/{process}/ns/net")).arg("--").arg(self.program);
+        command.arg(format!("--net=/proc/{process}/ns/net")).arg("--").arg(&*self.program);
         command
     }
 
@@ -94,7 +104,7 @@ impl Call {
             .process_group(0)
             .spawn()
             .map_err(fail)?;
-        let Some((status, said)) = talk(&mut child, input, self.deadline).map_err(fail)? else {
+        let Some((status, said)) = talk(&mut child, input, self.deadline, self.most).map_err(fail)? else {
             let seconds = self.deadline.as_secs();
             return Err(KernelError::Deadline { command: self.to_string(), seconds });
         };
@@ -112,7 +122,7 @@ impl Call {
 
 impl fmt::Display for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.program)?;
+        f.write_str(&self.program)?;
         self.args.iter().try_for_each(|arg| write!(f, " {arg}"))
     }
 }
@@ -122,7 +132,12 @@ type Said = [Vec<u8>; 2];
 
 /// Hands a tool its input and takes what it prints, until it has ended and nobody else holds its output; `None` when it
 /// or a child of it had to be killed. No part waits by itself: a tool that is written to may wait to be read.
-fn talk(child: &mut Child, input: &str, deadline: Duration) -> std::io::Result<Option<(ExitStatus, Said)>> {
+fn talk(
+    child: &mut Child,
+    input: &str,
+    deadline: Duration,
+    most: Option<usize>,
+) -> std::io::Result<Option<(ExitStatus, Said)>> {
     let mut stdin = child.stdin.take();
     let stdout = child.stdout.take().map(OwnedFd::from).map(PipeReader::from);
     let stderr = child.stderr.take().map(OwnedFd::from).map(PipeReader::from);
@@ -139,7 +154,7 @@ fn talk(child: &mut Child, input: &str, deadline: Duration) -> std::io::Result<O
         stdin = stdin.filter(|pipe| feed(pipe, &mut rest));
         for (output, said) in outputs.iter_mut().zip(&mut said) {
             if let Some(pipe) = output
-                && drain(pipe, said)?
+                && drain(pipe, said, most)?
             {
                 *output = None;
             }
@@ -181,9 +196,21 @@ fn feed(mut pipe: &ChildStdin, rest: &mut &[u8]) -> bool {
 }
 
 /// Reads what is there; whether this was the end.
-fn drain(pipe: &mut PipeReader, said: &mut Vec<u8>) -> std::io::Result<bool> {
-    match pipe.read_to_end(said) {
-        Ok(_) => Ok(true),
+fn drain(pipe: &mut PipeReader, said: &mut Vec<u8>, most: Option<usize>) -> std::io::Result<bool> {
+    let read = match most {
+        None => pipe.read_to_end(said).map(|_| true),
+        // The rest is read all the same, so that nobody waits to print it; but never so long that time is not looked at.
+        Some(most) => {
+            let mut chunk = [0; 4096];
+            pipe.read(&mut chunk).map(|length| {
+                let room = most.saturating_sub(said.len());
+                said.extend(chunk.iter().take(length.min(room)));
+                length == 0
+            })
+        }
+    };
+    match read {
+        Ok(end) => Ok(end),
         Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(false),
         Err(error) => Err(error),
     }
@@ -237,5 +264,12 @@ mod tests {
         assert!(matches!(error, KernelError::Deadline { .. }), "{error}");
         // The grandchild holds the pipe: only its death lets the readers end.
         assert!(started.elapsed() < Duration::from_secs(30));
+    }
+
+    #[test]
+    fn of_a_tool_that_prints_for_ever_little_is_kept() {
+        let call = Call::new("yes").deadline(Duration::from_millis(50)).most(10);
+        assert!(matches!(call.run("").unwrap_err(), KernelError::Deadline { .. }));
+        assert_eq!(Call::new("seq").arg("100000").most(6).run("").unwrap(), "1\n2\n3\n");
     }
 }

@@ -151,6 +151,15 @@ impl Node {
         (format!("{} {}", word("sync"), word("enforce")), word("enforced"))
     }
 
+    /// Says of the snapshot that waits to be confirmed that it does harm, as fetch does.
+    pub(crate) fn refuse(&self, reason: &str) {
+        let status: serde_json::Value = serde_json::from_str(&self.read("run/chainmail/apply.json")).unwrap();
+        let refusal = serde_json::json!({
+            "digest": status["enforced"], "since": status["awaits"]["since"], "reason": reason,
+        });
+        self.write("var/lib/chainmail/spool/refused", &refusal.to_string());
+    }
+
     /// Waits until a condition holds.
     pub(crate) fn wait_until(&self, what: &str, mut holds: impl FnMut() -> bool) {
         let begin = Instant::now();

@@ -11,7 +11,9 @@ use git2::Oid;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{Access, BranchName, Config, Hold, Limits, MEGABYTE, Mode, OtherBytes, Remote, Source, Trust};
+use super::{
+    Access, BranchName, Config, Confirm, Hold, Limits, MEGABYTE, Mode, OtherBytes, Remote, Source, Trust,
+};
 
 /// The file as it is written. Each field carries its place, so that a wrong value can be shown.
 #[derive(Deserialize)]
@@ -35,6 +37,8 @@ struct File {
     limits: LimitsFile,
     #[serde(default)]
     hold: HoldFile,
+    #[serde(default)]
+    confirm: ConfirmFile,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Deserialize)]
@@ -71,11 +75,18 @@ struct HoldFile {
     keep: Vec<Spanned<Probe>>,
 }
 
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct ConfirmFile {
+    probes: Vec<Spanned<Vec<String>>>,
+    probe_timeout: Option<Spanned<u64>>,
+}
+
 /// The keys that people look for here, and where they are.
 const ELSEWHERE: [(&[&str], &str); 2] = [
     OF_THE_REPOSITORY,
     (
-        &["backend", "jump", "deadline", "drift", "confirm", "trial", "audit"],
+        &["backend", "jump", "deadline", "drift", "confirm_timeout", "trial", "audit"],
         "it is about applying, so it is set in /etc/chainmail/node.toml",
     ),
 ];
@@ -129,6 +140,7 @@ impl Reader<'_> {
             trust: self.trust(file.trust)?,
             limits: self.limits(file.limits)?,
             hold: self.hold(file.hold)?,
+            confirm: self.confirm(file.confirm)?,
         })
     }
 
@@ -234,6 +246,22 @@ impl Reader<'_> {
         Ok(Hold { max_loss, keep })
     }
 
+    fn confirm(&self, file: ConfirmFile) -> Result<Confirm, ConfigError> {
+        let help = "it is the number of seconds that one probe may take";
+        let timeout = self.number("probe_timeout", file.probe_timeout, 1..=DAY, help)?;
+        let mut probes = Vec::new();
+        for probe in file.probes {
+            let plain = |word: &String| !word.contains('\0');
+            if probe.get_ref().first().is_none_or(String::is_empty) || !probe.get_ref().iter().all(plain) {
+                let help = "write a program and its arguments, for example [\"curl\", \"-fsS\", \"http://10.0.0.1/\"]; no shell reads it";
+                return Err(self.wrong(probe.span(), "this is no command", help));
+            }
+            probes.push(probe.into_inner());
+        }
+        let default = Confirm::default().probe_timeout;
+        Ok(Confirm { probes, probe_timeout: timeout.map_or(default, Duration::from_secs) })
+    }
+
     fn number(
         &self,
         name: &str,
@@ -257,6 +285,10 @@ fn help(message: &str, key: &str) -> String {
     match elsewhere {
         Some((_, help)) => (*help).to_owned(),
         None if message.contains("unknown field") => "remove the key, or correct its name".to_owned(),
+        None if message.contains("struct ConfirmFile") => {
+            "[confirm] has the probes here; confirm = \"required\" is set in /etc/chainmail/node.toml"
+                .to_owned()
+        }
         None if message.contains("missing field `remote`") => {
             "set remote = \"https://…\", the repository that policies are pulled from".to_owned()
         }
@@ -278,7 +310,8 @@ mod tests {
                     user = \"u\"\npassword_file = \"/p\"\n[trust]\nmode = \"tag\"\nallowed_signers = \"/a\"\n\
                     revoked_keys = \"/r\"\nmin_commit = \"0123456789012345678901234567890123456789\"\n\
                     max_age_hours = 2\n[limits]\ndownload_megabytes = 3\nfile_megabytes = 2\ntotal_megabytes = 4\nmemory_megabytes = 5\n\
-                    [hold]\nmax_loss = 50\n[[hold.keep]]\nsrc = \"10.0.0.1\"\ndst = \"shop/web\"\nport = 80\n";
+                    [hold]\nmax_loss = 50\n[[hold.keep]]\nsrc = \"10.0.0.1\"\ndst = \"shop/web\"\nport = 80\n\
+                    [confirm]\nprobes = [[\"true\"], [\"curl\", \"x\"]]\nprobe_timeout = 3\n";
         let keep = Probe {
             src: "10.0.0.1".into(),
             dst: "shop/web".into(),
@@ -311,6 +344,10 @@ mod tests {
             },
             limits: Limits { download: 3_000_000, file: 2_000_000, total: 4_000_000, memory: 5_000_000 },
             hold: Hold { max_loss: 50, keep: vec![keep] },
+            confirm: Confirm {
+                probes: vec![vec!["true".to_owned()], vec!["curl".to_owned(), "x".to_owned()]],
+                probe_timeout: Duration::from_secs(3),
+            },
         };
         assert_eq!(parse("f", text).unwrap(), config);
         let least = parse("f", REMOTE).unwrap();
@@ -335,6 +372,8 @@ mod tests {
             ("@[trust]\nkeys = 1\n", ["unknown field `keys`", "f:3:1\n", "correct its name"]),
             ("@[hold]\nmax_loss = 101\n", ["max_loss 101", "f:3:12\n", "hundred"]),
             ("@[[hold.keep]]\nsrc = \"a b\"\ndst = \"outside\"\n", ["a b", "f:2:", "namespace/pod"]),
+            ("@confirm = \"required\"\n", ["invalid type", "f:2:11\n", "node.toml"]),
+            ("@[confirm]\nprobes = [[]]\n", ["no command", "f:3:11\n", "no shell"]),
             ("@[limits]\nfile_megabytes = 0\n", ["file_megabytes 0", "f:3:18\n", "megabytes"]),
         ];
         for (text, expected) in rows {

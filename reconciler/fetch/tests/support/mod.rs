@@ -7,6 +7,7 @@
     reason = "a test starts programs, writes what they read, and fails by panic"
 )]
 
+pub mod net;
 pub mod remotes;
 
 use std::path::{Path, PathBuf};

@@ -1,0 +1,81 @@
+use super::*;
+
+struct Node {
+    root: tempfile::TempDir,
+}
+
+impl Node {
+    fn new() -> Self {
+        let node = Self { root: tempfile::tempdir().unwrap() };
+        for folder in [node.paths().node.spool(), node.paths().run()] {
+            files::make_dir(&folder).unwrap();
+        }
+        node
+    }
+
+    fn paths(&self) -> Paths {
+        Paths::under(self.root.path())
+    }
+
+    /// What the applying half says, and what was handed over to it.
+    fn says(&self, sync: &str, enforced: &Sha256Hex, awaits: bool, handed: &Sha256Hex) {
+        let awaits = awaits.then(|| serde_json::json!({"since": "then", "until": "later", "back_to": null}));
+        let status = serde_json::json!({
+            "sync": sync, "enforce": "enforcing", "node": "n1", "backend": "nft", "desired": handed, "enforced": enforced,
+            "since": null, "confirm": "required", "awaits": awaits, "checked": null, "late_after": 60, "pin": null,
+            "pause": null, "drift": 0, "drift_lines": [], "last_heal": null, "written": {"boot": "", "seconds": 0}, "alarms": [], "last_error": null, "skipped": [],
+        });
+        files::replace_volatile(&self.paths().node.status(), &status.to_string()).unwrap();
+        files::publish(&self.paths().node.desired(), &format!("{handed}\n")).unwrap();
+    }
+}
+
+#[test]
+fn only_what_we_handed_over_is_judged() {
+    let [ours, other] = ["ours", "other"].map(Sha256Hex::of);
+    let node = Node::new();
+    assert_eq!(Attempt::current(&node.paths()), None);
+    node.says("pending-confirm", &ours, true, &ours);
+    let attempt = Attempt::current(&node.paths()).unwrap();
+    assert_eq!((&attempt.digest, attempt.since.as_str()), (&ours, "then"));
+    node.says("pending-confirm", &other, true, &ours);
+    assert!(!attempt.lasts(&node.paths()));
+    node.says("synced", &ours, false, &ours);
+    assert!(!attempt.lasts(&node.paths()));
+}
+
+#[test]
+fn silence_while_a_snapshot_is_on_trial_says_nothing_about_the_time_before() {
+    let [good, new] = ["good", "new"].map(Sha256Hex::of);
+    let rows = [
+        ("nothing is on trial", "synced", &new, false, Reach::Silent),
+        ("it is being brought into force", "synced", &good, false, Reach::Answers),
+        ("it waits to be confirmed", "pending-confirm", &new, true, Reach::Answers),
+        ("it was taken back", "held", &good, false, Reach::Silent),
+    ];
+    for (row, sync, enforced, awaits, expected) in rows {
+        let node = Node::new();
+        assert_eq!(reached_before(&node.paths()), Reach::Answers, "what was handed over came from there");
+        remember_reach(&node.paths(), Reach::Answers);
+        node.says(sync, enforced, awaits, &new);
+        remember_reach(&node.paths(), Reach::Silent);
+        assert_eq!(reached_before(&node.paths()), expected, "{row}");
+    }
+}
+
+#[test]
+fn what_the_inventory_alone_changes_is_as_good_as_what_was_before() {
+    let [before, new, newer] = ["before", "new", "newer"].map(Sha256Hex::of);
+    let node = Node::new();
+    let paths = node.paths();
+    assert!(!of_same_revision(&paths, &before, &new).unwrap(), "nothing is known");
+    node.says("pending-confirm", &before, true, &before);
+    assert!(!of_same_revision(&paths, &before, &new).unwrap(), "it waits itself");
+    assert!(!confirms(&paths.node, &new));
+    node.says("synced", &before, false, &before);
+    assert!(of_same_revision(&paths, &before, &new).unwrap());
+    assert!(confirms(&paths.node, &new));
+    // The applying half need not have seen the one between.
+    assert!(of_same_revision(&paths, &new, &newer).unwrap());
+    assert!(confirms(&paths.node, &newer));
+}
