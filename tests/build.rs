@@ -45,5 +45,5 @@ fn as_module(oracle: &str) -> String {
     let text = format!("{}{own}{}", &oracle[..start], &oracle[end..]);
     let code: String =
         text.lines().filter(|line| !line.starts_with("//!")).map(|line| format!("{line}\n")).collect();
-    code.replace("crate::", "chainmail_compiler::").replace("pub fn judge(", "pub(super) fn judge(")
+    code.replace("crate::", "chainmail_compiler::").replace("pub fn ", "pub(super) fn ")
 }

@@ -54,7 +54,8 @@ pub fn judge(cluster: &Cluster, packet: &Packet) -> Verdict {
 }
 
 /// Whether one end lets the packet through: the source by egress, the destination by ingress.
-fn end_allows(cluster: &Cluster, direction: Direction, packet: &Packet) -> bool {
+#[must_use]
+pub fn end_allows(cluster: &Cluster, direction: Direction, packet: &Packet) -> bool {
     let (end, peer) = match direction {
         Direction::Ingress => (packet.destination, packet.source),
         Direction::Egress => (packet.source, packet.destination),

@@ -3,6 +3,8 @@
 //! Who decides is asked of [`semantics`] on both sides. The side that lets the packet through tells what would have to be
 //! there, and the other one which part of that is not.
 
+use chainmail_snapshot::Family;
+
 use crate::cluster::{
     Cluster, Direction, LabelKey, LabelSelector, Labels, Namespace, NamespaceScope, Peer, Peers, Pod, Policy,
     Rule, Whose,
@@ -255,10 +257,6 @@ impl<'a> Why<'a> {
             Side::Base => Side::Head,
             Side::Head => Side::Base,
         };
-        let is_there = |pod: &Pod| {
-            let found = self.clusters[other.index()].find_pod(pod.namespace.as_str(), pod.name.as_str());
-            found.is_some_and(|(_, pod)| pod.is_endpoint())
-        };
         if let Decision::Policies { allowing, .. } = self.decision(side, direction, packet) {
             for (policy, place) in allowing {
                 let mut cause = self.policy(Role::Allow, direction, side, policy, &[]);
@@ -266,8 +264,15 @@ impl<'a> Why<'a> {
                 causes.push(cause);
             }
         }
-        if let Some(pod) = subject.filter(|pod| !is_there(pod)) {
-            causes.push(self.pod(Role::Object, direction, side, pod, &[]));
+        let Some(pod) = subject else { return };
+        let there = self.clusters[other.index()].find_pod(pod.namespace.as_str(), pod.name.as_str());
+        match there.map(|(_, pod)| pod).filter(|pod| pod.is_endpoint()) {
+            None => causes.push(self.pod(Role::Object, direction, side, pod, &[])),
+            // It is there, but has no address of this family.
+            Some(there) if there.addresses.of(Family::of(packet.source)).is_none() => {
+                causes.push(self.pod(Role::Address, direction, side, pod, &["status", "podIP"]));
+            }
+            Some(_) => {}
         }
     }
 
