@@ -11,6 +11,7 @@ use crate::manifest::{self, Cache, FlowTest, Located};
 use crate::policy::{PodSets, allowed_traffic};
 use crate::render::{NodeSnapshot, Places, SetTexts, node_snapshot};
 use crate::source::Sources;
+use crate::waiver::Waiver;
 
 /// What the sources say, and what is to be said about them.
 #[derive(Debug)]
@@ -21,6 +22,8 @@ pub struct Loaded {
     pub findings: Findings,
     /// How the repository wants lints reported.
     pub lint: LintSettings,
+    /// The exceptions that its team has agreed on.
+    pub waivers: Vec<Waiver>,
     /// Expected flows, from which no rule is made.
     pub flow_tests: Vec<Located<FlowTest>>,
     /// What is wrong with those.
@@ -47,10 +50,12 @@ pub fn load_with(sources: &Sources, cache: &mut Cache) -> Loaded {
     findings.extend(admission);
     findings.extend(config.apply(&mut cluster));
     let lint = config.lint().clone();
+    let waivers = config.waivers().to_vec();
     Loaded {
         cluster,
         findings,
         lint,
+        waivers,
         flow_tests: manifests.flow_tests,
         flow_findings: manifests.flow_findings,
         other_kinds: manifests.others,

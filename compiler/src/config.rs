@@ -11,9 +11,9 @@ use globset::GlobMatcher;
 
 use crate::cluster::{Cluster, Enforcement, NodeSettings, UnknownPods};
 use crate::diagnostic::{Code, Diagnostic, Findings, Place};
-use crate::gate::Waiver;
 use crate::lint::LintSettings;
 use crate::source::{FileFilter, SourceFile};
+use crate::waiver::Waiver;
 use settings::Overrides;
 
 /// The configuration. Where its findings have errors, what is left must not be used.

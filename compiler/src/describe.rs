@@ -217,7 +217,8 @@ struct Document<'a, T> {
 #[must_use]
 pub fn json(description: &impl Serialize) -> String {
     let document = Document { schema: SCHEMA, description };
-    serde_json::to_string_pretty(&document).expect("a description has only string keys") + "\n"
+    crate::escape::json(&serde_json::to_string_pretty(&document).expect("a description has only string keys"))
+        + "\n"
 }
 
 impl Description {

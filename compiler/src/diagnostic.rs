@@ -10,11 +10,12 @@ mod sarif;
 use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::waiver::Agreed;
+
 pub use code::Code;
 pub use github::github;
 pub use json::json;
 pub(crate) use nearest::nearest;
-pub(crate) use render::printable;
 pub use render::{Style, render};
 pub use sarif::sarif;
 
@@ -73,6 +74,8 @@ pub struct Diagnostic {
     pub help: Option<String>,
     /// What it is about, where that has a name of its own.
     pub subject: Option<Subject>,
+    /// The exception that covers it: then it is told, and fails nothing.
+    pub waived: Option<Agreed>,
 }
 
 /// What a finding is about, by names that stay when lines move.
@@ -96,7 +99,7 @@ impl Diagnostic {
     #[must_use]
     pub fn new(code: Code, place: Option<Place>, message: impl Into<String>) -> Self {
         let message = shortened(message.into());
-        Self { place, severity: code.severity(), code, message, help: None, subject: None }
+        Self { place, severity: code.severity(), code, message, help: None, subject: None, waived: None }
     }
 
     /// Adds what to do about it.
@@ -203,10 +206,22 @@ impl Findings {
         self.all.iter().any(|d| d.severity == Severity::Error)
     }
 
-    /// How many findings there are of a severity, each counted once.
+    /// How many findings there are of a severity that no waiver covers, each counted once.
     #[must_use]
     pub fn count(&self, severity: Severity) -> usize {
-        self.sorted().iter().filter(|d| d.severity == severity).count()
+        self.sorted().iter().filter(|d| d.severity == severity && d.waived.is_none()).count()
+    }
+
+    /// How many waivers cover.
+    #[must_use]
+    pub fn waived(&self) -> usize {
+        self.sorted().iter().filter(|d| d.waived.is_some()).count()
+    }
+
+    /// Whether any that no waiver covers has this severity or a worse one.
+    #[must_use]
+    pub fn reach(&self, severity: Severity) -> bool {
+        self.all.iter().any(|d| d.severity <= severity && d.waived.is_none())
     }
 
     /// Turns every warning into an error; notes stay notes.

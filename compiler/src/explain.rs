@@ -185,7 +185,8 @@ struct Document<'a> {
 #[must_use]
 pub fn json(explanations: &[Explanation]) -> String {
     let document = Document { schema: SCHEMA, explanations };
-    serde_json::to_string_pretty(&document).expect("explanations have only string keys") + "\n"
+    crate::escape::json(&serde_json::to_string_pretty(&document).expect("explanations have only string keys"))
+        + "\n"
 }
 
 /// What policies and settings decide, line by line, each with who decides; not what nodes do.

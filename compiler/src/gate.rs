@@ -1,17 +1,11 @@
-//! What a team refuses in a review, and the exceptions that it has agreed on for a time.
-
-mod waiver;
+//! What a team refuses in a review.
 
 use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
-use chainmail_snapshot::Date;
-
-use crate::diagnostic::{Findings, Severity};
+use crate::diagnostic::{Diagnostic, Findings, Severity};
 use crate::diff::{Flow, FlowChange, Isolation, IsolationChange, Outcome, Presence, Reachability, Review};
-
-pub use waiver::{WaivedRows, Waiver};
 
 /// What must not be in a change; prints and is read as `--fail-on` takes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -83,86 +77,36 @@ impl FromStr for Gate {
     }
 }
 
-/// What gates said of a review.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Judged<'a> {
-    /// Why the review does not pass, a line each; empty where it does.
-    pub failures: Vec<String>,
-    /// The rows that would have failed it, and the waiver of each.
-    pub waived: Vec<(&'a str, &'a Waiver)>,
-    /// The waivers that have expired, whether or not they would have been of use.
-    pub expired: Vec<&'a Waiver>,
-}
-
-/// Asks every gate; `fresh` is what lint finds on the new side only, where a gate asks for it. What a review does not
-/// know passes no gate that asks for it.
+/// Asks every gate, and answers why the review does not pass, a line each; `fresh` is what lint finds on the new side only,
+/// where a gate asks for it. What waivers cover passes, and what a review does not know passes no gate that asks for it.
 #[must_use]
-pub fn judge<'a>(
-    gates: &BTreeSet<Gate>,
-    review: &'a Review,
-    fresh: &Findings,
-    waivers: &'a [Waiver],
-    today: Date,
-) -> Judged<'a> {
-    let (expired, valid): (Vec<&Waiver>, Vec<&Waiver>) =
-        waivers.iter().partition(|waiver| waiver.expires < today);
-    let mut judged = Judged { expired, ..Judged::default() };
-    for gate in gates {
-        match (gate, &review.reachability) {
-            (Gate::Any, _) => {
-                if review.summary.outcome != Outcome::Same {
-                    judged.failures.push("any: rules or sets change".to_owned());
-                }
-            }
-            (Gate::Lint(level), _) => {
-                let count = fresh.sorted().iter().filter(|finding| finding.severity <= *level).count();
-                if count > 0 {
-                    let findings = if count == 1 { "finding" } else { "findings" };
-                    judged
-                        .failures
-                        .push(format!("{gate}: {count} new {findings}; `chainmail lint` tells them"));
-                }
-            }
-            (Gate::World | Gate::Opened | Gate::Closed, Some(reachability)) => {
-                judged.rows(*gate, reachability, &valid);
-            }
-            (Gate::World | Gate::Opened | Gate::Closed, None) => {
-                if review.summary.outcome != Outcome::Same {
-                    let message = format!("{gate}: what packets meet is not known of snapshots alone");
-                    judged.failures.push(message);
-                }
-            }
+pub fn judge(gates: &BTreeSet<Gate>, review: &Review, fresh: &Findings) -> Vec<String> {
+    let differs = review.summary.outcome != Outcome::Same;
+    let said = |gate: &Gate| match (gate, &review.reachability) {
+        (Gate::Any, _) => differs.then(|| "any: rules or sets change".to_owned()),
+        (Gate::Lint(level), _) => {
+            let refused = |finding: &&&Diagnostic| finding.severity <= *level && finding.waived.is_none();
+            let count = fresh.sorted().iter().filter(refused).count();
+            let findings = if count == 1 { "finding" } else { "findings" };
+            (count > 0).then(|| format!("{gate}: {count} new {findings}; `chainmail lint` tells them"))
         }
-    }
-    judged
+        (Gate::World | Gate::Opened | Gate::Closed, Some(reachability)) => {
+            let count = gate.refused(reachability);
+            let rows = if count == 1 { "row" } else { "rows" };
+            (count > 0).then(|| format!("{gate}: {count} {rows} that no waiver covers"))
+        }
+        (Gate::World | Gate::Opened | Gate::Closed, None) => {
+            differs.then(|| format!("{gate}: what packets meet is not known of snapshots alone"))
+        }
+    };
+    gates.iter().filter_map(said).collect()
 }
 
-impl<'a> Judged<'a> {
-    fn rows(&mut self, gate: Gate, reachability: &'a Reachability, waivers: &[&'a Waiver]) {
-        let flows = reachability
-            .flows
-            .iter()
-            .filter(|flow| gate.refuses_flow(flow))
-            .map(|flow| (&flow.id, waivers.iter().find(|waiver| waiver.rows.cover_flow(flow))));
-        let isolation = reachability
-            .isolation
-            .iter()
-            .filter(|row| gate.refuses_isolation(row))
-            .map(|row| (&row.id, waivers.iter().find(|waiver| waiver.rows.cover_isolation(row))));
-        let mut refused = 0;
-        for (id, waiver) in flows.chain(isolation) {
-            match waiver {
-                Some(waiver) => {
-                    if !self.waived.iter().any(|(known, _)| known == id) {
-                        self.waived.push((id, waiver));
-                    }
-                }
-                None => refused += 1,
-            }
-        }
-        if refused > 0 {
-            let rows = if refused == 1 { "row" } else { "rows" };
-            self.failures.push(format!("{gate}: {refused} {rows} that no waiver covers"));
-        }
+impl Gate {
+    fn refused(self, reachability: &Reachability) -> usize {
+        let flows = reachability.flows.iter().filter(|flow| flow.waived.is_none());
+        let isolation = reachability.isolation.iter().filter(|row| row.waived.is_none());
+        flows.filter(|flow| self.refuses_flow(flow)).count()
+            + isolation.filter(|row| self.refuses_isolation(row)).count()
     }
 }

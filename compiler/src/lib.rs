@@ -12,6 +12,7 @@
 // What others wrote never ends the program: it becomes an error that names its place.
 #![warn(clippy::panic, clippy::unreachable, clippy::get_unwrap, clippy::string_slice)]
 
+mod annotation;
 pub mod cluster;
 mod compile;
 #[warn(clippy::indexing_slicing)]
@@ -19,6 +20,7 @@ pub mod config;
 pub mod describe;
 pub mod diagnostic;
 pub mod diff;
+pub mod escape;
 pub mod explain;
 pub mod flows;
 pub mod gate;
@@ -35,6 +37,7 @@ pub mod report;
 pub mod semantics;
 #[warn(clippy::indexing_slicing)]
 pub mod source;
+pub mod waiver;
 pub mod write;
 
 pub use compile::{Compiler, Loaded, load, load_with};

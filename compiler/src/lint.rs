@@ -15,8 +15,11 @@ mod selectors;
 mod settings;
 mod templates;
 mod typo;
+mod waivers;
 
 use std::collections::BTreeSet;
+
+use chainmail_snapshot::Date;
 
 use crate::cluster::{Cluster, NamespaceName};
 use crate::diagnostic::Findings;
@@ -67,12 +70,14 @@ pub fn lint(cluster: &Cluster, sources: &Sources, settings: &LintSettings) -> Li
     Linted { findings, unjudged }
 }
 
-/// What all lints say of manifests that were loaded without errors, the budget among them.
+/// What all lints say of manifests that were loaded without errors: the budget among them, and on a day what waivers
+/// cover.
 #[must_use]
-pub fn lint_all(loaded: &Loaded, sources: &Sources) -> Linted {
+pub fn lint_all(loaded: &Loaded, sources: &Sources, today: Date) -> Linted {
     let mut linted = lint(&loaded.cluster, sources, &loaded.lint);
     let mut compiler = Compiler::new(&loaded.cluster, sources);
     linted.findings.extend(lint_budget(&mut compiler, &loaded.cluster, sources, &loaded.lint));
+    waivers::apply(&mut linted.findings, &loaded.waivers, &loaded.lint, today);
     linted
 }
 

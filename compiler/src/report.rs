@@ -1,12 +1,14 @@
 //! A review in the forms that other programs take: comments, annotations, and the schema of its JSON.
 
-mod escape;
 mod github;
+#[cfg(test)]
+pub(crate) mod hostile;
+mod links;
 mod markdown;
 mod words;
 
-pub use escape::line as one_line;
 pub use github::github;
+pub use links::LinkBase;
 pub use markdown::{BUDGET, MARKER, markdown};
 
 /// The JSON Schema of a review's JSON.

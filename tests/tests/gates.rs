@@ -90,30 +90,105 @@ fn each_gate_refuses_what_it_is_for() {
     }
 }
 
+const AGREED: &str = "owner = \"ann\"\nreason = \"launch\"\nexpires = 2026-12-31\n";
+
+fn said(output: &Output) -> (String, String) {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    (text(&output.stdout), text(&output.stderr))
+}
+
+/// By its id, or by its ends: a row passes until the day, and every format says by whose leave.
 #[test]
-fn a_waiver_lets_one_row_pass_until_its_day() {
+fn a_waiver_lets_a_row_pass_until_its_day() {
     let temp = sides(NOBODY, WORLD);
     let json = chainmail(temp.path(), &["diff", "old", "new", "-o", "json"]).stdout;
     let review: serde_json::Value = serde_json::from_slice(&json).unwrap();
-    let ids: Vec<&str> = review["reachability"]["flows"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|flow| flow["id"].as_str().unwrap())
-        .collect();
-    assert!(!ids.is_empty());
-    let waivers: String = ids
-        .iter()
-        .map(|id| {
-            let words = "owner = \"ann\"\nreason = \"launch\"\nexpires = 2026-12-31";
-            format!("[[waiver]]\nid = \"{id}\"\n{words}\n")
-        })
-        .collect();
-    std::fs::write(temp.path().join("new/chainmail.toml"), waivers).unwrap();
-    for (today, code, says) in [("2026-12-31", 0, "waived:"), ("2027-01-01", 1, "ended on 2026-12-31")] {
-        let output = diff(temp.path(), &["--fail-on", "world", "--today", today]);
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(code), "{today}: {said}");
-        assert!(said.contains(says) && said.contains("ann"), "{today}: {said}");
+    let flows = review["reachability"]["flows"].as_array().unwrap();
+    let ids = flows.iter().map(|flow| format!("id = {}", flow["id"]));
+    let by_id: String = ids.map(|id| format!("[[waiver]]\n{id}\n{AGREED}")).collect();
+    let by_ends = format!("[[waiver]]\nfrom = \"*\"\nto = \"*\"\n{AGREED}");
+    assert!(!flows.is_empty() && review["summary"]["waived"] == 0);
+    for waivers in [by_ends, by_id] {
+        std::fs::write(temp.path().join("new/chainmail.toml"), &waivers).unwrap();
+        for (today, code) in [("2026-12-31", 0), ("2027-01-01", 1)] {
+            let output = diff(temp.path(), &["--fail-on", "world", "--today", today]);
+            let (printed, warned) = said(&output);
+            assert_eq!(output.status.code(), Some(code), "{waivers} {today}: {printed}{warned}");
+            assert_eq!(printed.contains(&format!("{} waived", flows.len())), code == 0, "{printed}");
+            assert_eq!(warned.contains("ended on 2026-12-31 and waives nothing"), code == 1, "{warned}");
+        }
+    }
+    for (format, words) in [
+        ("text", "waived by ann until 2026-12-31: launch"),
+        ("markdown", "**waived by `ann` until 2026-12-31: `launch`**"),
+        ("github", "%0Awaived by ann until 2026-12-31: launch"),
+        ("json", "\"owner\": \"ann\""),
+    ] {
+        let args = ["diff", "old", "new", "--today", "2026-12-31", "-o", format];
+        let (printed, _) = said(&chainmail(temp.path(), &args));
+        assert_eq!(printed.matches(words).count(), flows.len(), "{format}: {printed}");
+        assert!(format != "github" || !printed.contains("::error"), "{printed}");
+    }
+}
+
+/// A waiver is for the ends that it names, and does not grow.
+#[test]
+fn a_waiver_covers_the_ends_that_it_names() {
+    let nets = "[{from: [{ipBlock: {cidr: 192.0.2.0/24}}], ports: [{port: 80}]}]";
+    let rows = [
+        (nets, "outside", "*", 0),
+        (nets, "192.0.2.0/24", "*", 0),
+        (nets, "192.0.2.*/24", "*", 0),
+        (nets, "*", "*", 0),
+        (nets, "192.0.2.*", "*", 1),
+        (nets, "shop/*", "*", 1),
+        (nets, "outside", "shop/*", 1),
+        (WORLD, "outside", "*", 1),
+        (WORLD, "0.0.0.0/0", "*", 1),
+    ];
+    for (rules, from, to, code) in rows {
+        let temp = sides(NOBODY, rules);
+        let waiver = format!("[[waiver]]\nfrom = \"{from}\"\nto = \"{to}\"\n{AGREED}");
+        std::fs::write(temp.path().join("new/chainmail.toml"), waiver).unwrap();
+        let output = diff(temp.path(), &["--fail-on", "opened", "--today", "2026-12-31"]);
+        assert_eq!(output.status.code(), Some(code), "{from} to {to} of {rules}: {:?}", said(&output));
+    }
+}
+
+/// What a change brings and cannot use is mistyped; what stands there from an older change is none of this one's.
+#[test]
+fn a_waiver_that_a_change_brings_in_vain_is_told() {
+    let temp = sides(NOBODY, WORLD);
+    let waiver = format!("[[waiver]]\nfrom = \"outside\"\nto = \"shop/wbe\"\n{AGREED}");
+    std::fs::write(temp.path().join("new/chainmail.toml"), &waiver).unwrap();
+    let new = ["--today", "2026-01-01"];
+    let (_, warned) = said(&diff(temp.path(), &new));
+    assert!(warned.contains("to \"shop/wbe\" covers nothing of this change"), "{warned}");
+    assert!(
+        warned.contains("  --> new/chainmail.toml:1:1") || warned.contains("chainmail.toml:1:1"),
+        "{warned}"
+    );
+    std::fs::write(temp.path().join("old/chainmail.toml"), format!("# moved\n{waiver}")).unwrap();
+    let (_, warned) = said(&diff(temp.path(), &new));
+    assert_eq!(warned, "");
+}
+
+/// The gate of lint heeds waivers of lints, and those only.
+#[test]
+fn a_waived_finding_fails_no_gate() {
+    let temp = sides(NOBODY, WORLD);
+    for (covers, code) in [
+        ("lint = \"world-open\"\nobject = \"NetworkPolicy shop/web\"", 0),
+        ("lint = \"world-open\"\nobject = \"NetworkPolicy shop/*\"", 0),
+        ("lint = \"world-open\"\nobject = \"*\"", 1),
+        ("lint = \"covered-rule\"\nobject = \"NetworkPolicy shop/web\"", 1),
+        ("from = \"*\"\nto = \"shop/*\"", 1),
+    ] {
+        std::fs::write(temp.path().join("new/chainmail.toml"), format!("[[waiver]]\n{covers}\n{AGREED}"))
+            .unwrap();
+        let output = diff(temp.path(), &["--fail-on", "lint:warning", "--today", "2026-12-31"]);
+        assert_eq!(output.status.code(), Some(code), "{covers}: {:?}", said(&output));
+        let late = diff(temp.path(), &["--fail-on", "lint:warning", "--today", "2027-01-01"]);
+        assert_eq!(late.status.code(), Some(1), "{covers}");
     }
 }

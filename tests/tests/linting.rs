@@ -167,7 +167,7 @@ fn sarif_is_well_formed(text: &str) -> Vec<Value> {
     for result in results {
         keys_are_among(
             result,
-            &["ruleId", "ruleIndex", "level", "message", "locations", "partialFingerprints"],
+            &["ruleId", "ruleIndex", "level", "message", "locations", "partialFingerprints", "suppressions"],
         );
         let index = usize::try_from(result["ruleIndex"].as_u64().unwrap()).unwrap();
         assert_eq!(rules[index]["id"], result["ruleId"]);
@@ -240,6 +240,45 @@ fn sarif_is_what_code_scanning_takes() {
     assert!(checked.iter().any(is_bad_name), "{checked:?}");
 }
 
+/// What is agreed on is told in each format, and fails nothing until its day is over.
+#[test]
+fn a_waived_finding_is_told_and_fails_nothing() {
+    let temp = repository();
+    let waiver = "[[waiver]]\nlint = \"world-open\"\nobject = \"NetworkPolicy shop/web\"\nowner = \"ann\"\nreason = \"the shop\"\n\
+                  expires = 2026-12-31\n";
+    write(&temp, "chainmail.toml", waiver);
+    let lint = |today: &str, args: &[&str]| {
+        let always = ["lint", "--fail-on", "warning", "--today", today];
+        chainmail(temp.path(), &[&always[..], args].concat())
+    };
+    let agreed = "waived by ann until 2026-12-31: the shop";
+    let until = lint("2026-12-31", &[]);
+    assert_eq!((code(&until), stderr(&until).as_str()), (0, "0 errors, 0 warnings, 0 notes; 1 waived\n"));
+    assert!(stdout(&until).contains(&format!("\n   = {agreed}\n")), "{}", stdout(&until));
+    let github = stdout(&lint("2026-12-31", &["-o", "github"]));
+    assert!(github.starts_with("::notice file=policies/web.yaml,") && github.contains(agreed), "{github}");
+    let json: Value = serde_json::from_str(&stdout(&lint("2026-12-31", &["-o", "json"]))).unwrap();
+    let waived = serde_json::json!({"owner": "ann", "reason": "the shop", "expires": "2026-12-31"});
+    assert_eq!((&json["severity"], &json["waived"]), (&"warning".into(), &waived));
+    let sarif = sarif_is_well_formed(&stdout(&lint("2026-12-31", &["-o", "sarif"])));
+    assert_eq!(sarif[0]["suppressions"][0]["status"], "accepted");
+    assert_eq!(sarif[0]["suppressions"][0]["justification"], agreed.trim_start_matches("waived "));
+
+    let after = lint("2027-01-01", &[]);
+    assert_eq!((code(&after), stderr(&after).as_str()), (1, "0 errors, 2 warnings, 0 notes\n"));
+    assert!(stdout(&after).starts_with("warning[expired-waiver]: "), "{}", stdout(&after));
+    // What both revisions have is new in neither, the day is as it may.
+    git(temp.path(), &["add", "."]);
+    git(temp.path(), &["commit", "--quiet", "-m", "waived"]);
+    assert_eq!(code(&lint("2027-01-01", &["--new-since", "HEAD"])), 0);
+    write(&temp, "policies/web.yaml", &POLICY.replace("- ports", "- from: [{podSelector: {}}]\n    ports"));
+    let repaired = lint("2026-12-31", &[]);
+    assert_eq!(code(&repaired), 1);
+    assert!(stdout(&repaired).starts_with("warning[unused-waiver]: "), "{}", stdout(&repaired));
+    write(&temp, "chainmail.toml", "[lint.levels]\nunused-waiver = \"off\"\n");
+    assert_eq!(code(&lint("2026-12-31", &[])), 0);
+}
+
 /// GitHub's runner takes each line that begins with `::` for a command, and each with `##[` in it.
 #[test]
 fn no_manifest_can_give_github_a_command() {
@@ -255,8 +294,11 @@ fn no_manifest_can_give_github_a_command() {
         let output = chainmail(temp.path(), &[args, &["-o", "github"]].concat());
         let printed = stdout(&output);
         for line in printed.lines().filter(|line| line.trim_start().starts_with("::")) {
-            let ours = ["::error file=", "::warning file=", "::notice file=", "::notice title="];
-            assert!(ours.iter().any(|begin| line.starts_with(begin)), "{line}");
+            let begins = |level: &str| {
+                let rest = line.strip_prefix(level).unwrap_or_default();
+                rest.starts_with(" file=") || rest.starts_with(" title=")
+            };
+            assert!(["::error", "::warning", "::notice"].into_iter().any(begins), "{line}");
             let (properties, _) = line[2..].split_once("::").unwrap();
             assert!(!properties.contains("%\n") && properties.matches(',').count() <= 3, "{line}");
         }

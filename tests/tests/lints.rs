@@ -69,6 +69,9 @@ metadata: {name: deny, namespace: ops}
 spec: {podSelector: {}, policyTypes: [Ingress, Egress]}
 ";
 
+/// The day on which waivers are judged.
+const TODAY: &str = "2026-12-31";
+
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("lints")
 }
@@ -92,7 +95,7 @@ fn linted(sources: &Sources) -> Linted {
     let loaded = load(sources);
     let text = render(&loaded.findings, Style::Plain);
     assert!(!loaded.findings.has_errors(), "{text}");
-    lint_all(&loaded, sources)
+    lint_all(&loaded, sources, TODAY.parse().unwrap())
 }
 
 fn reviewed_and(text: &str) -> Linted {

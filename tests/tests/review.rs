@@ -104,6 +104,7 @@ impl Runner {
         bash.env("PATH", path).env("RUNNER_TEMP", self.path("runner")).env("GH_LOG", self.path("gh.log"));
         bash.env("GITHUB_OUTPUT", self.path("output")).env("GITHUB_STEP_SUMMARY", self.path("summary"));
         bash.env("GITHUB_ACTIONS", "true").env("GITHUB_REPOSITORY", "o/r");
+        bash.env("GITHUB_SERVER_URL", "https://example.org");
         bash.env("GITHUB_ACTION_PATH", "/nonexistent");
         for (name, value) in step.get("env").and_then(Value::as_mapping).into_iter().flatten() {
             bash.env(name.as_str().unwrap(), self.evaluated(value.as_str().unwrap()));
@@ -145,6 +146,7 @@ fn the_action_reviews_a_pull_request() {
     let report = runner.file("runner/chainmail/report.md");
     assert!(report.starts_with("<!--"), "the marker by which the comment is found again: {report}");
     assert!(report.contains("development/backend"), "{report}");
+    assert!(report.contains("](https://example.org/o/r/blob/"), "causes are links to their lines: {report}");
     assert_eq!(runner.file("summary"), format!("{report}{report}"));
     for (file, begins) in [("lint.sarif", "{"), ("diff.json", "{"), ("test.xml", "<?xml")] {
         let text = runner.file(&format!("runner/chainmail/{file}"));

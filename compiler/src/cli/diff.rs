@@ -8,15 +8,18 @@ use chainmail_compiler::diagnostic::Findings;
 use chainmail_compiler::diff::{Detail, FleetText, NodeText, Revision, review, text};
 use chainmail_compiler::lint::lint_all;
 use chainmail_compiler::manifest::Cache;
+use chainmail_compiler::report::LinkBase;
 use chainmail_compiler::source::{Sources, commit_of};
+use chainmail_compiler::waiver::{Waiver, waive};
 use chainmail_compiler::{Compiler, Loaded, report};
-use chainmail_snapshot::{Family, Joined, read};
+use chainmail_snapshot::{Date, Family, Joined, read};
 use clap::ValueEnum;
 
+use super::clock::TodayArgs;
 use super::formats::{FMT, Output, Outputs};
 use super::gate::GateArgs;
 use super::input::{BesideArgs, FindingArgs, Purpose, loaded_with};
-use super::{Exit, Failure, Screen};
+use super::{Exit, Failure, Screen, output};
 
 /// Show what opens, what closes and why, and the rules and set members that change.
 #[derive(Debug, clap::Args)]
@@ -40,6 +43,12 @@ pub(super) struct Args {
     quiet: bool,
     #[command(flatten)]
     pub(super) gate: GateArgs,
+    #[command(flatten)]
+    today: TodayArgs,
+    /// In Markdown, make links of the places of causes: to this repository's web page, such as
+    /// https://github.com/OWNER/REPO (of GitLab: …/REPO/-). Only revisions have such pages.
+    #[arg(long, value_name = "URL")]
+    link_base: Option<LinkBase>,
     #[command(flatten)]
     beside: BesideArgs,
     #[command(flatten)]
@@ -76,7 +85,9 @@ pub(super) fn run(args: &Args, screen: Screen) -> Result<Exit, Failure> {
         _ => return Err(Failure::usage("give A..B, or two folders")),
     };
     drop(cache);
-    let review = review(&base.compiled()?, &head.compiled()?);
+    let mut review = review(&base.compiled()?, &head.compiled()?);
+    let today = args.today.day();
+    let unused = waive(&mut review, base.waivers(), head.waivers(), today);
     let detail = match (args.quiet, args.verbose) {
         (true, _) => Detail::Summary,
         (false, true) => Detail::Full,
@@ -85,16 +96,27 @@ pub(super) fn run(args: &Args, screen: Screen) -> Result<Exit, Failure> {
     outputs.print(screen, |format, style| match format {
         Format::Text => text(&review, detail, style),
         Format::Json => review.json(),
-        Format::Markdown => report::markdown(&review),
+        Format::Markdown => report::markdown(&review, args.link_base.as_ref()),
         Format::Github => report::github(&review),
     })?;
-    let config = match &head.what {
-        What::Manifests(read) => read.0.config(),
-        What::Snapshots(_) => None,
+    for waiver in head.waivers().iter().filter(|waiver| !waiver.holds(today)) {
+        let message = format!("the waiver of {} ended on {}", waiver.covers, waiver.agreed.expires);
+        say_of(waiver, &format!("{message} and waives nothing"));
+    }
+    for waiver in unused {
+        say_of(waiver, &format!("the waiver of {} covers nothing of this change", waiver.covers));
+    }
+    let fresh = if args.gate.asks_lint() {
+        head.found(today)?.not_in(&base.found(today)?)
+    } else {
+        Findings::default()
     };
-    let fresh =
-        if args.gate.asks_lint() { head.found()?.not_in(&base.found()?) } else { Findings::default() };
-    Ok(args.gate.judge(&review, &fresh, config))
+    Ok(args.gate.judge(&review, &fresh))
+}
+
+/// Warns of a waiver.
+fn say_of(waiver: &Waiver, message: &str) {
+    output::error_line(&format!("warning: {message}\n  --> {}", waiver.place));
 }
 
 /// A side as it was read.
@@ -136,10 +158,18 @@ impl Read {
         Ok(Self { name: name.to_owned(), commit: None, what: What::Snapshots(fleet) })
     }
 
-    /// What lint says of it.
-    fn found(&self) -> Result<Findings, Failure> {
+    /// The exceptions that it brings.
+    fn waivers(&self) -> &[Waiver] {
         match &self.what {
-            What::Manifests(read) => Ok(lint_all(&read.1, &read.0).findings),
+            What::Manifests(read) => &read.1.waivers,
+            What::Snapshots(_) => &[],
+        }
+    }
+
+    /// What lint says of it.
+    fn found(&self, today: Date) -> Result<Findings, Failure> {
+        match &self.what {
+            What::Manifests(read) => Ok(lint_all(&read.1, &read.0, today).findings),
             What::Snapshots(_) => {
                 Err(Failure::usage("lint looks at manifests; --fail-on lint:LEVEL has none in snapshots"))
             }

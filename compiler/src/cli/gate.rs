@@ -3,30 +3,23 @@
 use std::collections::BTreeSet;
 use std::str::FromStr;
 
-use chainmail_compiler::config::Config;
 use chainmail_compiler::diagnostic::Findings;
 use chainmail_compiler::diff::Review;
 use chainmail_compiler::gate::{Gate, judge};
-use chainmail_compiler::report::one_line;
-use chainmail_compiler::source::SourceFile;
-use chainmail_snapshot::Date;
 
-use super::{Exit, clock, output};
+use super::{Exit, output};
 
 /// When to fail, and how.
 #[derive(Debug, clap::Args)]
 pub(super) struct GateArgs {
     /// Fail where the world may do more (world), anyone may (opened), someone may do less (closed), anything differs
-    /// (any), or lint finds something new of a level (lint:error, lint:warning, lint:note); may be given again. Waivers
-    /// in the new side's chainmail.toml are heeded for what packets meet.
+    /// (any), or lint finds something new of a level (lint:error, lint:warning, lint:note); may be given again. What
+    /// waivers of the new side's chainmail.toml cover passes.
     #[arg(long, value_name = "WHAT")]
     fail_on: Vec<Gate>,
     /// Fail where anything differs, unless --fail-on says when; exit with N, which is 1 or from 10 to 99.
     #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "1")]
     exit_code: Option<FailureCode>,
-    /// The day on which waivers are judged, like 2026-12-31 [default: today, in UTC].
-    #[arg(long, value_name = "DATE")]
-    today: Option<Date>,
 }
 
 /// The number of a review that fails: none that means anything else, nor what shells use (126 and above).
@@ -53,32 +46,17 @@ impl GateArgs {
         self.fail_on.iter().any(|gate| matches!(gate, Gate::Lint(_)))
     }
 
-    /// Judges a review and what lint finds on its new side only, and says why it fails and what is waived. `config` is
-    /// that of the new side.
-    pub(super) fn judge(&self, review: &Review, fresh: &Findings, config: Option<&SourceFile>) -> Exit {
+    /// Judges a review and what lint finds on its new side only, and says why it fails.
+    pub(super) fn judge(&self, review: &Review, fresh: &Findings) -> Exit {
         let mut gates: BTreeSet<Gate> = self.fail_on.iter().copied().collect();
         if gates.is_empty() && self.exit_code.is_some() {
             gates.insert(Gate::Any);
         }
-        if gates.is_empty() {
-            return Exit::Done;
-        }
-        let config = config.map(|file| Config::parse(file).0).unwrap_or_default();
-        let today = self.today.unwrap_or_else(clock::today);
-        let judged = judge(&gates, review, fresh, config.waivers(), today);
-        for waiver in &judged.expired {
-            let (place, owner) = (&waiver.place, one_line(&waiver.owner));
-            let ended = format!("the waiver of {owner} ended on {} and waives nothing", waiver.expires);
-            output::error_line(&format!("warning: {ended}\n  --> {}", one_line(&place.to_string())));
-        }
-        for (id, waiver) in &judged.waived {
-            let (owner, reason) = (one_line(&waiver.owner), one_line(&waiver.reason));
-            output::error_line(&format!("waived: {id} by {owner} until {}: {reason}", waiver.expires));
-        }
+        let failures = judge(&gates, review, fresh);
         // That anything differs was just printed at length.
-        for failure in judged.failures.iter().filter(|_| !self.fail_on.is_empty()) {
+        for failure in failures.iter().filter(|_| !self.fail_on.is_empty()) {
             output::error_line(&format!("failed: {failure}"));
         }
-        if judged.failures.is_empty() { Exit::Done } else { Exit::Differences }
+        if failures.is_empty() { Exit::Done } else { Exit::Differences }
     }
 }

@@ -2,12 +2,16 @@
 
 use chainmail_compiler::diagnostic::{Findings, Severity};
 use chainmail_compiler::lint::{Linted, Unjudged, lint_all};
+use chainmail_compiler::load_with;
+use chainmail_compiler::manifest::Cache;
 use chainmail_compiler::source::Sources;
+use chainmail_snapshot::Date;
 use clap::ValueEnum;
 
+use super::clock::TodayArgs;
 use super::findings::Format;
 use super::formats::{FMT, Output, Outputs};
-use super::input::{FindingArgs, InputArgs, Purpose, loaded};
+use super::input::{FindingArgs, InputArgs, Purpose, loaded_with};
 use super::output::{self, counted};
 use super::{Exit, Failure, Screen};
 
@@ -26,6 +30,8 @@ pub(super) struct Args {
     /// From which level on a finding fails the command.
     #[arg(long, value_enum, value_name = "LEVEL", default_value_t = FailOn::Error)]
     fail_on: FailOn,
+    #[command(flatten)]
+    today: TodayArgs,
     /// How to print what was found.
     #[arg(short, long, value_name = FMT, value_parser = Output::<Format>::parser(), default_value = "text")]
     output: Vec<Output<Format>>,
@@ -53,11 +59,13 @@ pub(super) fn run(args: &Args, screen: Screen) -> Result<Exit, Failure> {
     let sources = args.input.sources()?;
     let earlier = args.new_since.as_deref().map(|rev| args.input.earlier(rev)).transpose()?;
     let folder = args.input.folder_in_repository();
-    let loaded = loaded(&sources, args.findings, Purpose::Lint, screen)?;
-    let Linted { mut findings, unjudged } = lint_all(&loaded, &sources);
+    let mut cache = args.findings.cache().and_in_memory();
+    let loaded = loaded_with(&sources, args.findings, Purpose::Lint, screen, &mut cache)?;
+    let today = args.today.day();
+    let Linted { mut findings, unjudged } = lint_all(&loaded, &sources, today);
     let mut new = "";
     if let Some((rev, earlier)) = args.new_since.as_deref().zip(earlier) {
-        findings = findings.not_in(&found_earlier(rev, &earlier));
+        findings = findings.not_in(&found_earlier(rev, &earlier, today, &mut cache));
         new = "new ";
     }
     if args.findings.strict {
@@ -67,26 +75,29 @@ pub(super) fn run(args: &Args, screen: Screen) -> Result<Exit, Failure> {
     let count = |severity, one: &str| {
         counted(findings.count(severity), &format!("{new}{one}"), &format!("{new}{one}s"))
     };
+    let waived = match findings.waived() {
+        0 => String::new(),
+        count => format!("; {count} waived"),
+    };
     output::error_line(&format!(
-        "{}, {}, {}",
+        "{}, {}, {}{waived}",
         count(Severity::Error, "error"),
         count(Severity::Warning, "warning"),
         count(Severity::Note, "note")
     ));
     say_unjudged(&unjudged);
-    let fails = findings.sorted().iter().any(|finding| finding.severity <= args.fail_on.into());
-    Ok(if fails { Exit::Differences } else { Exit::Done })
+    Ok(if findings.reach(args.fail_on.into()) { Exit::Differences } else { Exit::Done })
 }
 
 /// What another revision has. Of one that is not valid nothing is known.
-fn found_earlier(rev: &str, sources: &Sources) -> Findings {
-    let loaded = chainmail_compiler::load(sources);
+fn found_earlier(rev: &str, sources: &Sources, today: Date, cache: &mut Cache) -> Findings {
+    let loaded = load_with(sources, cache);
     if loaded.findings.has_errors() {
         let errors = counted(loaded.findings.count(Severity::Error), "error", "errors");
         output::error_line(&format!("{rev} has {errors}, so it was not linted; all findings count as new"));
         return Findings::default();
     }
-    lint_all(&loaded, sources).findings
+    lint_all(&loaded, sources, today).findings
 }
 
 fn say_unjudged(Unjudged { count, namespaces }: &Unjudged) {

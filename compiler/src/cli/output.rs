@@ -5,6 +5,7 @@
 use std::io::{ErrorKind, IsTerminal as _, Write as _};
 
 use chainmail_compiler::diagnostic::Style;
+use chainmail_compiler::escape::lines;
 
 use super::{Colour, Exit, Failure, Screen};
 
@@ -45,7 +46,7 @@ pub(super) fn counted(count: usize, one: &str, many: &str) -> String {
 
 /// Says something beside the result. Where standard error is gone there is nobody to tell.
 pub(super) fn error_line(line: &str) {
-    let _nobody_listens = writeln!(std::io::stderr().lock(), "{line}");
+    let _nobody_listens = writeln!(std::io::stderr().lock(), "{}", lines(line));
 }
 
 /// Prints findings as they are.

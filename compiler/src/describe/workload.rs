@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::Fold;
 use super::resolve::why_not;
 use crate::cluster::{Cluster, ContainerPort, Direction, Peers, Pod, PodState, Policy};
+use crate::escape::lines;
 use crate::explain::{PolicyAt, RuleAt};
 use crate::manifest::FieldPath;
 use crate::query::{Endpoint, EndpointError};
@@ -182,7 +183,7 @@ pub fn workload_text(description: &WorkloadDescription, fold: Fold) -> String {
         text.push_str("Meant as a peer by:\n");
         peer_of.iter().for_each(|rule| text.push_str(&format!("  {} {}\n", rule.place, rule.rule)));
     }
-    text
+    lines(&text)
 }
 
 /// How many pods are shown where the list is folded.

@@ -187,6 +187,10 @@ codes! {
     BlockOverPods = "block-over-pods", Note;
     /// A node whose rules cost more than the budget.
     OverBudget = "over-budget", Warning;
+    /// A waiver whose last day is over.
+    ExpiredWaiver = "expired-waiver", Warning;
+    /// A waiver of a finding that there is not.
+    UnusedWaiver = "unused-waiver", Warning;
 }
 
 impl fmt::Display for Code {

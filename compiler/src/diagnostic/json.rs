@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::Findings;
+use crate::waiver::Agreed;
 
 #[derive(Serialize)]
 struct Line<'a> {
@@ -21,10 +22,12 @@ struct Line<'a> {
     object: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waived: Option<&'a Agreed>,
 }
 
 /// All findings as JSON lines, in order of places: `code`, `severity`, `message`, and where there are some `file`,
-/// `line`, `column`, `help`, and `object` and `field`. None is folded away.
+/// `line`, `column`, `help`, `object`, `field` and `waived`. None is folded away.
 #[must_use]
 pub fn json(findings: &Findings) -> String {
     let mut out = String::new();
@@ -41,8 +44,10 @@ pub fn json(findings: &Findings) -> String {
             help: diagnostic.help.as_deref(),
             object: subject.map(|subject| subject.object.as_str()),
             field: subject.map(|subject| subject.field.as_str()).filter(|field| !field.is_empty()),
+            waived: diagnostic.waived.as_ref(),
         };
-        out.push_str(&serde_json::to_string(&line).expect("strings and numbers are always JSON"));
+        let line = serde_json::to_string(&line).expect("strings and numbers are always JSON");
+        out.push_str(&crate::escape::json(&line));
         out.push('\n');
     }
     out

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::{Code, Diagnostic, Findings, Severity};
+use crate::escape;
 
 /// How many notes of one code are printed in full. A cluster has thousands of finished pods, and they hide the rest.
 const NOTES_OF_A_CODE: usize = 3;
@@ -61,40 +62,24 @@ fn colours(severity: Severity, style: Style) -> (&'static str, &'static str) {
 }
 
 fn one(out: &mut String, diagnostic: &Diagnostic, style: Style) {
-    let Diagnostic { place, severity, code, message, help, subject: _ } = diagnostic;
+    let Diagnostic { place, severity, code, message, help, subject: _, waived } = diagnostic;
     let (on, off) = colours(*severity, style);
-    let message = printable(message);
+    let message = escape::line(message);
     let mut line = |text: String| {
         out.push_str(&text);
         out.push('\n');
     };
     line(format!("{on}{severity}[{code}]{off}: {message}"));
     if let Some(place) = place {
-        line(format!("  --> {}:{}:{}", printable(&place.file), place.line, place.column));
+        line(format!("  --> {}:{}:{}", escape::line(&place.file), place.line, place.column));
         if let Some(excerpt) = &place.excerpt {
-            line(format!("   | {:>3} | {}", place.line, printable(excerpt.trim_end())));
+            line(format!("   | {:>3} | {}", place.line, escape::line(excerpt.trim_end())));
         }
     }
     if let Some(help) = help {
-        line(format!("   = help: {}", printable(help)));
+        line(format!("   = help: {}", escape::line(help)));
     }
-}
-
-/// Text from a repository as it may reach a terminal: control characters and bidirectional overrides are spelled out,
-/// so that no manifest can move the cursor or hide a line.
-#[must_use]
-pub(crate) fn printable(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        let reorders =
-            matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if c == '\t' {
-            out.push(' ');
-        } else if c.is_control() || reorders {
-            write!(out, "{}", c.escape_default()).expect("writing to a String cannot fail");
-        } else {
-            out.push(c);
-        }
+    if let Some(waived) = waived {
+        line(format!("   = waived {}", escape::line(&waived.to_string())));
     }
-    out
 }

@@ -7,6 +7,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{Code, Diagnostic, Findings, Severity};
+use crate::escape::uri;
+use crate::waiver::Agreed;
 
 /// GitHub refuses a run with more results.
 const MOST: usize = 25_000;
@@ -20,6 +22,8 @@ struct SarifResult<'f> {
     message: Value,
     locations: Vec<Value>,
     partial_fingerprints: BTreeMap<&'static str, &'f str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    suppressions: Vec<Value>,
 }
 
 /// All findings as one SARIF run, the worst first where there are more than a run may have. Files are named by their
@@ -52,7 +56,7 @@ pub fn sarif(findings: &Findings, folder: &str) -> String {
             "results": results,
         }],
     });
-    serde_json::to_string_pretty(&log).expect("a log has only string keys") + "\n"
+    crate::escape::json(&serde_json::to_string_pretty(&log).expect("a log has only string keys")) + "\n"
 }
 
 fn rule(code: Code) -> Value {
@@ -93,7 +97,13 @@ fn result<'f>(finding: &Diagnostic, fingerprint: &'f str, codes: &[Code], folder
         message: json!({"text": text}),
         locations: vec![location],
         partial_fingerprints: BTreeMap::from([("chainmail/v1", fingerprint)]),
+        suppressions: finding.waived.iter().map(suppression).collect(),
     }
+}
+
+/// §3.27.23: what a waiver covers is suppressed, and that was accepted.
+fn suppression(agreed: &Agreed) -> Value {
+    json!({"kind": "external", "status": "accepted", "justification": agreed.to_string()})
 }
 
 /// Of each finding what stays the same when lines move; of several that are the same the later ones are counted.
@@ -108,17 +118,4 @@ fn fingerprints(findings: &[&Diagnostic]) -> Vec<String> {
             Sha256Hex::of(format!("{id} {count}")).short(32).to_owned()
         })
         .collect()
-}
-
-/// A path as a relative reference of RFC 3986.
-fn uri(path: &str) -> String {
-    let mut out = String::with_capacity(path.len());
-    for byte in path.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'/') {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    out
 }

@@ -11,6 +11,7 @@ use super::rules::{ChainDiff, Change, SetDiff};
 use crate::cluster::Direction;
 use crate::query::Allowed;
 use crate::semantics::{Service, Verdict};
+use crate::waiver::Agreed;
 
 /// The name of the shape of [`Review`] as JSON. Fields may be added to it; anything else is a new name.
 pub const SCHEMA: &str = "chainmail.diff/v1";
@@ -69,6 +70,8 @@ pub struct Summary {
     pub no_longer_isolated: usize,
     /// Flows that only nodes of different revisions let through together.
     pub mixed: usize,
+    /// Rows that exceptions cover.
+    pub waived: usize,
     /// Nodes whose rules change.
     pub nodes: usize,
     /// Kinds of nodes that change alike.
@@ -175,6 +178,9 @@ pub struct Flow {
     pub witness: Witness,
     /// The nodes whose rules decide.
     pub nodes: NodeCount,
+    /// The exception that covers it, if one does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waived: Option<Agreed>,
 }
 
 /// How a flow changes. The order is that of danger.
@@ -347,6 +353,9 @@ pub struct Isolation {
     pub pods: Ends,
     /// Why.
     pub causes: Vec<Cause>,
+    /// The exception that covers it, if one does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waived: Option<Agreed>,
 }
 
 /// What happens to a pod's isolation.
@@ -426,7 +435,8 @@ impl Review {
     /// The review as one JSON document; `docs/diff.md` has its shape.
     #[must_use]
     pub fn json(&self) -> String {
-        serde_json::to_string_pretty(self).expect("a review has only string keys") + "\n"
+        crate::escape::json(&serde_json::to_string_pretty(self).expect("a review has only string keys"))
+            + "\n"
     }
 }
 

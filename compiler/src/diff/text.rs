@@ -115,6 +115,9 @@ fn outcome(review: &Review) -> (String, Vec<String>) {
             .filter(|(count, _)| *count > 0)
             .map(|(count, word)| format!("{} {word}", counted(*count, "pod", "pods"))),
     );
+    if summary.waived > 0 {
+        rest.push(format!("{} waived", summary.waived));
+    }
     if summary.mixed > 0 {
         rest.push(format!("{} open while nodes differ", summary.mixed));
     }

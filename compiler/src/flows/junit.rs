@@ -3,6 +3,7 @@
 
 use super::judge::{Outcome, Report};
 use super::text::{body, headline};
+use crate::escape;
 use crate::semantics::Verdict;
 
 /// The report as one XML document.
@@ -47,17 +48,18 @@ fn title(outcome: &Outcome<'_>) -> String {
     format!("{} -> {}: {want} {}", outcome.case.from, outcome.case.to, outcome.expectation.services)
 }
 
-/// Text that may stand in an element or between double quotes. What XML 1.0 has no character for (§2.2) is spelled out.
+/// Text that may stand in an element or between double quotes. What XML 1.0 has no character for (§2.2) is spelled out,
+/// among all else that does not belong into text.
 fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
+    for c in escape::lines(text).chars() {
         match c {
             '&' => out.push_str("&amp;"),
             '<' => out.push_str("&lt;"),
             '>' => out.push_str("&gt;"),
             '"' => out.push_str("&quot;"),
             '\n' => out.push('\n'),
-            c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => out.extend(c.escape_default()),
+            '\u{fffe}' | '\u{ffff}' => out.extend(c.escape_default()),
             c => out.push(c),
         }
     }

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::judge::{Contrary, Outcome, Report};
-use crate::diagnostic::{Style, printable};
+use crate::diagnostic::Style;
+use crate::escape;
 use crate::explain::decisions;
 use crate::semantics::Verdict;
 
@@ -20,7 +21,7 @@ pub fn text(report: &Report<'_>, style: Style) -> String {
                 Style::Plain => ("", ""),
                 Style::Coloured => ("\x1b[1;31m", "\x1b[0m"),
             };
-            text.push_str(&format!("{on}FAIL{off} {}: {}\n", printable(test.name), headline(outcome)));
+            text.push_str(&format!("{on}FAIL{off} {}: {}\n", escape::line(test.name), headline(outcome)));
             text.push_str(&body(outcome));
             text.push('\n');
         }
@@ -53,12 +54,12 @@ fn pair(contrary: &Contrary) -> String {
 /// Where it was expected, a packet that shows it, what decides on that, and who else.
 pub(super) fn body(outcome: &Outcome<'_>) -> String {
     let place = &outcome.expectation.place;
-    let mut text = format!("  --> {}\n", printable(&place.to_string()));
+    let mut text = format!("  --> {}\n", escape::line(&place.to_string()));
     if let Some(excerpt) = &place.excerpt {
-        text.push_str(&format!("   | {:>3} | {}\n", place.line, printable(excerpt.trim_end())));
+        text.push_str(&format!("   | {:>3} | {}\n", place.line, escape::line(excerpt.trim_end())));
     }
     if let Some(why) = &outcome.case.why {
-        text.push_str(&format!("   = why: {}\n", printable(why.trim_end())));
+        text.push_str(&format!("   = why: {}\n", escape::line(why.trim_end())));
     }
     let mut lines: Vec<(String, String)> = Vec::new();
     if let Some(explanation) = outcome.contrary.first().and_then(|first| first.explanation.as_ref()) {
@@ -74,7 +75,7 @@ pub(super) fn body(outcome: &Outcome<'_>) -> String {
     }
     let width = lines.iter().map(|(head, _)| head.len()).max().unwrap_or(0);
     for (head, line) in lines {
-        text.push_str(&format!("  {head:width$}  {}\n", printable(&line)));
+        text.push_str(&format!("  {head:width$}  {}\n", escape::line(&line)));
     }
     text
 }

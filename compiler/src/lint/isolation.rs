@@ -15,7 +15,7 @@ pub(super) fn check_policy(context: &mut Context<'_>, policy: &Policy) {
             let message =
                 format!("everybody, also outside the cluster, may connect to {}", ports(&rule.ports));
             let help =
-                "name who may in `from`; where everybody is meant, turn the lint off or waive the finding";
+                "name who may in `from`; where everybody is meant, agree on a [[waiver]] in chainmail.toml";
             context.report(Code::WorldOpen, policy, &path, message, help);
         }
     }

@@ -1,44 +1,13 @@
-//! A review as workflow commands of GitHub Actions: annotations beside the lines that are the cause.
-//!
-//! The service shows ten errors, ten warnings and ten notices of a step and drops the rest without a word, so the tenth
-//! of a kind says how many there are beside it.
+//! A review as annotations of GitHub, at the lines that are the cause.
 
-use super::escape::{command_property, command_text, line, short};
 use super::words::{counted, headline};
+use crate::annotation::{Annotation, At, Level, commands};
 use crate::diff::{Cause, Flow, Isolation, IsolationChange, Review, Side};
+use crate::escape::{line, short};
+use crate::waiver::Agreed;
 
-/// How many annotations of one level the service shows of a step.
-const MOST: usize = 10;
-
-/// How loud an annotation is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Level {
-    Error,
-    Warning,
-    Notice,
-}
-
-impl Level {
-    const ALL: [Level; 3] = [Level::Error, Level::Warning, Level::Notice];
-
-    fn command(self) -> &'static str {
-        match self {
-            Level::Error => "error",
-            Level::Warning => "warning",
-            Level::Notice => "notice",
-        }
-    }
-}
-
-struct Annotation<'a> {
-    level: Level,
-    title: String,
-    message: String,
-    cause: Option<&'a Cause>,
-}
-
-/// Prints a review: what lets the world in is an error, what opens a warning, what closes a notice. The last line is the
-/// summary, for the log.
+/// Prints a review: what lets the world in is an error, what opens a warning, what closes or is waived a notice. The last
+/// line is the summary, for the log.
 #[must_use]
 pub fn github(review: &Review) -> String {
     let mut all = Vec::new();
@@ -46,24 +15,10 @@ pub fn github(review: &Review) -> String {
         all.extend(reachability.flows.iter().map(of_flow));
         all.extend(reachability.isolation.iter().map(of_isolation));
     }
-    let mut text = String::new();
-    for level in Level::ALL {
-        let of_level: Vec<&Annotation<'_>> =
-            all.iter().filter(|annotation| annotation.level == level).collect();
-        let shown = if of_level.len() > MOST { MOST - 1 } else { of_level.len() };
-        for annotation in &of_level[..shown] {
-            text.push_str(&command(annotation));
-        }
-        if shown < of_level.len() {
-            let more = counted(of_level.len() - shown, "more change", "more changes");
-            let message = format!("{more} like these; `chainmail diff` prints all");
-            text.push_str(&format!("::{} title=chainmail::{}\n", level.command(), command_text(&message)));
-        }
-    }
-    text + &line(&headline(review)) + "\n"
+    format!("{}{}\n", commands(&all), line(&headline(review)))
 }
 
-fn of_flow(flow: &Flow) -> Annotation<'_> {
+fn of_flow(flow: &Flow) -> Annotation {
     let level = match (flow.world, flow.change.opens()) {
         (true, true) => Level::Error,
         (false, true) => Level::Warning,
@@ -87,10 +42,10 @@ fn of_flow(flow: &Flow) -> Annotation<'_> {
         flow.witness.service
     );
     let title = format!("{:?}{world}", flow.change);
-    Annotation { level, title, message, cause: flow.causes.first() }
+    annotation(level, title, message, flow.causes.first(), flow.waived.as_ref())
 }
 
-fn of_isolation(isolation: &Isolation) -> Annotation<'_> {
+fn of_isolation(isolation: &Isolation) -> Annotation {
     let (level, title) = match isolation.change {
         IsolationChange::NoLongerIsolated => (Level::Warning, "No longer isolated"),
         IsolationChange::NewlyIsolated => (Level::Notice, "Newly isolated"),
@@ -98,27 +53,52 @@ fn of_isolation(isolation: &Isolation) -> Annotation<'_> {
     let first = isolation.pods.ends.first().map_or_else(String::new, |pod| short(pod, 80));
     let pods = counted(isolation.pods.count, "pod", "pods");
     let message = format!("{}: {pods}, {first} among them", isolation.direction);
-    Annotation { level, title: title.to_owned(), message, cause: isolation.causes.first() }
+    annotation(level, title.to_owned(), message, isolation.causes.first(), isolation.waived.as_ref())
 }
 
-fn command(annotation: &Annotation<'_>) -> String {
-    // A line of the base stands elsewhere in what the pull request shows, or nowhere.
-    let place = match annotation.cause {
-        Some(cause) if cause.side == Side::Head => {
-            format!("file={},line={},", command_property(&cause.file), cause.line)
+fn annotation(
+    level: Level,
+    title: String,
+    mut message: String,
+    cause: Option<&Cause>,
+    waived: Option<&Agreed>,
+) -> Annotation {
+    let mut at = None;
+    match cause {
+        Some(Cause { side: Side::Head, file, line, .. }) => {
+            at = Some(At { file: file.clone(), line: *line, column: None });
         }
-        Some(_) | None => String::new(),
-    };
-    let elsewhere = match annotation.cause {
-        Some(cause) if cause.side == Side::Base => {
-            format!(" (was at {}:{})", short(&cause.file, 80), cause.line)
+        // A line of the base stands elsewhere in what the pull request shows, or nowhere.
+        Some(Cause { side: Side::Base, file, line, .. }) => {
+            message.push_str(&format!(" (was at {}:{line})", short(file, 80)));
         }
-        Some(_) | None => String::new(),
-    };
-    format!(
-        "::{} {place}title={}::{}\n",
-        annotation.level.command(),
-        command_property(&annotation.title),
-        command_text(&(annotation.message.clone() + &elsewhere))
-    )
+        None => {}
+    }
+    let level = if waived.is_some() { Level::Notice } else { level };
+    let waived = waived.map(|agreed| format!("waived {agreed}"));
+    Annotation { level, title, message: [Some(message), waived].into_iter().flatten().collect(), at }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::annotation::runner;
+    use crate::report::hostile;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn annotations_keep_their_limits_and_give_no_command(review in hostile::review()) {
+            let text = github(&review);
+            let commands = runner::within_limits(&text).map_err(TestCaseError::fail)?;
+            let reachability = review.reachability.as_ref().expect("it was made so");
+            let rows = reachability.flows.len() + reachability.isolation.len();
+            prop_assert_eq!(commands.is_empty(), rows == 0);
+            let last = text.lines().last().unwrap_or_default();
+            prop_assert!(last.contains("1234 flows opened"), "{}", last);
+        }
+    }
 }

@@ -6,9 +6,11 @@
 
 use std::fmt::Write as _;
 
-use super::escape::{FENCE, code, fenced, html, short};
-use super::words::{change_word, counted, ends, headline, outcome_note, reasons, services, side};
+use super::links::{LinkBase, Links};
+use super::words::{agreed, change_word, counted, ends, headline, outcome_note, reasons, services, side};
 use crate::diff::{ChainDiff, Change, Flow, Isolation, Line, Mixed, Review, SetDiff, Shape};
+use crate::escape::{FENCE, code, fenced, html, short};
+use crate::waiver::Agreed;
 
 /// What a comment may come to, in bytes. GitHub refuses more than 65,536 characters, and a title or a link may be added.
 pub const BUDGET: usize = 60_000;
@@ -20,20 +22,21 @@ const NOTE: usize = 200;
 const NOTES: usize = 8;
 const ELSEWHERE: &str = "`chainmail diff -v` prints all, `-o json` has all";
 
-/// Prints a review within [`BUDGET`].
+/// Prints a review within [`BUDGET`]; with a base the places of causes are links.
 #[must_use]
-pub fn markdown(review: &Review) -> String {
-    within(review, BUDGET)
+pub fn markdown(review: &Review, base: Option<&LinkBase>) -> String {
+    within(review, base, BUDGET)
 }
 
-fn within(review: &Review, budget: usize) -> String {
+fn within(review: &Review, base: Option<&LinkBase>, budget: usize) -> String {
+    let links = Links::new(review, base);
     let head = head(review);
     let foot = foot(review);
     let mut page =
         Page { text: String::new(), left: budget.saturating_sub(head.len() + foot.len() + NOTES * NOTE) };
     if let Some(reachability) = &review.reachability {
-        let flows = reachability.flows.iter().map(flow_row);
-        let isolation = reachability.isolation.iter().map(isolation_row);
+        let flows = reachability.flows.iter().map(|flow| flow_row(flow, links));
+        let isolation = reachability.isolation.iter().map(|row| isolation_row(row, links));
         page.table(&flows.chain(isolation).collect::<Vec<_>>());
         page.list(&reachability.mixed.iter().map(mixed_line).collect::<Vec<_>>());
     }
@@ -75,21 +78,28 @@ fn row(cells: impl Fn(usize) -> [String; 5]) -> Row {
     Row { full: line(3), brief: line(1) }
 }
 
-fn flow_row(flow: &Flow) -> Row {
+fn flow_row(flow: &Flow, links: Links<'_>) -> Row {
     row(|most| {
-        let mut why = reasons(&flow.causes, most);
+        let mut why = reasons(&flow.causes, most, links);
         if most > 1 {
             let packet = format!("{} {} {}", flow.witness.from, flow.witness.to, flow.witness.service);
             write!(why, "; {}", code(&short(&format!("explain {packet}"), 160))).expect(INFALLIBLE);
         }
+        why.push_str(&waived(flow.waived.as_ref()));
         [change_word(flow), ends(&flow.from, most), ends(&flow.to, most), services(flow), why]
     })
 }
 
-fn isolation_row(isolation: &Isolation) -> Row {
+/// Stands behind the causes of what is waived.
+fn waived(by: Option<&Agreed>) -> String {
+    by.map_or_else(String::new, |by| format!("; **{}**", agreed(by)))
+}
+
+fn isolation_row(isolation: &Isolation, links: Links<'_>) -> Row {
     row(|most| {
         let [word, from, to] = super::words::isolation(isolation, &ends(&isolation.pods, most));
-        [word, from, to, String::new(), reasons(&isolation.causes, most)]
+        let why = reasons(&isolation.causes, most, links) + &waived(isolation.waived.as_ref());
+        [word, from, to, String::new(), why]
     })
 }
 

@@ -1,10 +1,12 @@
 //! The words of a review in Markdown and annotations. What others wrote stands in code spans.
 
-use super::escape::{code, short};
+use super::links::Links;
 use crate::diff::{
     Cause, Ends, EndsKind, Flow, FlowChange, Isolation, IsolationChange, Outcome, Presence, Review,
     SideFacts, SourceCounts,
 };
+use crate::escape::{code, short};
+use crate::waiver::Agreed;
 
 /// So many of a thing.
 pub(super) fn counted(count: usize, one: &str, many: &str) -> String {
@@ -46,6 +48,7 @@ pub(super) fn headline(review: &Review) -> String {
             part(summary.newly_isolated, format!("{} newly isolated", pods(summary.newly_isolated)));
             part(summary.appear, format!("{} with new pods", summary.appear));
             part(summary.vanish, format!("{} with pods that are gone", summary.vanish));
+            part(summary.waived, format!("{} waived", summary.waived));
             let sign = if opens + summary.world > 0 { "⚠️ " } else { "" };
             format!("{sign}{} — {nodes}", parts.join(", "))
         }
@@ -147,7 +150,7 @@ pub(super) fn services(flow: &Flow) -> String {
 }
 
 /// Where the first causes stand, and how many others there are.
-pub(super) fn reasons(causes: &[Cause], most: usize) -> String {
+pub(super) fn reasons(causes: &[Cause], most: usize, links: Links<'_>) -> String {
     let reason = |cause: &Cause| {
         let object = if cause.field.is_empty() {
             cause.object.clone()
@@ -155,12 +158,22 @@ pub(super) fn reasons(causes: &[Cause], most: usize) -> String {
             format!("{} {}", cause.object, cause.field)
         };
         let place = format!("{}:{}", short(&cause.file, 80), cause.line);
-        format!("{} {}", code(&short(&object, 100)), code(&place))
+        let place = match links.to(cause) {
+            Some(link) => format!("[{}]({link})", code(&place)),
+            None => code(&place),
+        };
+        format!("{} {place}", code(&short(&object, 100)))
     };
     let shown: Vec<String> = causes.iter().take(most).map(reason).collect();
     let more = causes.len() - shown.len();
     let shown = shown.join(", ");
     if more > 0 { format!("{shown} and {more} more") } else { shown }
+}
+
+/// By whom something was agreed on, why and until when.
+pub(super) fn agreed(agreed: &Agreed) -> String {
+    let Agreed { owner, reason, expires } = agreed;
+    format!("waived by {} until {expires}: {}", code(&short(owner, 40)), code(&short(reason, 100)))
 }
 
 /// A change of isolation as word, source and destination; `pods` are those that it is of.

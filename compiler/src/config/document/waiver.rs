@@ -6,9 +6,9 @@ use toml::de::{DeTable, DeValue};
 
 use super::{Reader, Value};
 use crate::diagnostic::{Code, nearest};
-use crate::gate::{WaivedRows, Waiver};
+use crate::waiver::{Agreed, Covered, Waiver};
 
-const KEYS: [&str; 6] = ["id", "from", "to", "owner", "reason", "expires"];
+const KEYS: [&str; 8] = ["id", "from", "to", "lint", "object", "owner", "reason", "expires"];
 
 pub(super) fn read(reader: &mut Reader<'_>, value: &Value<'_>, waivers: &mut Vec<Waiver>) {
     let Some(blocks) = value.get_ref().as_array() else {
@@ -24,7 +24,7 @@ pub(super) fn read(reader: &mut Reader<'_>, value: &Value<'_>, waivers: &mut Vec
 
 /// One section. What is wrong in it is reported, and then it waives nothing.
 fn waiver(reader: &mut Reader<'_>, block: &Value<'_>, table: &DeTable<'_>) -> Option<Waiver> {
-    let (mut id, mut from, mut to) = (None, None, None);
+    let (mut id, mut from, mut to, mut lint, mut object) = (None, None, None, None, None);
     let (mut owner, mut reason, mut expires) = (None, None, None);
     let mut is_right = true;
     for (key, value) in table {
@@ -41,6 +41,16 @@ fn waiver(reader: &mut Reader<'_>, block: &Value<'_>, table: &DeTable<'_>) -> Op
             "to" => {
                 to = pattern(reader, "to", value);
                 is_right &= to.is_some();
+                None
+            }
+            "object" => {
+                object = pattern(reader, "object", value);
+                is_right &= object.is_some();
+                None
+            }
+            "lint" => {
+                lint = code(reader, value);
+                is_right &= lint.is_some();
                 None
             }
             "expires" => {
@@ -73,18 +83,20 @@ fn waiver(reader: &mut Reader<'_>, block: &Value<'_>, table: &DeTable<'_>) -> Op
         reader.report(Code::BadConfig, block.span(), message.to_owned(), Some(help.to_owned()));
         None
     };
-    let rows = match (id, from, to) {
-        (Some(id), None, None) => WaivedRows::Id(id),
-        (None, Some(from), Some(to)) => WaivedRows::Between { from, to },
+    let covers = match (id, (from, to), (lint, object)) {
+        (Some(id), (None, None), (None, None)) => Covered::Row(id),
+        (None, (Some(from), Some(to)), (None, None)) => Covered::Flows { from, to },
+        (None, (None, None), (Some(lint), Some(object))) => Covered::Findings { lint, object },
         _ => {
             let message = "the waiver does not say what it covers";
-            return lacks(message, "write id = \"…\" of a row, or both from = \"…\" and to = \"…\"");
+            let help = "write id = \"…\" of a row of diff; or from = \"…\" and to = \"…\"; or lint = \"…\" and object = \"…\"";
+            return lacks(message, help);
         }
     };
     match (owner, reason, expires) {
         (Some(owner), Some(reason), Some(expires)) => {
             let place = reader.place(&block.span());
-            Some(Waiver { place, rows, owner, reason, expires })
+            Some(Waiver { place, covers, agreed: Agreed { owner, reason, expires } })
         }
         _ => lacks(
             "a waiver needs an owner, a reason and a day on which it ends",
@@ -95,7 +107,7 @@ fn waiver(reader: &mut Reader<'_>, block: &Value<'_>, table: &DeTable<'_>) -> Op
 
 fn pattern(reader: &mut Reader<'_>, key: &str, value: &Value<'_>) -> Option<GlobMatcher> {
     let Some(text) = value.get_ref().as_str() else {
-        reader.wrong(key, value, "a pattern of ends, like \"shop/*\"");
+        reader.wrong(key, value, "a pattern of names, like \"shop/*\"");
         return None;
     };
     match GlobBuilder::new(text).literal_separator(true).build() {
@@ -106,6 +118,18 @@ fn pattern(reader: &mut Reader<'_>, key: &str, value: &Value<'_>) -> Option<Glob
             None
         }
     }
+}
+
+/// One of the lints.
+fn code(reader: &mut Reader<'_>, value: &Value<'_>) -> Option<Code> {
+    let name = value.get_ref().as_str();
+    let code = Code::LINTS.iter().copied().find(|code| Some(code.as_str()) == name);
+    if code.is_none() {
+        let near = name.and_then(|name| nearest(name, Code::LINTS.iter().map(|code| code.as_str())));
+        let like = near.unwrap_or(Code::WorldOpen.as_str());
+        reader.wrong("lint", value, &format!("the code of a lint, like {like:?}"));
+    }
+    code
 }
 
 /// A date without a time, as TOML writes it.

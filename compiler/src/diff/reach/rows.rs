@@ -197,6 +197,7 @@ impl Rows<'_, '_, '_> {
             nodes: self.nodes(row, &evidence.causes),
             causes: evidence.causes,
             witness: evidence.witness,
+            waived: None,
         })
     }
 

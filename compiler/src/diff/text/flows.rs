@@ -8,6 +8,7 @@ use crate::diff::{
     Reachability, Role, Side,
 };
 use crate::query::Allowed;
+use crate::waiver::Agreed;
 
 /// Into how many lines rows are cut: of flows between pods that stay, of others, of pods that are isolated, and of what is
 /// open between revisions.
@@ -73,6 +74,7 @@ fn print_flow(flow: &Flow, of_families: usize, detail: Detail, page: &mut Page) 
     let (from, to) = (ends(&flow.from, detail), ends(&flow.to, detail));
     page.line(tone, 0, &format!("{sign} {word:8}  {from} -> {to}  {services}{families}{world}"));
     print_causes(&flow.causes, detail, page);
+    print_waiver(flow.waived.as_ref(), page);
     if detail == Detail::Full {
         let witness = &flow.witness;
         let shown = format!("chainmail explain {} {} {}", witness.from, witness.to, witness.service);
@@ -147,6 +149,12 @@ fn cause_text(cause: &Cause) -> String {
     format!("{was}{file}:{line} {object}{field} {what}")
 }
 
+fn print_waiver(waived: Option<&Agreed>, page: &mut Page) {
+    if let Some(agreed) = waived {
+        page.line(Tone::Plain, 12, &format!("waived {agreed}"));
+    }
+}
+
 fn print_isolation(row: &Isolation, detail: Detail, page: &mut Page) {
     let (tone, text) = match row.change {
         IsolationChange::NewlyIsolated => (Tone::Closes, "- isolated"),
@@ -167,6 +175,7 @@ fn print_isolation(row: &Isolation, detail: Detail, page: &mut Page) {
         Direction::Egress => "egress",
     };
     page.line(tone, 0, &format!("{text}  {} for {direction}, {word} {by}", ends(&row.pods, detail)));
+    print_waiver(row.waived.as_ref(), page);
 }
 
 fn print_mixed(row: &Mixed, detail: Detail, page: &mut Page) {

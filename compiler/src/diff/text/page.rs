@@ -1,6 +1,7 @@
 //! Lines of at most 100 columns.
 
 use crate::diagnostic::Style;
+use crate::escape;
 
 /// What a line is about, and so its colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +66,7 @@ impl Page {
 
     /// A line; what is too long goes on in further ones, which are indented.
     pub(super) fn line(&mut self, tone: Tone, indent: usize, text: &str) {
+        let text = escape::line(text);
         let mut line = " ".repeat(indent);
         let mut is_first = true;
         for word in text.split(' ') {
@@ -85,9 +87,9 @@ impl Page {
 
     /// Items with something between them, in as many lines as they need.
     pub(super) fn list(&mut self, first: &str, between: &str, items: &[String]) {
-        let mut line = first.to_owned();
+        let mut line = escape::line(first);
         let mut is_first = first.is_empty() || first.ends_with(' ');
-        for item in items {
+        for item in items.iter().map(|item| escape::line(item)) {
             let piece = if is_first { item.clone() } else { format!("{between}{item}") };
             if line.chars().count() + piece.chars().count() > WIDTH && !line.trim().is_empty() {
                 self.print(Tone::Plain, line.trim_end());

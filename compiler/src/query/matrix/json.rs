@@ -84,6 +84,8 @@ impl Matrix {
             to: views(&self.destinations),
             pairs,
         };
-        serde_json::to_string_pretty(&document).expect("the answers have only string keys") + "\n"
+        crate::escape::json(
+            &serde_json::to_string_pretty(&document).expect("the answers have only string keys"),
+        ) + "\n"
     }
 }

@@ -26,10 +26,12 @@ fn is_treacherous(c: char) -> bool {
 fn visible(text: &str, also: impl Fn(char) -> bool) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        if is_treacherous(c) || also(c) {
-            write!(out, "\\u{{{:x}}}", u32::from(c)).expect("writing to a String cannot fail");
-        } else {
-            out.push(c);
+        match c {
+            '\t' => out.push(' '),
+            c if is_treacherous(c) || also(c) => {
+                write!(out, "\\u{{{:x}}}", u32::from(c)).expect("writing to a String cannot fail");
+            }
+            c => out.push(c),
         }
     }
     out
@@ -41,8 +43,43 @@ pub fn line(text: &str) -> String {
     visible(text, |_| false)
 }
 
+/// Text whose line breaks are our own.
+#[must_use]
+pub fn lines(text: &str) -> String {
+    text.split('\n').map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// A JSON document that says the same to a program and does nothing to a terminal: JSON itself leaves most controls and
+/// what reorders text as they are.
+pub(crate) fn json(document: &str) -> String {
+    let mut out = String::with_capacity(document.len());
+    for c in document.chars() {
+        if c != '\n' && is_treacherous(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                write!(out, "\\u{unit:04x}").expect("writing to a String cannot fail");
+            }
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+/// A path as a relative reference of RFC 3986.
+pub(crate) fn uri(path: &str) -> String {
+    let mut out = String::with_capacity(path.len());
+    for byte in path.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'/') {
+            out.push(char::from(byte));
+        } else {
+            write!(out, "%{byte:02X}").expect("writing to a String cannot fail");
+        }
+    }
+    out
+}
+
 /// Text as a code span, which may stand in a table too: nothing in it is markup, a link or a mention.
-pub(super) fn code(text: &str) -> String {
+pub(crate) fn code(text: &str) -> String {
     // A backslash too: in a table it would take the meaning from what follows.
     let inner = visible(text, |c| matches!(c, '`' | '|' | '\\'));
     // An empty span is two backticks; outer spaces are taken off.
@@ -51,30 +88,20 @@ pub(super) fn code(text: &str) -> String {
 }
 
 /// Text within an element of HTML.
-pub(super) fn html(text: &str) -> String {
+pub(crate) fn html(text: &str) -> String {
     visible(text, |c| matches!(c, '<' | '>' | '&' | '"' | '\'' | '`' | '@' | '[' | '\\'))
 }
 
 /// A line within a fenced block of [`FENCE`]: only a line of backticks could end that.
-pub(super) fn fenced(text: &str) -> String {
+pub(crate) fn fenced(text: &str) -> String {
     visible(text, |c| c == '`')
 }
 
 /// What begins and ends a block of code.
-pub(super) const FENCE: &str = "```";
-
-/// The text of a workflow command, as its runner decodes it. `##[` begins a command of the older form anywhere in a line.
-pub(super) fn command_text(text: &str) -> String {
-    line(text).replace("##[", "#\\u{23}[").replace('%', "%25")
-}
-
-/// A property of a workflow command.
-pub(super) fn command_property(text: &str) -> String {
-    command_text(text).replace(':', "%3A").replace(',', "%2C")
-}
+pub(crate) const FENCE: &str = "```";
 
 /// At most so many characters of a text, cut in its midst where it is longer: names differ at both ends.
-pub(super) fn short(text: &str, most: usize) -> String {
+pub(crate) fn short(text: &str, most: usize) -> String {
     let length = text.chars().count();
     if length <= most {
         return text.to_owned();
@@ -106,10 +133,13 @@ mod tests {
     }
 
     #[test]
-    fn a_command_ends_where_its_line_does() {
-        assert_eq!(command_text("50% a::b\n::error::x"), "50%25 a::b\\u{a}::error::x");
-        assert_eq!(command_text("x ##[error]y"), "x #\\u{23}[error]y");
-        assert_eq!(command_property("a,file=b:c"), "a%2Cfile=b%3Ac");
+    fn json_says_the_same_and_is_plain() {
+        let text = "a\u{9b}31m\u{202e}\u{e0041}é";
+        let document = json(&format!("{{\n \"a\": {}\n}}", serde_json::Value::from(text)));
+        assert!(document.chars().all(|c| c == '\n' || !is_treacherous(c)), "{document:?}");
+        let read: serde_json::Value = serde_json::from_str(&document).expect("it is JSON still");
+        assert_eq!(read["a"], text);
+        assert_eq!(lines("a\tb\n\u{1b}c\n"), "a b\n\\u{1b}c\n");
     }
 
     #[test]
