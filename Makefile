@@ -19,6 +19,7 @@ demo:
 	@tests/prepare demo
 	@$(CARGO) build --quiet --locked --workspace --bins
 	@target/debug/chainmail-lab demo policies/aks-tutorial
+	@if unshare -n true 2>/dev/null; then target/debug/chainmail-lab story policies/three-nodes; fi
 
 test:
 	@tests/prepare test
@@ -30,6 +31,7 @@ test-long:
 	$(CARGO) build --locked --workspace --bins
 	$(CARGO) test --locked --package chainmail-reconciler -- --ignored --skip applying_costs_little --test-threads 2
 	$(CARGO) test --locked --package chainmail-tests -- --ignored
+	$(CARGO) test --locked --package chainmail-lab --test fleet -- --ignored --nocapture
 
 # What is new stays in target/; a file that a target fails on is left in tests/fuzz/crashes, where `make test` runs it.
 FUZZ_SECONDS ?= 60

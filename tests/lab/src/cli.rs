@@ -3,6 +3,7 @@
 mod cost;
 mod demo;
 mod output;
+mod story;
 
 use std::io::{self, Write as _};
 use std::net::IpAddr;
@@ -15,6 +16,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use thiserror::Error;
 
 use crate::cost::CostError;
+use crate::fleet::FleetError;
 use crate::lab::{self, Lab, LabError};
 use crate::probe::Service;
 use crate::programs::Origin;
@@ -45,6 +47,8 @@ enum Command {
     Probe(ProbeArgs),
     /// Goes through a scenario from commit to commit: rules, tables and differences; as root also real packets.
     Demo(demo::DemoArgs),
+    /// Goes through a scenario with the real daemons: a repository, a push, an unsigned commit, drift. Needs root.
+    Story(story::StoryArgs),
     /// Measures what a node's rules cost a packet, against a lone conntrack rule.
     Cost(cost::CostArgs),
     /// Takes down the lab of that --name, or all that were built from these manifests.
@@ -166,6 +170,8 @@ enum CliError {
     #[error(transparent)]
     Lab(#[from] LabError),
     #[error(transparent)]
+    Fleet(#[from] FleetError),
+    #[error(transparent)]
     Cost(#[from] CostError),
     #[error("cannot print the result: {0}")]
     Print(#[from] io::Error),
@@ -184,6 +190,7 @@ pub fn main() -> ExitCode {
         Command::Up(args) => up(&args),
         Command::Probe(args) => probe(&args),
         Command::Demo(args) => demo::demo(&args),
+        Command::Story(args) => story::story(&args),
         Command::Cost(args) => cost::cost(&args),
         Command::Down(args) => down(&args),
     };

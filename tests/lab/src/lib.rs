@@ -12,6 +12,7 @@
 pub mod cli;
 pub mod cost;
 mod endpoint;
+mod fleet;
 mod lab;
 mod layout;
 mod netns;
@@ -24,6 +25,7 @@ mod state;
 mod truth;
 
 pub use endpoint::{Endpoint, EndpointError, PodKey};
+pub use fleet::{FleetError, Member, Remote, Signing, Source, Upstream};
 pub use lab::{Counters, Lab, LabError, Saved, recorded, recorded_of, take_down};
 pub use layout::{LayoutError, NetnsName};
 pub use netns::NetnsError;

@@ -87,7 +87,7 @@ pub(super) fn demo(args: &DemoArgs) -> Result<Ending, CliError> {
     Ok(if surprises == 0 { Ending::Done } else { Ending::Differences })
 }
 
-fn say(text: &str) -> io::Result<()> {
+pub(super) fn say(text: &str) -> io::Result<()> {
     io::stdout().write_all(text.as_bytes())
 }
 
@@ -134,7 +134,7 @@ fn tries(path: &Path) -> Result<Vec<Try>, CliError> {
 }
 
 /// Runs `chainmail` in the repository, and shows the command and what it printed.
-fn show(repo: &Path, args: &[&str], snapshots: &Path) -> Result<(), CliError> {
+pub(super) fn show(repo: &Path, args: &[&str], snapshots: &Path) -> Result<(), CliError> {
     let chainmail = programs::find("chainmail").map_err(crate::lab::LabError::from)?;
     let output = run(Command::new(chainmail).args(args).current_dir(repo))?;
     let line = args.join(" ").replace(&snapshots.display().to_string(), "snapshots");
@@ -175,7 +175,7 @@ fn observed(lab: &Lab, truth: &TruthTable) -> Result<usize, CliError> {
     compared("what real packets do", truth, &lab.observe(truth)?)
 }
 
-fn compared(what: &str, truth: &TruthTable, found: &TruthTable) -> Result<usize, CliError> {
+pub(super) fn compared(what: &str, truth: &TruthTable, found: &TruthTable) -> Result<usize, CliError> {
     say(&format!("{what}:\n{found}\n"))?;
     let differences = truth.differences(found);
     for difference in &differences {

@@ -1,5 +1,7 @@
 //! What the tests of the lab share.
 
+#![allow(dead_code, reason = "each test program uses its own part")]
+
 use std::io::Write as _;
 
 /// Two nodes with podCIDRs and two pods on each, all with both families; one address (10.9.9.9) is in no podCIDR.

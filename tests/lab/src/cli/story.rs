@@ -1,0 +1,204 @@
+//! `chainmail-lab story`: a repository, three nodes with the real daemons, and what happens to them.
+
+#![expect(clippy::disallowed_methods, reason = "the story is a shell: it reads a scenario and runs programs")]
+
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use chainmail_compiler::source::{self, Sources};
+use chainmail_snapshot::NodeName;
+use clap::Args;
+use tempfile::TempDir;
+
+use super::demo::{compared, say, show};
+use super::{CliError, Ending};
+use crate::endpoint::Endpoint;
+use crate::fleet::{FleetError, Member, Remote, Signing, Source, Upstream};
+use crate::lab::Lab;
+use crate::spec::LabSpec;
+use crate::truth::TruthTable;
+
+#[derive(Debug, Args)]
+pub(super) struct StoryArgs {
+    /// The scenario's folder, with cluster/, states/ and truth/.
+    scenario: PathBuf,
+}
+
+/// A state of the scenario.
+struct State {
+    name: String,
+    sources: Sources,
+    truth: TruthTable,
+}
+
+fn states(scenario: &Path) -> Result<Vec<State>, CliError> {
+    let mut states = Vec::new();
+    let mut tables = std::fs::read_dir(scenario.join("truth"))?.collect::<io::Result<Vec<_>>>()?;
+    tables.sort_by_key(std::fs::DirEntry::path);
+    for table in tables {
+        let path = table.path();
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let parts = [scenario.join("cluster"), scenario.join("states").join(&name)];
+        let mut files = Vec::new();
+        for part in parts {
+            files.extend(source::from_folder(&part)?.iter().map(|(_, file)| file.clone()));
+        }
+        let truth = std::fs::read_to_string(&path)?
+            .parse()
+            .map_err(|error| io::Error::other(format!("{}: {error}", path.display())))?;
+        states.push(State { name, sources: Sources::new(files), truth });
+    }
+    Ok(states)
+}
+
+/// The nodes of the story: the last one takes committed snapshots.
+struct Fleet {
+    lab: Lab,
+    upstream: Upstream,
+    members: Vec<Member>,
+    surprises: usize,
+}
+
+pub(super) fn story(args: &StoryArgs) -> Result<Ending, CliError> {
+    let states = states(&args.scenario)?;
+    let [first, second] = &states[..] else {
+        return Err(io::Error::other("a story has two states").into());
+    };
+    let temp = TempDir::new()?;
+    let upstream = Upstream::new(temp.path())?;
+    let lab = Lab::up(&LabSpec::from_sources(&first.sources)?)?;
+    let nodes: Vec<NodeName> = lab
+        .nodes()
+        .into_iter()
+        .filter_map(|end| if let Endpoint::Node(node) = end { Some(node) } else { None })
+        .collect();
+    say(&format!(
+        "\n=== {} nodes, each with chainmail-fetch and chainmaild, and one repository\n\n",
+        nodes.len()
+    ))?;
+    let floor = upstream.commit(&first.sources, &first.name, Signing::Signed)?;
+    say(&format!("$ git commit -S -m {} && git push\n", first.name))?;
+    upstream.push()?;
+    let last = nodes.len() - 1;
+    let start = |(at, node)| {
+        let source = if at == last { Source::Snapshots } else { Source::Policies };
+        Member::start(&lab, &upstream, temp.path(), (node, source, Remote::Folder), &floor)
+    };
+    let begin = Instant::now();
+    let members = nodes.into_iter().enumerate().map(start).collect::<Result<_, FleetError>>()?;
+    let mut fleet = Fleet { lab, upstream, members, surprises: 0 };
+    fleet.enforced(begin)?;
+    fleet.packets(&first.truth)?;
+
+    say("=== a push\n\n")?;
+    fleet.upstream.commit(&second.sources, &second.name, Signing::Signed)?;
+    show(&fleet.upstream.checkout(), &["diff", "HEAD~1..HEAD"], temp.path())?;
+    say(&format!("$ git commit -S -m {} && git push\n", second.name))?;
+    fleet.upstream.push()?;
+    fleet.enforced(Instant::now())?;
+    fleet.packets(&second.truth)?;
+
+    say("=== a commit that nobody signed\n\n")?;
+    fleet.unsigned(&first.sources)?;
+    fleet.same_packets(&second.truth)?;
+
+    say("=== somebody changes the rules of a node\n\n")?;
+    fleet.drift()?;
+    fleet.same_packets(&second.truth)?;
+    let Fleet { lab, members, surprises, .. } = fleet;
+    drop(members);
+    lab.down()?;
+    say(&format!("{surprises} surprises\n"))?;
+    Ok(if surprises == 0 { Ending::Done } else { Ending::Differences })
+}
+
+impl Fleet {
+    /// Waits until each node enforces what was committed for it, and shows the digests.
+    fn enforced(&self, begin: Instant) -> Result<(), CliError> {
+        for member in &self.members {
+            let digest = self.upstream.digest(&member.node)?;
+            member.wait_for(&digest)?;
+            let after = begin.elapsed().as_secs_f64();
+            let short = digest.get(..12).unwrap_or(&digest);
+            say(&format!(
+                "{}  from {:<9}  enforces {short}, the digest that was committed, after {after:.2} s\n",
+                member.node,
+                member.source.as_str()
+            ))?;
+        }
+        say("\n")?;
+        Ok(())
+    }
+
+    fn packets(&mut self, truth: &TruthTable) -> Result<(), CliError> {
+        self.surprises += compared("what real packets do", truth, &self.lab.observe(truth)?)?;
+        Ok(())
+    }
+
+    /// Asks again what has been shown already.
+    fn same_packets(&mut self, truth: &TruthTable) -> Result<(), CliError> {
+        let differences = truth.differences(&self.lab.observe(truth)?);
+        say(&format!(
+            "real packets: {} tries, {} of them end otherwise\n\n",
+            truth.probes().len(),
+            differences.len()
+        ))?;
+        self.surprises += differences.len();
+        Ok(())
+    }
+
+    /// A commit without a signature is refused by each node, and nothing changes.
+    fn unsigned(&self, sources: &Sources) -> Result<(), CliError> {
+        let before = self.digests()?;
+        let commit = self.upstream.commit(sources, "Everything as it was", Signing::Unsigned)?;
+        say("$ git commit -m 'Everything as it was' && git push\n")?;
+        self.upstream.push()?;
+        for member in &self.members {
+            member.wait_until("refused", |member| {
+                let status = member.fetched()?;
+                Ok(status["state"] == "untrusted" && status["seen"] == commit.as_str())
+            })?;
+        }
+        self.print(&self.members[0], "chainmail-fetch", &["status"])?;
+        if self.digests()? != before {
+            return Err(io::Error::other("an unsigned commit changed what is in force").into());
+        }
+        self.upstream.undo()?;
+        say("$ git reset --hard HEAD~1 && git push --force\n\n")?;
+        self.upstream.push()?;
+        for member in &self.members {
+            member.wait_until("well again", |member| Ok(member.fetched()?["state"] == "synced"))?;
+        }
+        Ok(())
+    }
+
+    fn digests(&self) -> Result<Vec<serde_json::Value>, FleetError> {
+        self.members.iter().map(|member| Ok(member.applied()?["enforced"].clone())).collect()
+    }
+
+    /// A chain that is flushed by hand is whole again at once.
+    fn drift(&self) -> Result<(), CliError> {
+        let member = &self.members[1];
+        let tool = format!("iptables-{}", self.lab.backend().as_str());
+        let flush = [tool.as_str(), "-F", "CM-INGRESS"];
+        say(&format!("{} $ {}\n", member.node, flush.join(" ")))?;
+        self.lab.exec(&Endpoint::Node(member.node.clone()), &flush)?;
+        let after = member.wait_until("healed", |member| Ok(member.applied()?["last_heal"].is_object()))?;
+        say(&format!("healed after {:.2} s; in /var/log/chainmail/audit.jsonl:\n", after.as_secs_f64()))?;
+        for line in member.audit()?.iter().filter(|line| line["event"] == "healed") {
+            say(&format!("  {} {}\n", line["change"].as_str().unwrap_or_default(), line["line"]))?;
+        }
+        say("\n")?;
+        self.print(member, "chainmaild", &["verify"])
+    }
+
+    fn print(&self, member: &Member, program: &'static str, words: &[&str]) -> Result<(), CliError> {
+        say(&format!("{} $ {program} {}\n", member.node, words.join(" ")))?;
+        let output = member.ask(&self.lab, program, words)?;
+        io::stdout().write_all(&output.stdout)?;
+        io::stdout().write_all(&output.stderr)?;
+        say(&format!("exit code {}\n\n", output.status.code().unwrap_or(-1)))?;
+        Ok(())
+    }
+}

@@ -1,0 +1,94 @@
+//! How long a push takes to be in force on every node, with the real daemons.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
+#![expect(clippy::disallowed_methods, reason = "the support module looks at namespaces")]
+#![expect(clippy::print_stdout, reason = "a test of times prints them")]
+
+mod support;
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use chainmail_compiler::source::{SourceFile, Sources, from_folder};
+use chainmail_lab::{Endpoint, Lab, LabSpec, Member, Remote, Signing, Source, Upstream};
+
+const PUSHES: u16 = 100;
+/// What is promised of nodes that look once a second.
+const LONGEST: Duration = Duration::from_secs(2);
+
+/// The shop over three nodes, whose parts listen on ports that make each node's rules new.
+fn shop(port: u16) -> Sources {
+    let scenario = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../policies/three-nodes");
+    let mut files = Vec::new();
+    for part in ["cluster", "states/1-shop"] {
+        for (_, file) in from_folder(&scenario.join(part)).unwrap().iter() {
+            let text = String::from_utf8(file.bytes.clone()).unwrap();
+            let (port, web) = (port.to_string(), format!("port: {}}}", port + 2));
+            let text = text.replace("5432", &port).replace("8080", &port).replace("port: 80}", &web);
+            files.push(SourceFile { path: file.path.clone(), bytes: text.into_bytes() });
+        }
+    }
+    Sources::new(files)
+}
+
+#[test]
+#[ignore = "takes minutes; run by make test-long"]
+fn a_push_is_in_force_on_three_nodes_within_two_seconds() {
+    if !support::can_run() {
+        return;
+    }
+    let temp = tempfile::tempdir().unwrap();
+    let upstream = Upstream::new(temp.path()).unwrap();
+    let lab = Lab::up(&LabSpec::from_sources(&shop(1000)).unwrap()).unwrap();
+    let floor = upstream.commit(&shop(1000), "The shop", Signing::Signed).unwrap();
+    upstream.push().unwrap();
+    let members: Vec<Member> = lab
+        .nodes()
+        .into_iter()
+        .zip([Source::Policies, Source::Policies, Source::Snapshots])
+        .map(|(end, source)| {
+            let Endpoint::Node(node) = end else { panic!("{end} is no node") };
+            Member::start(&lab, &upstream, temp.path(), (node, source, Remote::Daemon), &floor).unwrap()
+        })
+        .collect();
+    assert_eq!(members.len(), 3);
+    for member in &members {
+        member.wait_for(&upstream.digest(&member.node).unwrap()).unwrap();
+    }
+    let mut times = Vec::new();
+    for push in 1..=PUSHES {
+        let before: Vec<String> =
+            members.iter().map(|member| upstream.digest(&member.node).unwrap()).collect();
+        upstream.commit(&shop(1000 + push), &format!("Push {push}"), Signing::Signed).unwrap();
+        let begin = Instant::now();
+        upstream.push().unwrap();
+        let digests: Vec<String> =
+            members.iter().map(|member| upstream.digest(&member.node).unwrap()).collect();
+        assert!(
+            before.iter().zip(&digests).all(|(before, after)| before != after),
+            "each push changes each node"
+        );
+        let mut left: Vec<_> = members.iter().zip(&digests).collect();
+        while !left.is_empty() {
+            left.retain(|(member, digest)| {
+                let status = member.applied().unwrap();
+                let done = status["enforced"] == digest.as_str() && status["sync"] == "synced";
+                if done {
+                    times.push(begin.elapsed());
+                }
+                !done
+            });
+            assert!(begin.elapsed() < 30 * LONGEST, "push {push} never came to {left:?}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+    times.sort();
+    let at = |of_a_hundred: usize| times[(times.len() * of_a_hundred).div_ceil(100) - 1];
+    let (median, p99, longest) = (at(50), at(99), at(100));
+    println!(
+        "{} pushes on {} nodes: median {median:.2?}, p99 {p99:.2?}, longest {longest:.2?}",
+        PUSHES,
+        members.len()
+    );
+    assert!(p99 <= LONGEST, "p99 {p99:?}");
+}
