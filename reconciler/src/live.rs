@@ -40,6 +40,9 @@ pub enum LiveError {
     /// A native nftables rule stands in the table, and `iptables` neither prints nor changes such a table.
     #[error("table filter holds native nftables rules that iptables cannot work with: {0}")]
     Incompatible(String),
+    /// The text of a table has no end.
+    #[error("the table is cut off: its last line is {0:?}")]
+    CutOff(String),
     /// A line of `ipset save` that is none of the kind.
     #[error("{0:?} is not a line of ipset save")]
     Set(String),
@@ -59,10 +62,11 @@ impl LiveTable {
     /// Reads what `iptables-save -t filter` printed; nothing at all is an empty table.
     ///
     /// # Errors
-    /// When the tool says that it cannot print the table, which it does with exit code 0.
+    /// When the tool says that it cannot print the table, which it does with exit code 0, or the text breaks off.
     pub fn parse(text: &str) -> Result<Self, LiveError> {
         let mut table = Self::default();
         let mut position = 0;
+        let mut is_open = false;
         let mut current: Option<(ChainName, Vec<String>)> = None;
         for row in text.lines() {
             match Line::of(row) {
@@ -97,8 +101,13 @@ impl LiveTable {
                 Line::Remark(remark) if remark.contains("is incompatible, use 'nft' tool") => {
                     return Err(LiveError::Incompatible(remark.to_owned()));
                 }
-                Line::Table(_) | Line::Commit | Line::Remark(_) | Line::Other(_) => {}
+                Line::Table(_) => is_open = true,
+                Line::Commit => is_open = false,
+                Line::Remark(_) | Line::Other(_) => {}
             }
+        }
+        if is_open {
+            return Err(LiveError::CutOff(text.lines().last().unwrap_or_default().to_owned()));
         }
         table.chains.extend(current);
         Ok(table)
@@ -150,6 +159,7 @@ mod tests {
     fn a_table_that_iptables_cannot_print_is_not_taken_for_an_empty_one() {
         let text = "# Table `filter' is incompatible, use 'nft' tool.\n";
         assert!(matches!(LiveTable::parse(text), Err(LiveError::Incompatible(_))));
+        assert!(matches!(LiveTable::parse("*filter\n:CM-A - [0:0]\n"), Err(LiveError::CutOff(_))));
         assert_eq!(LiveTable::parse(""), Ok(LiveTable::default()));
     }
 }

@@ -53,12 +53,25 @@ impl Fault {
     }
 }
 
-/// Stands before each tool that changes something: counts its calls, and at one of them does something else.
+/// Stands before each tool: counts its calls that change something, and at one of them does something else. Calls that
+/// only read have a count and a fault of their own.
 /// Where there is a clock, each call makes it jump, to 2100 and back to 1970.
 /// `ipset restore` is half done when it ends after half of its lines; a half `iptables-restore` text has no COMMIT.
 const TOOL: &str = r#"#!/bin/sh
-case "${0##*/} $*" in *-save*|*--version*|*" -S"*|"ipset save"*|"ipset list"*|"conntrack -L"*) exec "/usr/sbin/${0##*/}" "$@";; esac
 at=$(dirname "$0")/..
+case "${0##*/} $*" in *-save*|*--version*|*" -S"*|*" -L"*|"ipset save"*|"ipset list"*)
+    # The test asks too.
+    if [ -e "$at/read-fault" ] && grep -qx chainmaild /proc/$PPID/comm; then
+        number=$(($(cat "$at/reads") + 1)); echo $number > "$at/reads"
+        read -r turn fault < "$at/read-fault"
+        if [ "$number" = "$turn" ]; then case $fault in
+            fail) exit 1 ;;
+            fail-half-way) "/usr/sbin/${0##*/}" "$@" > "$at/half"; head -n $(($(wc -l < "$at/half") / 2)) "$at/half"; exit 1 ;;
+            hang) exec sleep 600 ;;
+        esac; fi
+    fi
+    exec "/usr/sbin/${0##*/}" "$@" ;;
+esac
 text=$(mktemp "$at/text.XXXXXX"); cat > "$text"
 case "$*" in restore) grep -qE '^(create|destroy)' "$text" || { "/usr/sbin/${0##*/}" "$@" < "$text"; exit $?; };; esac
 number=$(($(cat "$at/number") + 1)); echo $number > "$at/number"
@@ -92,7 +105,9 @@ impl Lab {
             write_tool(&tools.join(tool));
         }
         for family in ["iptables", "ip6tables"] {
-            write_tool(&tools.join(format!("{family}-{backend}-restore")));
+            for end in ["", "-restore", "-save"] {
+                write_tool(&tools.join(format!("{family}-{backend}{end}")));
+            }
         }
         std::fs::write(folder.path().join("number"), "0\n").unwrap();
         std::fs::write(folder.path().join("fault"), "0 none\n").unwrap();
@@ -114,8 +129,19 @@ impl Lab {
         std::fs::write(self.node.folder.path().join("fault"), format!("{turn} {word}\n")).unwrap();
     }
 
+    /// From now on calls that only read are counted.
+    fn read_fault(&self, turn: usize, fault: Fault) {
+        std::fs::write(self.node.folder.path().join("reads"), "0\n").unwrap();
+        let text = format!("{turn} {}\n", fault.word());
+        std::fs::write(self.node.folder.path().join("read-fault"), text).unwrap();
+    }
+
     fn calls(&self) -> usize {
-        std::fs::read_to_string(self.node.folder.path().join("number")).unwrap().trim().parse().unwrap()
+        self.count("number")
+    }
+
+    fn count(&self, of: &str) -> usize {
+        std::fs::read_to_string(self.node.folder.path().join(of)).unwrap().trim().parse().unwrap()
     }
 
     /// What the interrupted run was at.
@@ -443,6 +469,43 @@ fn tools_that_fail_stop_half_way_or_hang_leave_the_old_state_or_the_new_one() {
                 if !struck {
                     break;
                 }
+            }
+        }
+    }
+}
+
+#[test]
+fn tools_that_cannot_say_what_the_kernel_holds_leave_no_mix() {
+    if skipped() {
+        return;
+    }
+    let change = Change::of_confirmed(Confirm::None);
+    let wanted = ("synced enforcing".to_owned(), change.to.manifest.digest.to_string());
+    // A hang takes its time, so not every read hangs.
+    for (backend, fault, step) in
+        [("nft", Fault::Fail, 1), ("nft", Fault::Hang, 4), ("legacy", Fault::FailHalfWay, 1)]
+    {
+        for turn in (1..).step_by(step) {
+            let lab = Lab::new(backend);
+            let foreign = change.begin(&lab);
+            lab.read_fault(turn, fault);
+            let mut running = Some(lab.node.start());
+            lab.node.wait_until("in force", || {
+                // As systemd does, and as somebody who does not wait for the next try.
+                let ended = running.as_mut().is_some_and(Running::has_ended);
+                if ended || lab.node.status().0.starts_with("held") {
+                    drop(running.take());
+                    running = Some(lab.node.start());
+                }
+                lab.node.status() == wanted
+            });
+            let reads = lab.count("reads");
+            assert_eq!(running.and_then(Running::stop), Some(0));
+            lab.nothing_is_left_over(&change.to);
+            assert_eq!(lab.node.foreign_state(), foreign, "{backend} {fault:?} {turn}");
+            if reads < turn {
+                assert!(turn > 8, "{backend} {fault:?}: {turn} reads are too few for a change");
+                break;
             }
         }
     }

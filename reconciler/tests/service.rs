@@ -295,6 +295,66 @@ fn a_snapshot_that_the_kernel_refuses_is_held_and_the_last_good_one_stays() {
     }
 }
 
+#[test]
+fn a_kernel_without_ipv6_is_given_the_rules_of_ipv4() {
+    if skipped() {
+        return;
+    }
+    let node = Node::new("nft");
+    let snapshot = policy(&["10.8.0.0/24"], 80);
+    node.configure("");
+    node.spool(&snapshot);
+    // As on a kernel that has none.
+    let hide =
+        ["strace", "-qq", "-o", "/dev/null", "-P", "/proc/net/if_inet6", "-e", "inject=openat:error=ENOENT"];
+    let before = node.namespace.ok(&["ip6tables-nft-save"], "");
+    let running = node.start_under(&hide);
+    node.wait_for(&snapshot);
+    let status = node.ask(&["status"]).out;
+    assert!(status.contains("skipped   v6: this kernel does not have it"), "{status}");
+    assert!(node.namespace.ok(&["iptables-nft", "-S"], "").contains("CM-INGRESS"));
+    let rules = |saved: &str| {
+        saved.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(rules(&node.namespace.ok(&["ip6tables-nft-save"], "")), rules(&before));
+    assert_eq!(running.stop(), Some(0));
+    let running = node.start();
+    node.wait_until("the other family", || node.ask(&["verify"]).code == 0);
+    node.assert_holds(&snapshot);
+    assert_eq!(running.stop(), Some(0));
+}
+
+#[test]
+fn the_backend_that_was_found_first_stays_whatever_iptables_becomes() {
+    if skipped() {
+        return;
+    }
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let tools = folder.path().join("tools");
+    std::fs::create_dir(&tools).unwrap();
+    let iptables = tools.join("iptables");
+    let is = |backend: &str| {
+        std::fs::write(&iptables, format!("#!/bin/sh\necho 'iptables v1.8.9 ({backend})'\n")).unwrap();
+        std::fs::set_permissions(&iptables, std::fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    is("legacy");
+    let node = Node::with(support::Namespace::with_tools(&tools), folder, "legacy");
+    node.write("etc/chainmail/node.toml", "node = \"n1\"\n");
+    for (backend, port) in [("legacy", 80), ("nf_tables", 81)] {
+        is(backend);
+        let snapshot = policy(&["10.8.0.0/24"], port);
+        node.spool(&snapshot);
+        let running = node.start();
+        node.wait_for(&snapshot);
+        node.assert_holds(&snapshot);
+        assert_eq!(running.stop(), Some(0));
+        let status = node.ask(&["status"]).out;
+        assert!(status.contains("node n1 (legacy)"), "{status}");
+    }
+    assert!(!node.namespace.ok(&["iptables-nft", "-S"], "").contains("CM-"));
+}
+
 /// A loop passes --test on both backends; only the commit finds it. IPv4 is committed by then.
 fn looping(snapshot: &Snapshot) -> Snapshot {
     let v6 =

@@ -175,6 +175,18 @@ fn life_of_a_node(backend: &'static str) {
     node.ok(&["chainmaild", "verify"]);
     node.ok(&["chainmaild", "status"]);
     assert_eq!(node.show("chainmail-apply", "StatusText"), "synced enforcing");
+    let journal = node.ok(&[
+        "journalctl",
+        "--no-pager",
+        "-b",
+        "-u",
+        "chainmail-apply",
+        "-u",
+        "chainmail-boot",
+        "-o",
+        "json",
+    ]);
+    assert!(journal.contains("\"DIGEST\":\""), "messages have fields: {journal}");
 
     // A kill, a hang and an upgrade: another process each time, and the rules stay.
     let first = node.process();
