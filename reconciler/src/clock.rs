@@ -35,6 +35,24 @@ impl Moment {
     }
 }
 
+impl Moment {
+    /// Reads a moment that was written by [`fmt::Display`] or [`stamp`].
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut numbers =
+            text.split(|letter: char| !letter.is_ascii_digit()).map(|part| part.parse::<u64>().ok());
+        let mut next = || numbers.next().flatten();
+        let (year, month, day) = (next()?, next()?, next()?);
+        let (hour, minute, second) = (next()?, next()?, next()?);
+        let date = Date::new(year, month, day)
+            .filter(|_| year >= 1970 && hour < 24 && minute < 60 && second <= 60)?;
+        // Days are counted from a guess that is at most a few too low: leap days beyond the first of each four years.
+        let guess = (year - 1970) * 365 + (month - 1) * 28;
+        let days = (guess..).find(|&days| Date::from_days(days) >= date)?;
+        Some(Self(days * 86_400 + hour * 3600 + minute * 60 + second))
+    }
+}
+
 /// This moment as RFC 3339 writes it, with as many digits as tell one event of a service from the next.
 #[must_use]
 pub fn stamp() -> String {
@@ -96,6 +114,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn only_moments_are_read_as_such() {
+        assert_eq!(Moment::parse(&stamp()).map(|read| Moment::now().0 - read.0 <= 1), Some(true));
+        for text in
+            ["", "2026", "2026-02-30T00:00:00Z", "1969-12-31T23:59:59Z", "2026-01-01T24:00:00Z", "never"]
+        {
+            assert_eq!(Moment::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
     fn moments_are_written_as_dates() {
         let rows = [
             (0, "1970-01-01T00:00:00Z"),
@@ -106,6 +134,7 @@ mod tests {
         ];
         for (seconds, written) in rows {
             assert_eq!(Moment(seconds).to_string(), written, "{seconds}");
+            assert_eq!(Moment::parse(written), Some(Moment(seconds)), "{written}");
         }
     }
 }

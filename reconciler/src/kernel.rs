@@ -78,6 +78,12 @@ pub trait Kernel {
     /// When the tool fails.
     fn forget_flows(&mut self, flows: &[Flow]) -> Result<(), KernelError>;
 
+    /// How many packets of a family met the end of the chain for denied packets.
+    ///
+    /// # Errors
+    /// When the tool fails, or there is no such chain.
+    fn denied(&mut self, family: Family) -> Result<u64, KernelError>;
+
     /// Loads what is desired into a network namespace of its own and reads it back; `None` where none can be made.
     fn load_elsewhere(&mut self, desired: &Desired) -> Option<Result<(), ApplyError>>;
 

@@ -9,10 +9,11 @@ mod keep;
 mod wanted;
 mod watch;
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use chainmail_snapshot::{Family, NodeName, Sha256Hex};
+use chainmail_snapshot::{DENY_CHAIN, Family, NodeName, Sha256Hex};
 
 use self::confirm::Awaited;
 pub use self::error::ServiceError;
@@ -23,7 +24,7 @@ use crate::audit::Audit;
 use crate::changes::Line;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::desired::Desired;
+use crate::desired::{Desired, DesiredTable};
 use crate::fight::Fight;
 use crate::files::{self, FileError};
 use crate::journal::Journal;
@@ -139,6 +140,8 @@ impl<K: Kernel> Service<K> {
             alarms: Vec::new(),
             last_error: None,
             skipped: Vec::new(),
+            counts: BTreeMap::new(),
+            denied: BTreeMap::new(),
         };
         let audit = Audit::new(settings.paths.audit(), settings.config.audit, settings.clock);
         let uncut = state.uncut()?;
@@ -191,6 +194,8 @@ impl<K: Kernel> Service<K> {
         self.status.enforced = self.in_force().map(|(digest, _)| digest.clone());
         self.status.awaits = self.awaited.as_ref().map(|awaited| awaited.shown.clone());
         self.status.alarms = self.alarms();
+        self.status.counts.clone_from(self.state.counts());
+        self.status.denied = self.denied();
         let word = self.awaited.as_ref().map(|awaited| awaited.left(now));
         let again = self.kept_back().and_then(|setback| setback.left(&(self.settings.clock.uptime)()));
         let sooner = self.hold.left(now).into_iter().chain(self.pause_left).chain(word).chain(again);
@@ -373,6 +378,27 @@ impl<K: Kernel> Service<K> {
     /// What the clock of the host says, for people.
     fn date(&self) -> String {
         (self.settings.clock.now)().to_string()
+    }
+
+    /// How many packets were denied, where rules count them in a chain of their own. That this is not known is no reason to
+    /// stop.
+    fn denied(&mut self) -> BTreeMap<String, u64> {
+        let Some((_, desired)) = self.in_force() else { return BTreeMap::new() };
+        let counting = |(family, table): (&Family, &DesiredTable)| {
+            let counts = table.chains.keys().any(|chain| chain.as_str() == DENY_CHAIN);
+            counts.then_some(*family)
+        };
+        let families: Vec<Family> = desired.tables.iter().filter_map(counting).collect();
+        let skipped = |family: &Family| self.status.skipped.contains(&family.to_string());
+        let families = families.into_iter().filter(|family| !skipped(family)).collect::<Vec<_>>();
+        let mut denied = BTreeMap::new();
+        for family in families {
+            match self.kernel.denied(family) {
+                Ok(packets) => drop(denied.insert(family.to_string(), packets)),
+                Err(error) => tracing::debug!(%error, "denied packets are not counted"),
+            }
+        }
+        denied
     }
 
     fn skip_families(&mut self, live: &Live) {

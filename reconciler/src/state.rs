@@ -1,6 +1,6 @@
 //! What apply remembers: the last good snapshot, what was in force before it, and the backend.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chainmail_snapshot::{Joined, Sha256Hex};
 use serde::{Deserialize, Serialize};
@@ -21,6 +21,8 @@ pub struct State {
     paths: Paths,
     keep: usize,
     clock: Clock,
+    /// How often what happened since this was opened.
+    counts: BTreeMap<Event, u64>,
 }
 
 /// What became of a change.
@@ -94,7 +96,7 @@ impl State {
     /// When it cannot be made.
     pub fn open(paths: &Paths, keep: usize, clock: Clock) -> Result<Self, FileError> {
         files::make_dir(&paths.kept_all())?;
-        Ok(Self { paths: paths.clone(), keep, clock })
+        Ok(Self { paths: paths.clone(), keep, clock, counts: BTreeMap::new() })
     }
 
     /// The digest of the last good snapshot.
@@ -129,7 +131,8 @@ impl State {
 
     /// Adds a line to the history, and drops snapshots that were in force long ago. That this fails is no reason to
     /// stop: it is only told.
-    pub fn remember(&self, event: Event, digest: &Sha256Hex, from: Option<&Sha256Hex>, note: String) {
+    pub fn remember(&mut self, event: Event, digest: &Sha256Hex, from: Option<&Sha256Hex>, note: String) {
+        *self.counts.entry(event).or_default() += 1;
         let time = (self.clock.now)().to_string();
         let entry = Entry { time, event, digest: digest.clone(), from: from.cloned(), note };
         let line = serde_json::to_string(&entry).expect("it has only string keys") + "\n";
@@ -137,6 +140,12 @@ impl State {
         if let Err(error) = done {
             tracing::warn!(%error, "the history is not complete");
         }
+    }
+
+    /// How often what happened since this was opened.
+    #[must_use]
+    pub fn counts(&self) -> &BTreeMap<Event, u64> {
+        &self.counts
     }
 
     /// What was done, oldest first. A line that a power loss cut short is passed over.
@@ -282,10 +291,11 @@ mod tests {
     #[test]
     fn a_long_history_loses_its_older_half() {
         let root = tempfile::tempdir().unwrap();
-        let state = State::open(&Paths::under(root.path()), 1, Clock::HOST).unwrap();
+        let mut state = State::open(&Paths::under(root.path()), 1, Clock::HOST).unwrap();
         let digest = Sha256Hex::of("");
         let note = |number: usize| format!("{number} {}", "é".repeat(20_000));
-        let length = || files::length(&state.paths.history());
+        let history = state.paths.history();
+        let length = || files::length(&history);
         for number in 0..40 {
             state.remember(Event::Healed, &digest, None, note(number));
             assert!(length() <= HISTORY_BYTES, "{number}: {}", length());

@@ -1,5 +1,6 @@
 //! How things stand, as a file that anyone may read without asking the service.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use chainmail_snapshot::Sha256Hex;
@@ -8,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Uptime;
 use crate::config::Confirm;
 use crate::orders::Pin;
+use crate::state::Event;
 
 /// What is in force, compared with what fetch wants in force.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -84,6 +86,12 @@ pub struct Status {
     pub last_error: Option<String>,
     /// Families that the kernel does not have; their rules are left out.
     pub skipped: Vec<String>,
+    /// How often what happened since the service started.
+    #[serde(default)]
+    pub counts: BTreeMap<Event, u64>,
+    /// How many packets of each family the rules denied since they were loaded, where they count them.
+    #[serde(default)]
+    pub denied: BTreeMap<String, u64>,
 }
 
 /// What a snapshot that is in force waits for.

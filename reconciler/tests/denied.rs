@@ -84,6 +84,9 @@ fn denied_names_the_packets_their_class_and_its_policies() {
                 "by": [{"chain": "CM-I-0123456789abcdef", "policies": ["shop/default-deny", "shop/web"]}],
             }]);
             assert_eq!(said["denied"], expected, "{backend} {end}: {said}");
+            // Any order is a reason to look.
+            support::node::assert_code(&node.ask(&["resume"]), 0);
+            node.wait_until("counted", || node.read("run/chainmail/apply.json").contains("\"v4\": 3"));
             assert_eq!(running.stop(), Some(0));
         }
     }

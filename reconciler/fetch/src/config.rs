@@ -4,6 +4,7 @@
 mod document;
 mod url;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -42,6 +43,8 @@ pub struct Config {
     pub hold: Hold,
     /// How it is found out whether a snapshot works.
     pub confirm: Confirm,
+    /// The address of this host at which metrics are served.
+    pub metrics: Option<SocketAddr>,
 }
 
 /// What of a revision becomes the snapshot.

@@ -36,6 +36,7 @@ pub mod hold;
 pub mod hosts;
 pub mod inputs;
 pub mod make;
+pub mod metrics;
 pub mod mirror;
 pub mod paths;
 pub mod remote;

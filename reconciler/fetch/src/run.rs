@@ -14,6 +14,7 @@ use crate::config::{Config, Transport};
 use crate::confirm::{Reach, answer, remember_reach};
 use crate::cycle::{unknown, write_status};
 use crate::inputs;
+use crate::metrics::serve::{self, Looks};
 use crate::mirror::git_folder;
 use crate::paths::Paths;
 use crate::schedule;
@@ -97,6 +98,10 @@ pub fn run(paths: &Paths, mut config: Config, first: First) -> std::io::Result<(
             tracing::debug!("the service has ended");
         }
     });
+    let looks = Looks::default();
+    if let Some(address) = config.metrics {
+        serve::start(address, paths, &looks);
+    }
     let beat = sd_notify::watchdog_enabled().map(|time| time / WATCHDOG_PART);
     let mut first = first;
     tell(&[NotifyState::Ready]);
@@ -115,6 +120,7 @@ pub fn run(paths: &Paths, mut config: Config, first: First) -> std::io::Result<(
         };
         first = First::Refuse;
         let status = status_after(paths, &config, end);
+        looks.count(status.state);
         tell(&[NotifyState::Status(status.state.as_str())]);
         // What is written there holds from the next look on; what it was before holds until it can be read.
         match inputs::config(paths) {

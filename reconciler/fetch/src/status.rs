@@ -25,6 +25,16 @@ pub enum State {
 }
 
 impl State {
+    /// All of them.
+    pub const ALL: [State; 6] = [
+        State::Synced,
+        State::Held,
+        State::Untrusted,
+        State::Broken,
+        State::Unreachable,
+        State::Misconfigured,
+    ];
+
     /// The word.
     #[must_use]
     pub fn as_str(self) -> &'static str {

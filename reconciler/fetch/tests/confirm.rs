@@ -139,6 +139,13 @@ impl Both {
         history.lines().filter_map(|line| line.split_whitespace().nth(1)).map(str::to_owned).collect()
     }
 
+    /// What the pulling half answers on loopback.
+    fn get(&self, path: &str) -> String {
+        let mut wget = Command::new("wget");
+        wget.args(["-q", "--content-on-error", "-O", "-", &format!("http://127.0.0.1:9469/{path}")]);
+        run(&mut self.pod.within(&wget)).out
+    }
+
     fn last_error(&self) -> String {
         self.apply_status()["last_error"].as_str().unwrap_or_default().to_owned()
     }
@@ -200,7 +207,7 @@ fn a_probe_that_fails_takes_a_snapshot_back_for_good() {
     let shop = tempfile::tempdir().unwrap();
     let down = shop.path().join("down");
     let probe = format!(
-        "[confirm]\nprobes = [[\"true\"], [\"sh\", \"-c\", \"test ! -e {0} || {{ echo the shop is down >&2; exit 3; }}\"]]\n",
+        "metrics = \"127.0.0.1:9469\"\n[confirm]\nprobes = [[\"true\"], [\"sh\", \"-c\", \"test ! -e {0} || {{ echo the shop is down >&2; exit 3; }}\"]]\n",
         down.display()
     );
     let both = Both::new(60, &probe);
@@ -208,6 +215,7 @@ fn a_probe_that_fails_takes_a_snapshot_back_for_good() {
     let (_apply, _fetch) = (both.apply(), both.fetch());
     both.wait_for("synced enforcing", "");
     let (good, rules) = (both.node.desired(), both.rules());
+    both.wait("all is well", |both| both.get("healthz") == "ok\n");
     std::fs::write(&down, "").unwrap();
     both.harmless(5433);
     let begin = Instant::now();
@@ -220,6 +228,15 @@ fn a_probe_that_fails_takes_a_snapshot_back_for_good() {
     assert!(status.contains("refused 20") && status.contains("the shop is down"), "{status}");
     std::thread::sleep(Duration::from_secs(3));
     assert_eq!(both.events(), ["applied", "confirmed", "applied", "refused"], "it does not come again");
+
+    let sick = both.get("healthz");
+    assert!(sick.starts_with("chainmaild is held") && sick.contains("the shop is down"), "{sick}");
+    let metrics = both.get("metrics");
+    assert!(metrics.contains("chainmail_reverts_total{reason=\"refused\"} 1\n"), "{metrics}");
+    assert!(
+        metrics.contains(&format!("chainmail_applied_info{{commit=\"\",digest=\"{good}\"}} 1\n")),
+        "{metrics}"
+    );
 
     // A person knows better.
     assert_eq!(both.ask(&["confirm"]).code, Some(0));

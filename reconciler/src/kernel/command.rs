@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use chainmail_snapshot::{Family, SetName};
+use chainmail_snapshot::{DENY_CHAIN, Family, SetName};
 
 use crate::apply::{ApplyError, Change, bring};
 use crate::desired::Desired;
@@ -122,6 +122,12 @@ impl Kernel for CommandKernel {
         Ok(())
     }
 
+    fn denied(&mut self, family: Family) -> Result<u64, KernelError> {
+        let tool =
+            self.call(self.backend.list_tool(family)).arg("-w").arg("10").arg("-v").arg("-S").arg(DENY_CHAIN);
+        Ok(tool.run("")?.lines().rev().find_map(packets).unwrap_or(0))
+    }
+
     fn load_elsewhere(&mut self, desired: &Desired) -> Option<Result<(), ApplyError>> {
         let namespace = Namespace::new()?;
         let mut kernel = namespace.kernel(self)?;
@@ -135,5 +141,22 @@ impl Kernel for CommandKernel {
 
     fn pause(&mut self, time: Duration) {
         std::thread::sleep(time);
+    }
+}
+
+/// The packets in a rule as `iptables -v -S` prints it, with `-c PACKETS BYTES`.
+fn packets(rule: &str) -> Option<u64> {
+    let (_, counters) = rule.split_once(" -c ")?;
+    counters.split(' ').next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_of_rules_are_read() {
+        assert_eq!(packets("-A CM-DENY -c 12 720 -j DROP"), Some(12));
+        assert_eq!(packets("-N CM-DENY"), None);
     }
 }

@@ -300,6 +300,11 @@ impl Kernel for FakeKernel {
         Ok(())
     }
 
+    fn denied(&mut self, family: Family) -> Result<u64, KernelError> {
+        assert!(self.tables[&family].contains_key("CM-DENY"), "it is asked for where it is");
+        Ok(5)
+    }
+
     fn load_elsewhere(&mut self, _desired: &Desired) -> Option<Result<(), ApplyError>> {
         self.elsewhere.map(|load| load())
     }

@@ -294,6 +294,7 @@ fn rules_that_only_observe_are_never_silent() {
         node.spool(&crate::testing::snapshot(&v4, &empty, &[]));
         let mut service = node.start(FakeKernel::new());
         assert_eq!(node.cycle(&mut service), words);
+        assert_eq!(service.status.denied, [("v4".to_owned(), 5)].into());
     }
 }
 

@@ -1,5 +1,6 @@
 //! The configuration's file, key by key.
 
+use std::net::SocketAddr;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -29,6 +30,7 @@ struct File {
     interval: Option<Spanned<u64>>,
     max_backoff: Option<Spanned<u64>>,
     timeout: Option<Spanned<u64>>,
+    metrics: Option<Spanned<String>>,
     #[serde(default)]
     access: Access,
     #[serde(default)]
@@ -141,6 +143,7 @@ impl Reader<'_> {
             limits: self.limits(file.limits)?,
             hold: self.hold(file.hold)?,
             confirm: self.confirm(file.confirm)?,
+            metrics: file.metrics.map(|address| self.metrics(&address)).transpose()?,
         })
     }
 
@@ -246,6 +249,15 @@ impl Reader<'_> {
         Ok(Hold { max_loss, keep })
     }
 
+    /// Whoever can ask learns which revision is in force, so only this host can.
+    fn metrics(&self, address: &Spanned<String>) -> Result<SocketAddr, ConfigError> {
+        let parsed = address.get_ref().parse::<SocketAddr>().ok();
+        parsed.filter(|parsed| parsed.ip().is_loopback() && parsed.port() > 0).ok_or_else(|| {
+            let problem = format!("{:?} is no address and port of this host alone", address.get_ref());
+            self.wrong(address.span(), problem, "write \"127.0.0.1:9469\", or \"[::1]:9469\"")
+        })
+    }
+
     fn confirm(&self, file: ConfirmFile) -> Result<Confirm, ConfigError> {
         let help = "it is the number of seconds that one probe may take";
         let timeout = self.number("probe_timeout", file.probe_timeout, 1..=DAY, help)?;
@@ -306,7 +318,7 @@ mod tests {
     fn all_keys_are_read() {
         let text = "node = \"worker-1\"\nremote = \"git@host:p\"\nref = \"refs/heads/canary\"\n\
                     source = \"snapshots\"\nsnapshots = \"out/snapshots\"\nstrict_bytes = true\ninterval = 5\n\
-                    max_backoff = 50\ntimeout = 9\n[access]\nssh_key = \"/k\"\nknown_hosts = \"/h\"\nca_file = \"/c\"\n\
+                    max_backoff = 50\ntimeout = 9\nmetrics = \"[::1]:9469\"\n[access]\nssh_key = \"/k\"\nknown_hosts = \"/h\"\nca_file = \"/c\"\n\
                     user = \"u\"\npassword_file = \"/p\"\n[trust]\nmode = \"tag\"\nallowed_signers = \"/a\"\n\
                     revoked_keys = \"/r\"\nmin_commit = \"0123456789012345678901234567890123456789\"\n\
                     max_age_hours = 2\n[limits]\ndownload_megabytes = 3\nfile_megabytes = 2\ntotal_megabytes = 4\nmemory_megabytes = 5\n\
@@ -348,6 +360,7 @@ mod tests {
                 probes: vec![vec!["true".to_owned()], vec!["curl".to_owned(), "x".to_owned()]],
                 probe_timeout: Duration::from_secs(3),
             },
+            metrics: Some(SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, 9469))),
         };
         assert_eq!(parse("f", text).unwrap(), config);
         let least = parse("f", REMOTE).unwrap();
@@ -372,6 +385,7 @@ mod tests {
             ("@[trust]\nkeys = 1\n", ["unknown field `keys`", "f:3:1\n", "correct its name"]),
             ("@[hold]\nmax_loss = 101\n", ["max_loss 101", "f:3:12\n", "hundred"]),
             ("@[[hold.keep]]\nsrc = \"a b\"\ndst = \"outside\"\n", ["a b", "f:2:", "namespace/pod"]),
+            ("@metrics = \"0.0.0.0:9469\"\n", ["this host alone", "f:2:11\n", "127.0.0.1:9469"]),
             ("@confirm = \"required\"\n", ["invalid type", "f:2:11\n", "node.toml"]),
             ("@[confirm]\nprobes = [[]]\n", ["no command", "f:3:11\n", "no shell"]),
             ("@[limits]\nfile_megabytes = 0\n", ["file_megabytes 0", "f:3:18\n", "megabytes"]),

@@ -1,0 +1,79 @@
+//! What the service answers on loopback.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "a test starts programs, writes what they read, and fails by panic"
+)]
+
+mod support;
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::time::{Duration, Instant};
+
+use support::World;
+use support::net::Running;
+
+/// Sends bytes, and answers all that comes back.
+fn ask(address: SocketAddr, bytes: &[u8]) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    stream.write_all(bytes).unwrap();
+    let mut answer = Vec::new();
+    // Who is cut off for asking too much may find its own bytes unread.
+    stream.read_to_end(&mut answer).ok();
+    String::from_utf8(answer).unwrap()
+}
+
+fn get(address: SocketAddr, path: &str) -> String {
+    ask(address, format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes())
+}
+
+#[test]
+fn metrics_and_health_are_answered_whoever_asks_whatever() {
+    let world = World::new();
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let off = format!("metrics = \"{address}\"\ninterval = 3600\n[trust]\nmode = \"off\"\n");
+    let node = world.node("n1", &world.remote(), &off);
+    let _service = Running::start(&mut node.command(&["run"]));
+    let begin = Instant::now();
+    while TcpStream::connect(address).is_err() || node.desired().is_empty() {
+        assert!(begin.elapsed() < Duration::from_secs(60), "it does not answer");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let health = get(address, "/healthz");
+    assert!(health.starts_with("HTTP/1.1 503 Service Unavailable\r\n"), "{health}");
+    assert!(health.ends_with("\r\n\r\nchainmaild has not said how things stand\n"), "{health}");
+    let rows = [
+        (&b"GET /other HTTP/1.1\r\n\r\n"[..], "HTTP/1.1 404 "),
+        (b"POST /metrics HTTP/1.1\r\n\r\n", "HTTP/1.1 405 "),
+        (b"\xff\x00\r\n\r\n", "HTTP/1.1 405 "),
+        (b"HEAD /metrics HTTP/1.1\r\n\r\n", "HTTP/1.1 200 "),
+    ];
+    for (bytes, expected) in rows {
+        let answer = ask(address, bytes);
+        assert!(answer.starts_with(expected), "{bytes:?}: {answer}");
+    }
+    // Neither who never ends its question nor who says nothing keeps others out for long.
+    let long = ask(address, &[b'x'; 100_000]);
+    assert!(long.is_empty() || long.starts_with("HTTP/1.1 405 "), "{long}");
+    let _silent = TcpStream::connect(address).unwrap();
+    let begin = Instant::now();
+    let metrics = get(address, "/metrics");
+    assert!(begin.elapsed() < Duration::from_secs(10));
+    let (head, body) = metrics.split_once("\r\n\r\n").unwrap();
+    assert!(head.contains("Content-Type: text/plain; version=0.0.4"), "{head}");
+    assert!(head.contains(&format!("Content-Length: {}", body.len())), "{head}");
+    let begin = Instant::now();
+    let handed = format!(
+        "chainmail_handed_info{{commit=\"{}\",digest=\"{}\",signer=\"\"}} 1\n",
+        world.head(),
+        node.desired()
+    );
+    while !get(address, "/metrics").contains(&handed) {
+        assert!(begin.elapsed() < Duration::from_secs(20), "{handed}{}", get(address, "/metrics"));
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert!(body.contains("chainmail_fetch_state{state=\"synced\"}"), "{body}");
+}
