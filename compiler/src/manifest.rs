@@ -40,7 +40,7 @@ pub use object::{
 };
 pub use object_ref::ObjectRef;
 pub use read::FLOW_FILE;
-pub(crate) use read::{LIVE_POD_LEFT_OUT, WORKLOAD_LEFT_OUT};
-pub use read::{Located, Manifests, read, read_with};
+pub(crate) use read::{LIVE_NAMESPACE_LEFT_OUT, LIVE_NODE_LEFT_OUT, LIVE_POD_LEFT_OUT, WORKLOAD_LEFT_OUT};
+pub use read::{Located, Manifests, read, read_inventory, read_with};
 pub use text::{Text, TextMap};
 pub use workload::{PodTemplate, Workload, WorkloadKind};

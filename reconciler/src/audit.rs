@@ -37,6 +37,8 @@ struct Record<'a> {
     compared_with: Option<&'a str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     policies: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    inventory: Option<&'a str>,
 }
 
 impl Audit {
@@ -85,6 +87,7 @@ impl Audit {
                 line: &line.text,
                 compared_with: line.instead_of.as_ref().map(SetName::as_str),
                 policies: known.places(line),
+                inventory: known.inventory(line),
             };
             text.extend_from_slice(head.as_bytes());
             let brace = text.len();
@@ -138,7 +141,8 @@ mod tests {
         let audit = Audit::new(path.clone(), config::Audit { max_megabytes: 1, keep: 2 }, Clock::HOST);
         let desired = policy(&["10.0.0.1"], 80);
         let json = r#"[{"family":"v4","chain":"CM-I-0000000000000050","index":0,
-            "from":[{"policy":"shop/web","rule":"ingress[0]","place":"web.yaml:3"}]}]"#;
+            "from":[{"policy":"shop/web","rule":"ingress[0]","place":"web.yaml:3"}]},
+            {"inventory":"/inventory/pods.json","members":["10.0.0.1"]}]"#;
         let provenance = Provenance::of(&desired, json);
         let rules = &desired.tables[&Family::V4].chains[&"CM-I-0000000000000050".parse().unwrap()];
         let line = |text: String| Line { family: Family::V4, sign: Sign::Added, text, instead_of: None };
@@ -157,6 +161,9 @@ mod tests {
         let policies: Vec<bool> =
             text.lines().map(|line| line.contains("shop/web ingress[0] web.yaml:3")).collect();
         assert_eq!(policies, [true, true, false], "{text}");
+        let live: Vec<bool> =
+            text.lines().map(|line| line.contains(r#""inventory":"/inventory/pods.json""#)).collect();
+        assert_eq!(live, [false, true, false], "{text}");
 
         let long = line("y".repeat(999_900));
         for expected in [1, 2, 2] {

@@ -52,17 +52,34 @@ impl ApplyLock {
     /// # Errors
     /// As [`ApplyLock::take`].
     pub fn take_file(state_dir: &Path, name: &str) -> Result<Self, LockError> {
-        let path = state_dir.join(name);
-        let shown = path.display().to_string();
-        let fail = |source| LockError::File { path: shown.clone(), source };
-        std::fs::create_dir_all(state_dir).map_err(fail)?;
-        let file = OpenOptions::new().create(true).write(true).truncate(false).open(&path).map_err(fail)?;
+        let (path, file) = open(state_dir, name)?;
         match file.try_lock() {
             Ok(()) => Ok(Self { _file: file }),
-            Err(TryLockError::WouldBlock) => Err(LockError::Busy { path: shown }),
-            Err(TryLockError::Error(source)) => Err(fail(source)),
+            Err(TryLockError::WouldBlock) => Err(LockError::Busy { path }),
+            Err(TryLockError::Error(source)) => Err(LockError::File { path, source }),
         }
     }
+
+    /// Takes a lock of another name, once nobody else holds it.
+    ///
+    /// # Errors
+    /// When the file cannot be made or locked.
+    pub fn wait_for_file(state_dir: &Path, name: &str) -> Result<Self, LockError> {
+        let (path, file) = open(state_dir, name)?;
+        match file.lock() {
+            Ok(()) => Ok(Self { _file: file }),
+            Err(source) => Err(LockError::File { path, source }),
+        }
+    }
+}
+
+fn open(state_dir: &Path, name: &str) -> Result<(String, File), LockError> {
+    let path = state_dir.join(name);
+    let shown = path.display().to_string();
+    let fail = |source| LockError::File { path: shown.clone(), source };
+    std::fs::create_dir_all(state_dir).map_err(fail)?;
+    let file = OpenOptions::new().create(true).write(true).truncate(false).open(&path).map_err(fail)?;
+    Ok((shown, file))
 }
 
 /// Whether somebody holds a lock; `None` where this process may not ask.

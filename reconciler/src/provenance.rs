@@ -1,6 +1,7 @@
 //! Which policy lines a rule or a member comes from.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use chainmail_snapshot::Family;
 use serde::Deserialize;
@@ -14,10 +15,19 @@ pub struct Provenance {
     rules: BTreeMap<Family, BTreeMap<String, BTreeSet<String>>>,
     sets: BTreeMap<String, BTreeSet<String>>,
     chains: BTreeMap<Family, BTreeMap<String, BTreeSet<String>>>,
+    /// The file of the inventory that each address stands in which no reviewed file has.
+    inventory: BTreeMap<String, Rc<str>>,
 }
 
 #[derive(Deserialize)]
-struct Entry {
+#[serde(untagged)]
+enum Entry {
+    Rule(Rule),
+    Inventory { inventory: String, members: Vec<String> },
+}
+
+#[derive(Deserialize)]
+struct Rule {
     family: String,
     chain: String,
     index: usize,
@@ -38,7 +48,16 @@ impl Provenance {
     pub fn of(desired: &Desired, json: &str) -> Self {
         let entries: Vec<Entry> = serde_json::from_str(json).unwrap_or_default();
         let mut provenance = Self::default();
-        for Entry { family, chain, index, from } in entries {
+        for entry in entries {
+            let Rule { family, chain, index, from } = match entry {
+                Entry::Rule(rule) => rule,
+                Entry::Inventory { inventory, members } => {
+                    let inventory: Rc<str> = Rc::from(inventory);
+                    let members = members.into_iter().map(|member| (member, Rc::clone(&inventory)));
+                    provenance.inventory.extend(members);
+                    continue;
+                }
+            };
             let Some(family) = Family::ALL.into_iter().find(|known| known.to_string() == family) else {
                 continue;
             };
@@ -67,6 +86,14 @@ impl Provenance {
     pub fn policies(&self, family: Family, chain: &str) -> Vec<&str> {
         let policies = self.chains.get(&family).and_then(|chains| chains.get(chain));
         policies.into_iter().flatten().map(String::as_str).collect()
+    }
+
+    /// The file of the inventory that a set's member stands in, where no reviewed file has it.
+    #[must_use]
+    pub fn inventory(&self, line: &Line) -> Option<&str> {
+        let member = line.text.strip_prefix("add ")?.split(' ').nth(1)?;
+        let address = member.split(',').next()?;
+        self.inventory.get(address).map(|file| &**file)
     }
 
     /// The policies, their rules and places that a line comes from.

@@ -334,13 +334,13 @@ fn what_was_reviewed_holds_against_what_is_live() {
 }
 
 #[test]
-fn inventories_that_are_no_inventories_are_errors() {
+fn what_is_no_inventory_is_told() {
     let rows = [
         ("a policy", yaml_list(&[POLICY]), "error inventory-policy live.yaml:3"),
         (
             "a broken namespace",
             yaml_list(&[&LIVE[0].replace("tier: front", "tier: 1")]),
-            "error wrong-type live.yaml:8",
+            "warning wrong-type live.yaml:8",
         ),
         (
             "a text that breaks off",

@@ -22,7 +22,7 @@ use super::labels::Labels;
 use super::model::{Cluster, Namespace, Node, Os, Pod};
 use super::{LabelKey, NamespaceName, NodeSettings, PodRef};
 use crate::diagnostic::{Code, Diagnostic, Findings, Place};
-use crate::manifest::{self, FieldPath, Located, Manifests, ObjectRef};
+use crate::manifest::{self, FieldPath, Manifests, ObjectRef};
 use crate::source::Sources;
 use owners::NodeAddresses;
 
@@ -121,6 +121,15 @@ fn second_of(scope: &mut Scope<'_>, first: ObjectRef, what: &str, is_same: bool)
         let message = format!("the live {what} is not as reviewed; what was reviewed holds");
         let help = format!("the reviewed one is at {first}");
         scope.report_with_help(Code::InventoryConflict, &name_path(), message, help);
+    } else if live {
+        let first: Place = first.place(scope.sources, &name_path());
+        let message = format!("the live {what} is not the one at {first}, which holds");
+        scope.report_with_help(
+            Code::InventoryConflict,
+            &name_path(),
+            message,
+            "take an inventory at one moment",
+        );
     } else {
         report_duplicate(scope, first, what);
     }
@@ -140,12 +149,16 @@ fn admit_namespaces(
 ) {
     let mut seen = Seen::new();
     for manifest in &manifests.namespaces {
-        let mut scope = Scope { sources, at: manifest.at, findings };
         let meta = &manifest.object.metadata;
-        let name = name::dns_label(&mut scope, "namespace", meta).map(NamespaceName::admitted);
-        let labels = label::labels(&mut scope, meta.labels.as_ref());
-        let Some(name) = name else { continue };
+        let admitted =
+            admit_one(manifest.at, manifest::LIVE_NAMESPACE_LEFT_OUT, sources, findings, |scope| {
+                let name = name::dns_label(scope, "namespace", meta).map(NamespaceName::admitted);
+                let labels = label::labels(scope, meta.labels.as_ref());
+                name.map(|name| (name, labels))
+            });
+        let Some((name, labels)) = admitted else { continue };
         let labels = namespace_labels(&name, labels);
+        let mut scope = Scope { sources, at: manifest.at, findings };
         match seen.first(&scope, name.clone()) {
             None => {
                 cluster.namespaces.insert(name.clone(), Namespace { name, labels, at: Some(manifest.at) });
@@ -176,8 +189,12 @@ fn admit_nodes(
     let mut seen = Seen::new();
     let mut owners = NodeAddresses::new();
     for manifest in &manifests.nodes {
+        let admit = |scope: &mut Scope<'_>| node::admit(scope, &manifest.object);
+        let Some(node) = admit_one(manifest.at, manifest::LIVE_NODE_LEFT_OUT, sources, findings, admit)
+        else {
+            continue;
+        };
         let mut scope = Scope { sources, at: manifest.at, findings };
-        let Some(node) = node::admit(&mut scope, &manifest.object) else { continue };
         if let Some(first) = seen.first(&scope, node.name.clone()) {
             let facts = |node: &Node| (node.addresses.clone(), node.pod_cidrs.clone(), node.os);
             let is_same = cluster.nodes.get(&node.name).map(facts) == Some(facts(&node));
@@ -209,7 +226,10 @@ fn admit_pods(
     let mut seen: BTreeMap<PodRef, usize> = BTreeMap::new();
     let mut unsure = BTreeSet::new();
     for manifest in &manifests.pods {
-        let Some(pod) = admit_pod(manifest, sources, findings) else { continue };
+        let admit = |scope: &mut Scope<'_>| pod::admit(scope, &manifest.object);
+        let Some(pod) = admit_one(manifest.at, manifest::LIVE_POD_LEFT_OUT, sources, findings, admit) else {
+            continue;
+        };
         let mut scope = Scope { sources, at: manifest.at, findings };
         if let Some(first) = seen.get(&pod.pod_ref()) {
             unsure.extend(second_pod(&mut scope, &cluster.pods[*first], &pod));
@@ -239,16 +259,22 @@ fn admit_pods(
     owners::settle(cluster, manifests, nodes, unsure, sources, findings);
 }
 
-/// A live pod that the API server would not have admitted has no endpoint; a reviewed one is an error.
-fn admit_pod(manifest: &Located<manifest::Pod>, sources: &Sources, findings: &mut Findings) -> Option<Pod> {
-    if !manifest.at.is_live(sources) {
-        return pod::admit(&mut Scope { sources, at: manifest.at, findings }, &manifest.object);
+/// Admits an object. A live one that the API server would not have admitted is unknown; a reviewed one is an error.
+fn admit_one<T>(
+    at: ObjectRef,
+    consequence: &str,
+    sources: &Sources,
+    findings: &mut Findings,
+    admit: impl FnOnce(&mut Scope<'_>) -> Option<T>,
+) -> Option<T> {
+    if !at.is_live(sources) {
+        return admit(&mut Scope { sources, at, findings });
     }
     let mut own = Findings::default();
-    let pod = pod::admit(&mut Scope { sources, at: manifest.at, findings: &mut own }, &manifest.object);
+    let admitted = admit(&mut Scope { sources, at, findings: &mut own });
     let is_valid = !own.has_errors();
-    findings.extend(own.leaving_out(manifest::LIVE_POD_LEFT_OUT));
-    pod.filter(|_| is_valid)
+    findings.extend(own.leaving_out(consequence));
+    admitted.filter(|_| is_valid)
 }
 
 /// A second pod of one name; answers the addresses that are unsure for it.

@@ -51,7 +51,7 @@ impl FleetText {
 
     /// Adds a node as it was compiled.
     pub fn add_snapshot(&mut self, snapshot: NodeSnapshot) {
-        let NodeSnapshot { manifest, rules_v4, rules_v6, sets, provenance } = snapshot;
+        let NodeSnapshot { manifest, rules_v4, rules_v6, sets, provenance, live_members: _ } = snapshot;
         let text = NodeText { rules: [rules_v4, rules_v6], provenance, digest: manifest.digest };
         self.add(manifest.node, text, sets);
     }

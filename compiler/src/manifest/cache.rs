@@ -28,6 +28,7 @@ const WORTH_A_FILE: usize = 16 << 10;
 pub struct Cache {
     memory: Option<BTreeMap<Sha256Hex, Manifests>>,
     folder: Option<CacheFolder>,
+    inventories: BTreeMap<String, Manifests>,
 }
 
 impl Cache {
@@ -40,13 +41,23 @@ impl Cache {
     /// Keeps files from run to run, if there is a folder for that.
     #[must_use]
     pub fn in_folder(folder: Option<CacheFolder>) -> Self {
-        Self { memory: None, folder }
+        Self { folder, ..Self::default() }
     }
 
     /// Keeps files for the other side of a comparison too.
     #[must_use]
     pub fn and_in_memory(self) -> Self {
         Self { memory: Some(BTreeMap::new()), ..self }
+    }
+
+    /// Has what an inventory of this path holds, as [`super::read_inventory`] read it. It is asked for once.
+    pub fn keep_inventory(&mut self, path: &str, manifests: Manifests) {
+        self.inventories.insert(path.to_owned(), manifests);
+    }
+
+    /// What was kept of an inventory.
+    pub(super) fn take_inventory(&mut self, path: &str) -> Option<Manifests> {
+        self.inventories.remove(path)
     }
 
     /// All that decides what a file says: its bytes, who reads them, in which grammar, and which kinds are left out.

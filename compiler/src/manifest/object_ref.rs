@@ -71,6 +71,11 @@ impl ObjectRef {
         sources.is_inventory(self.file)
     }
 
+    /// The path of the inventory that the object stands in, unless it was reviewed.
+    pub(crate) fn inventory(self, sources: &Sources) -> Option<&str> {
+        self.is_live(sources).then(|| sources.path(self.file))
+    }
+
     /// The place of one of the object's fields: the value's, or that of the deepest part of the path that is there.
     #[must_use]
     pub fn place(&self, sources: &Sources, path: &FieldPath) -> Place {

@@ -20,7 +20,7 @@ use super::yaml::{self, DecodeError, Syntax};
 use super::{FlowTest, Namespace, NetworkPolicy, Node, Pod, Workload, WorkloadKind};
 use crate::diagnostic::{Code, Diagnostic, Findings, Place};
 use crate::source::outline::{Outline, Spot};
-use crate::source::{FileId, STDIN_PATH, SourceFile, Sources};
+use crate::source::{FileId, Inventory, STDIN_PATH, SourceFile, Sources};
 
 /// An object with its place.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -35,6 +35,10 @@ pub struct Located<T> {
 pub const FLOW_FILE: &str = ".flows.yaml";
 /// What becomes of a live pod that is not as the API has pods.
 pub(crate) const LIVE_POD_LEFT_OUT: &str = "the pod is left out: its address is unknown";
+/// What becomes of a live namespace that is not as the API has them.
+pub(crate) const LIVE_NAMESPACE_LEFT_OUT: &str = "the namespace is left out: its labels are unknown";
+/// What becomes of a live node that is not as the API has them.
+pub(crate) const LIVE_NODE_LEFT_OUT: &str = "the node is left out: its addresses are unknown";
 /// What becomes of a workload that is not as the API has them.
 pub(crate) const WORKLOAD_LEFT_OUT: &str = "the workload takes no part in review";
 
@@ -140,9 +144,18 @@ pub fn read_with(sources: &Sources, cache: &mut Cache) -> (Manifests, Findings) 
         reader.extend(own);
     }
     for (id, inventory) in sources.inventories() {
-        reader.extend(super::inventory::read(sources, id, inventory));
+        match cache.take_inventory(inventory.path()) {
+            Some(kept) => reader.manifests.extend(kept.in_file(id)),
+            None => reader.extend(super::inventory::read(sources, id, inventory)),
+        }
     }
     (reader.manifests, reader.findings)
+}
+
+/// Reads one inventory by itself. What is wrong with an item is a finding, and the item is left out.
+#[must_use]
+pub fn read_inventory(inventory: Inventory) -> (Manifests, Findings) {
+    read(&Sources::default().with_inventories([inventory]))
 }
 
 #[derive(Deserialize)]
@@ -340,19 +353,15 @@ impl<'a> Reader<'a> {
     fn used(&mut self, used: Used, at: ObjectRef, decode: Decode<'_>) {
         match used {
             Used::Namespace => {
-                let object = self.decode(at, decode, &shape::NAMESPACE);
+                let object = self.decode_unless_live(at, decode, &shape::NAMESPACE, LIVE_NAMESPACE_LEFT_OUT);
                 self.manifests.namespaces.extend(object);
             }
             Used::Node => {
-                let object = self.decode(at, decode, &shape::NODE);
+                let object = self.decode_unless_live(at, decode, &shape::NODE, LIVE_NODE_LEFT_OUT);
                 self.manifests.nodes.extend(object);
             }
-            Used::Pod if at.is_live(self.sources) => {
-                let object = self.decode_or_leave_out(at, decode, &shape::POD, LIVE_POD_LEFT_OUT);
-                self.manifests.pods.extend(object);
-            }
             Used::Pod => {
-                let object = self.decode(at, decode, &shape::POD);
+                let object = self.decode_unless_live(at, decode, &shape::POD, LIVE_POD_LEFT_OUT);
                 self.manifests.pods.extend(object);
             }
             Used::FlowTest => {
@@ -374,6 +383,20 @@ impl<'a> Reader<'a> {
                 let object = self.decode(at, decode, &shape::NETWORK_POLICY);
                 self.manifests.policies.extend(object);
             }
+        }
+    }
+
+    /// As [`Self::decode`]; a live object that is not as the API has it is left out.
+    fn decode_unless_live<T: DeserializeOwned>(
+        &mut self,
+        at: ObjectRef,
+        decode: Decode<'_>,
+        shape: &Shape,
+        consequence: &str,
+    ) -> Option<Located<T>> {
+        match at.is_live(self.sources) {
+            true => self.decode_or_leave_out(at, decode, shape, consequence),
+            false => self.decode(at, decode, shape),
         }
     }
 

@@ -1,13 +1,14 @@
 //! A node's files.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::rc::Rc;
 
 use chainmail_snapshot::{ChainName, Family, Manifest, Parts, SetName, Sha256Hex, cut_set_name};
 use serde::{Deserialize, Serialize};
 
 use super::{cut_set_text, rules_text, set_text};
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Whose};
 use crate::lower::{ChainOrigins, NodeProgram};
 use crate::manifest::FieldPath;
 use crate::netfilter::IpSet;
@@ -27,6 +28,8 @@ pub struct NodeSnapshot {
     pub sets: BTreeMap<SetName, Rc<str>>,
     /// The text of `provenance.json`.
     pub provenance: String,
+    /// How many addresses its sets have that no reviewed file has.
+    pub live_members: usize,
 }
 
 /// One entry of `provenance.json`: a rule, and what of which policies it comes from.
@@ -36,6 +39,21 @@ struct ProvenanceEntry<'a> {
     chain: String,
     index: usize,
     from: Vec<&'a OriginText>,
+}
+
+/// The other kind of entry: addresses in the node's sets that no reviewed file has, and where they stand.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct InventoryEntry<'a> {
+    inventory: &'a str,
+    members: Vec<IpAddr>,
+}
+
+/// An entry of either kind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+enum Entry<'a> {
+    Rule(ProvenanceEntry<'a>),
+    Inventory(InventoryEntry<'a>),
 }
 
 /// A policy rule as `provenance.json` shows it.
@@ -74,8 +92,10 @@ pub fn node_snapshot(
         sets.insert(cut_set_name(family), Rc::from(cut_set_text(family)));
     }
     let manifest = Manifest::new(program.node.clone(), parts, digests);
-    let provenance = provenance(program, cluster, sources, places);
-    NodeSnapshot { manifest, rules_v4, rules_v6, sets, provenance }
+    let live = live_members(program, cluster, sources);
+    let live_members = live.values().map(Vec::len).sum();
+    let provenance = provenance(program, cluster, sources, places, live);
+    NodeSnapshot { manifest, rules_v4, rules_v6, sets, provenance, live_members }
 }
 
 fn render_set(set: &IpSet) -> (Rc<str>, Sha256Hex) {
@@ -96,7 +116,13 @@ pub enum Reason {
 /// Reasons and where they stand, looked up once each.
 pub type Places = BTreeMap<Reason, OriginText>;
 
-fn provenance(program: &NodeProgram, cluster: &Cluster, sources: &Sources, places: &mut Places) -> String {
+fn provenance(
+    program: &NodeProgram,
+    cluster: &Cluster,
+    sources: &Sources,
+    places: &mut Places,
+    live: BTreeMap<&str, Vec<IpAddr>>,
+) -> String {
     let rules: Vec<_> = program.provenance.iter().flat_map(reasons).collect();
     for reason in rules.iter().flat_map(|(.., reasons)| reasons) {
         places.entry(*reason).or_insert_with(|| origin_text(*reason, cluster, sources));
@@ -108,8 +134,35 @@ fn provenance(program: &NodeProgram, cluster: &Cluster, sources: &Sources, place
             index: *index,
             from: reasons.iter().map(|reason| &places[reason]).collect(),
         };
-    let entries: Vec<_> = rules.iter().map(entry).collect();
+    let rules = rules.iter().map(|rule| Entry::Rule(entry(rule)));
+    let inventories =
+        live.into_iter().map(|(inventory, members)| Entry::Inventory(InventoryEntry { inventory, members }));
+    let entries: Vec<_> = rules.chain(inventories).collect();
     serde_json::to_string_pretty(&entries).expect("entries have only string keys") + "\n"
+}
+
+/// The addresses in a node's sets that are those of live pods, by the file of the pod.
+fn live_members<'a>(
+    program: &NodeProgram,
+    cluster: &Cluster,
+    sources: &'a Sources,
+) -> BTreeMap<&'a str, Vec<IpAddr>> {
+    if sources.inventories().next().is_none() {
+        return BTreeMap::new();
+    }
+    // `ADDRESS` or `ADDRESS,PROTOCOL:PORT`; a network is no pod's.
+    let address = |member: &str| member.split(',').next().and_then(|address| address.parse().ok());
+    let members: BTreeSet<IpAddr> =
+        program.sets.values().flat_map(|set| set.members().iter()).filter_map(address).collect();
+    let mut files: BTreeMap<&str, Vec<IpAddr>> = BTreeMap::new();
+    for address in members {
+        if let Whose::Pod(_, pod) = cluster.whose(address)
+            && let Some(path) = pod.at.inventory(sources)
+        {
+            files.entry(path).or_default().push(address);
+        }
+    }
+    files
 }
 
 /// Each rule of a chain, by its place, with its reasons.

@@ -3,7 +3,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "this module is the one that starts a process")]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -61,9 +61,7 @@ impl Cycle {
     }
 
     fn of(paths: &Paths, config: &Config, words: &[&str]) -> std::io::Result<Self> {
-        // Where the file was replaced by a newer one, this is the one that runs.
-        let program = std::env::current_exe().ok().filter(|path| path.exists());
-        let mut command = Command::new(program.unwrap_or_else(|| "/proc/self/exe".into()));
+        let mut command = Command::new(program());
         command.arg("--root").arg(paths.root()).args(words).stdin(Stdio::null()).stdout(Stdio::null());
         // OpenSSL asks the environment. What is no folder has no further certificates; and who speaks no TLS need not
         // read those of the system, which is most of what a look without news would take.
@@ -104,6 +102,44 @@ impl Drop for Cycle {
     fn drop(&mut self) {
         self.end();
     }
+}
+
+/// The hidden command that looks after the inventory.
+pub const INVENTORY: &str = "inventory";
+/// How it is told to look once.
+pub const ONCE: &str = "--once";
+
+/// How often the inventory is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rounds {
+    /// Once.
+    One,
+    /// Whenever it changes, until standard input ends.
+    Many,
+}
+
+/// Starts the process that looks after the inventory. It ends with this one: its standard input does.
+///
+/// # Errors
+/// When the system refuses.
+pub fn inventory(paths: &Paths, rounds: Rounds) -> std::io::Result<ExitStatus> {
+    let mut command = Command::new(program());
+    command.arg("--root").arg(paths.root()).arg(INVENTORY).stdin(Stdio::piped()).stdout(Stdio::null());
+    if rounds == Rounds::One {
+        command.arg(ONCE);
+    }
+    let mut child = command.spawn()?;
+    // To wait for a process closes its input.
+    let input = child.stdin.take();
+    let end = child.wait();
+    drop(input);
+    end
+}
+
+/// This program. Where the file was replaced by a newer one, this is the one that runs.
+fn program() -> PathBuf {
+    let program = std::env::current_exe().ok().filter(|path| path.exists());
+    program.unwrap_or_else(|| "/proc/self/exe".into())
 }
 
 /// How often a cycle is looked at.

@@ -19,6 +19,8 @@ use crate::confirm::judge::judge;
 use crate::confirm::{Finding, Judged};
 use crate::cycle;
 use crate::inputs::{self, Inputs, InputsError};
+use crate::inventory::keep::keep;
+use crate::inventory::refresh::{Keeper, RefreshError};
 use crate::paths::Paths;
 use crate::run;
 use crate::state::{Release, StateError, json, read_json, write_json};
@@ -65,6 +67,9 @@ enum Command {
     /// One look, in the process that `run` and `once` start for it.
     #[command(name = child::COMMAND, hide = true)]
     Cycle(FirstArgs),
+    /// Looks after the inventory, in the process that `run` and `once` start for it.
+    #[command(name = child::INVENTORY, hide = true)]
+    Inventory(InventoryArgs),
 }
 
 #[derive(Debug, Clone, Copy, Args)]
@@ -73,6 +78,13 @@ struct FirstArgs {
     /// revision. It must be signed all the same.
     #[arg(long)]
     trust_first: bool,
+}
+
+#[derive(Debug, Clone, Copy, Args)]
+struct InventoryArgs {
+    /// Look once.
+    #[arg(long)]
+    once: bool,
 }
 
 #[derive(Debug, Clone, Copy, Args)]
@@ -134,6 +146,8 @@ enum CliError {
     File(#[from] FileError),
     #[error(transparent)]
     State(#[from] StateError),
+    #[error(transparent)]
+    Refresh(#[from] RefreshError),
     #[error(
         "{path} belongs to another user, and the service could not use what this one leaves there; run it as that user: runuser -u chainmail-fetch -- chainmail-fetch once"
     )]
@@ -156,6 +170,7 @@ impl CliError {
             CliError::Lock(LockError::File { .. })
             | CliError::File(_)
             | CliError::State(_)
+            | CliError::Refresh(_)
             | CliError::NoStatus { .. }
             | CliError::System(_)
             | CliError::Print(_) => Exit::Input,
@@ -178,6 +193,7 @@ pub fn main() -> ExitCode {
         Command::Release(args) => release(&paths, args),
         Command::Completions { shell } => Ok(completions(shell)),
         Command::Cycle(first) => one_cycle(&paths, first.first()),
+        Command::Inventory(args) => inventory(&paths, args),
     };
     let result = result.and_then(|Answer { text, exit }| {
         std::io::stdout().lock().write_all(text.as_bytes()).map_err(CliError::Print)?;
@@ -214,7 +230,11 @@ fn run(paths: &Paths, first: First) -> Result<Answer, CliError> {
 fn once(paths: &Paths, args: OnceArgs) -> Result<Answer, CliError> {
     let (_, config) = inputs::config(paths)?;
     let _lock = prepare(paths)?;
-    let status = run::once(paths, &config, args.first.first()).map_err(CliError::System)?;
+    let mut status = run::once(paths, &config, args.first.first()).map_err(CliError::System)?;
+    if config.inventory.is_some() {
+        child::inventory(paths, child::Rounds::One).map_err(CliError::System)?;
+        status = status.with(read_json(&paths.inventory_status())?);
+    }
     let exit = status.state.exit();
     Ok(Answer { text: print(&status, args.output), exit })
 }
@@ -227,6 +247,17 @@ fn one_cycle(paths: &Paths, first: First) -> Result<Answer, CliError> {
     Ok(Answer { text: String::new(), exit: status.state.exit() })
 }
 
+/// The lock is held by the process that started this one.
+fn inventory(paths: &Paths, args: InventoryArgs) -> Result<Answer, CliError> {
+    let (_, config) = inputs::config(paths)?;
+    child::limit_memory(&config);
+    match args.once {
+        true => drop(Keeper::default().refresh(paths)?),
+        false => keep(paths),
+    }
+    Ok(Answer { text: String::new(), exit: Exit::Done })
+}
+
 fn print(status: &Status, args: OutputArgs) -> String {
     match args.output {
         Output::Text => status.text(),
@@ -236,7 +267,7 @@ fn print(status: &Status, args: OutputArgs) -> String {
 
 fn status(paths: &Paths, args: OutputArgs) -> Result<Answer, CliError> {
     let path = paths.status();
-    let status = read_json::<Status>(&path)?;
+    let status = Status::read(paths)?;
     let status = status.ok_or_else(|| CliError::NoStatus { path: path.display().to_string() })?;
     let exit = if status.is_well() { Exit::Done } else { Exit::Differences };
     let judged = Judged::last(paths);

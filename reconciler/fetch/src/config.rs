@@ -45,6 +45,8 @@ pub struct Config {
     pub confirm: Confirm,
     /// The address of this host at which metrics are served.
     pub metrics: Option<SocketAddr>,
+    /// Live objects beside those of the repository.
+    pub inventory: Option<Inventory>,
 }
 
 /// What of a revision becomes the snapshot.
@@ -190,6 +192,15 @@ impl Default for Confirm {
     fn default() -> Self {
         Self { probes: Vec::new(), probe_timeout: Duration::from_secs(10) }
     }
+}
+
+/// Live objects beside those of the repository.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Inventory {
+    /// The folder of their manifests, where it is not the usual one.
+    pub folder: Option<PathBuf>,
+    /// How old its newest file may be without an alarm.
+    pub max_age: Option<Duration>,
 }
 
 impl Config {

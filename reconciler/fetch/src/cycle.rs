@@ -3,14 +3,17 @@
 use chainmail_compiler::source::SourceError;
 use chainmail_reconciler::clock::Moment;
 use chainmail_reconciler::files::{self, FileError};
+use chainmail_reconciler::lock::{ApplyLock, LockError};
 use chainmail_reconciler::spool::pointer;
 use chainmail_snapshot::Sha256Hex;
 
-use crate::config::Mode;
+use crate::config::{Config, Mode};
 use crate::confirm::{self, Reach, remember_reach};
 use crate::hold::{self, Reason, Word};
 use crate::inputs::{Inputs, InputsError};
-use crate::make::{self, Made, MakeError, Wanted};
+use crate::inventory::Inventory;
+use crate::inventory::refresh::HANDING_OVER;
+use crate::make::{self, Made, MakeError, Memory, Wanted};
 use crate::mirror;
 use crate::paths::Paths;
 use crate::remote::{self, Head, RemoteError};
@@ -98,6 +101,12 @@ impl From<StateError> for Refusal {
     }
 }
 
+impl From<LockError> for Refusal {
+    fn from(error: LockError) -> Self {
+        Self::new(State::Broken, error).caused_by(Cause::Host)
+    }
+}
+
 impl From<InputsError> for Refusal {
     fn from(error: InputsError) -> Self {
         Self::new(State::Misconfigured, error)
@@ -112,7 +121,12 @@ pub fn cycle(paths: &Paths, first: First) -> Result<Status, FileError> {
     let now = Moment::now();
     let before = read_json::<Status>(&paths.status()).ok().flatten();
     let status = match Inputs::read(paths) {
-        Ok(inputs) => look(paths, &inputs, first, now, before.as_ref()),
+        Ok(inputs) => {
+            if inputs.config.inventory.is_none() {
+                files::remove(&paths.inventory_status())?;
+            }
+            look(paths, &inputs, first, now, before.as_ref())
+        }
         Err(error) => {
             let mut status = before.clone().unwrap_or_else(unknown);
             refuse(&mut status, error.into());
@@ -145,6 +159,7 @@ pub fn unknown() -> Status {
         reason: None,
         notes: Vec::new(),
         alarms: Vec::new(),
+        inventory: None,
         asked: None,
         answered: None,
         failures: 0,
@@ -278,10 +293,13 @@ fn take(
         first,
     };
     let verified = trust::judge(&mirror, &inputs.config, &inputs.keys, &known)?;
+    // The inventory may have changed what was handed over since the beginning, for the sake of the same revision.
+    let _lock = ApplyLock::wait_for_file(&paths.state(), HANDING_OVER)?;
+    let accepted = read_json::<Accepted>(&paths.accepted())?;
     let made = made(paths, inputs, accepted.as_ref(), &verified)?;
     let digest = made.snapshot.manifest().digest.clone();
-    let before = accepted.as_ref().map(|accepted| &accepted.digest).filter(|before| **before != digest);
-    spool::hand_over(paths, &made.snapshot, made.provenance.as_deref(), before)?;
+    let before: Vec<_> = accepted.iter().map(|accepted| accepted.digest.clone()).collect();
+    spool::hand_over(paths, &made.snapshot, made.provenance.as_deref(), &before)?;
     let commit = git2::Oid::from_str(&verified.commit)?;
     mirror.reference(mirror::ACCEPTED, commit, true, "accepted")?;
     let time = match &accepted {
@@ -305,15 +323,17 @@ fn made(
     verified: &Verified,
 ) -> Result<Made, Refusal> {
     let config = &inputs.config;
+    let inventory = inventory(paths, config)?;
     let wanted = Wanted {
         commit: &verified.commit,
         node: &inputs.node,
         source: &config.source,
         limits: config.limits,
         keep: &config.hold.keep,
+        inventory: inventory.as_ref(),
     };
     let before = spool::current(paths, &inputs.node);
-    let made = match make::make(&paths.mirror(), &wanted) {
+    let made = match make::make(&paths.mirror(), &wanted, &mut Memory::none()) {
         Err(MakeError::NoNode { node, .. }) if before.is_some() => {
             return Err(held(verified, &[Reason::NodeGone(node)]));
         }
@@ -331,6 +351,15 @@ fn made(
     };
     let reasons = hold::reasons(before.as_ref(), &made, &config.hold, word);
     if reasons.is_empty() { Ok(made) } else { Err(held(verified, &reasons)) }
+}
+
+/// The inventory as it is now, where there is one.
+fn inventory(paths: &Paths, config: &Config) -> Result<Option<Inventory>, FileError> {
+    let Some(wanted) = &config.inventory else { return Ok(None) };
+    let mut inventory = Inventory::open(&paths.inventory_store())?;
+    let folder = wanted.folder.clone().unwrap_or_else(|| paths.inventory());
+    inventory.look(&folder, &paths.inventory_store())?;
+    Ok(Some(inventory))
 }
 
 fn held(verified: &Verified, reasons: &[Reason]) -> Refusal {

@@ -108,7 +108,11 @@ pub fn config(paths: &Paths) -> Result<(String, Config), InputsError> {
     Ok((text, config))
 }
 
-fn node(config: &Config) -> Result<NodeName, InputsError> {
+/// The node: the configured one, or else the host's name.
+///
+/// # Errors
+/// When that is no node's name.
+pub fn node(config: &Config) -> Result<NodeName, InputsError> {
     if let Some(node) = &config.node {
         return Ok(node.clone());
     }

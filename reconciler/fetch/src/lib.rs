@@ -11,6 +11,8 @@
 //! - [`hold`] keeps back what would take away too much.
 //! - [`spool`] writes the snapshot whole, then names it as the one that is to be in force.
 //!
+//! Live objects of this host's [`inventory`] stand beside the policies that are compiled.
+//!
 //! [`cycle`] goes through all of this once, in a process of its own ([`child`]): a remote that never answers is given
 //! up by ending it, and what a large cluster took is given back. [`run`] says when.
 //!
@@ -35,6 +37,7 @@ pub mod cycle;
 pub mod hold;
 pub mod hosts;
 pub mod inputs;
+pub mod inventory;
 pub mod make;
 pub mod metrics;
 pub mod mirror;

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use chainmail_compiler::cluster::{Cluster, Node};
-use chainmail_compiler::diagnostic::{Severity, Style, render};
+use chainmail_compiler::diagnostic::{Diagnostic, Severity, Style, render};
+use chainmail_compiler::manifest::Cache;
 use chainmail_compiler::prove::{Flaw, Prover};
 use chainmail_compiler::query::{Probe, RulesEngine};
 use chainmail_compiler::semantics::Verdict;
 use chainmail_compiler::source::{self, SourceError, Sources};
-use chainmail_compiler::{Compiler, load};
+use chainmail_compiler::{Compiler, load_with};
 use chainmail_reconciler::desired::{Desired, DesiredError};
 use chainmail_snapshot::{Family, Joined, NodeName, SnapshotError, read};
 use chainmail_verdict::{Kernel, Ruleset, Sets};
@@ -18,6 +19,7 @@ use git2::Repository;
 use thiserror::Error;
 
 use crate::config::{Limits, OtherBytes, Source};
+use crate::inventory::Inventory;
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy)]
@@ -32,6 +34,45 @@ pub struct Wanted<'a> {
     pub limits: Limits,
     /// Traffic that it may not deny.
     pub keep: &'a [Probe],
+    /// Live objects beside those of the commit.
+    pub inventory: Option<&'a Inventory>,
+}
+
+/// What is remembered from one snapshot to the next, for whoever makes several of one revision.
+#[derive(Debug)]
+pub struct Memory {
+    /// The revision that is remembered, if any is.
+    remembered: Option<(String, Sources)>,
+    remembers: bool,
+    cache: Cache,
+}
+
+impl Memory {
+    /// Remembers nothing: what is made once needs the memory for something else.
+    #[must_use]
+    pub fn none() -> Self {
+        Self { remembered: None, remembers: false, cache: Cache::none() }
+    }
+
+    /// Remembers the last revision.
+    #[must_use]
+    pub fn of_one() -> Self {
+        Self { remembered: None, remembers: true, cache: Cache::none().and_in_memory() }
+    }
+
+    fn sources(&mut self, mirror: &Path, wanted: &Wanted<'_>) -> Result<Sources, SourceError> {
+        if let Some((commit, sources)) = &self.remembered
+            && commit == wanted.commit
+        {
+            return Ok(sources.clone());
+        }
+        let limits = source::Limits { file: wanted.limits.file, total: wanted.limits.total };
+        let sources = source::from_revision_within(mirror, wanted.commit, limits)?;
+        if self.remembers {
+            *self = Self { remembered: Some((wanted.commit.to_owned(), sources.clone())), ..Self::of_one() };
+        }
+        Ok(sources)
+    }
 }
 
 /// A snapshot, and what is to be said about it.
@@ -45,6 +86,10 @@ pub struct Made {
     pub notes: Vec<String>,
     /// Traffic that was to be kept and is denied, or of which that cannot be told.
     pub denied: Vec<String>,
+    /// Live objects that contradict what was reviewed, or each other.
+    pub contradictions: Vec<Diagnostic>,
+    /// How many addresses the node's sets have from the inventory alone.
+    pub members: usize,
 }
 
 /// A revision that gives no snapshot.
@@ -99,17 +144,24 @@ pub enum MakeError {
 ///
 /// # Errors
 /// When it gives none.
-pub fn make(mirror: &Path, wanted: &Wanted<'_>) -> Result<Made, MakeError> {
-    let limits = source::Limits { file: wanted.limits.file, total: wanted.limits.total };
-    let sources = source::from_revision_within(mirror, wanted.commit, limits)?;
-    let loaded = load(&sources);
+pub fn make(mirror: &Path, wanted: &Wanted<'_>, memory: &mut Memory) -> Result<Made, MakeError> {
+    let mut sources = memory.sources(mirror, wanted)?;
+    if let Some(inventory) = wanted.inventory {
+        sources = inventory.beside(sources, &mut memory.cache);
+    }
+    let loaded = load_with(&sources, &mut memory.cache);
     if loaded.findings.has_errors() {
         let mut findings = loaded.findings;
         findings.drop_notes();
         let errors = counted(findings.count(Severity::Error), "error");
         return Err(MakeError::Findings { errors, text: render(&findings, Style::Plain) });
     }
-    let warnings = loaded.findings.count(Severity::Warning);
+    let is_live =
+        |finding: &Diagnostic| wanted.inventory.is_some_and(|inventory| inventory.is_about(finding));
+    let warnings =
+        loaded.findings.sorted().into_iter().filter(|finding| finding.severity == Severity::Warning);
+    let (contradictions, warnings): (Vec<_>, Vec<_>) = warnings.partition(|finding| is_live(finding));
+    let (contradictions, warnings) = (contradictions.into_iter().cloned().collect(), warnings.len());
     let cluster = &loaded.cluster;
     let node = cluster.linux_nodes().find(|node| node.name == *wanted.node).ok_or_else(|| {
         let known = cluster.linux_nodes().map(|node| node.name.to_string()).collect();
@@ -140,6 +192,7 @@ pub fn make(mirror: &Path, wanted: &Wanted<'_>) -> Result<Made, MakeError> {
             .push(format!("{} in the manifests; `chainmail check` shows them", counted(warnings, "warning")));
     }
     Desired::of_snapshot(&made.snapshot)?;
+    made.contradictions = contradictions;
     made.denied = denied(cluster, node, &made.snapshot, wanted.keep);
     Ok(made)
 }
@@ -161,7 +214,14 @@ fn compiled(cluster: &Cluster, sources: &Sources, node: &Node) -> Result<Made, M
         rendered.sets.iter().map(|(name, text)| (name.clone(), text.to_string())).collect();
     let snapshot = Joined::new(rendered.manifest, rendered.rules_v4, rendered.rules_v6, sets)
         .map_err(MakeError::Committed)?;
-    Ok(Made { snapshot, provenance: Some(rendered.provenance), notes: Vec::new(), denied: Vec::new() })
+    Ok(Made {
+        snapshot,
+        provenance: Some(rendered.provenance),
+        notes: Vec::new(),
+        denied: Vec::new(),
+        contradictions: Vec::new(),
+        members: rendered.live_members,
+    })
 }
 
 /// The snapshot that was committed beside the policies, read from Git's objects.

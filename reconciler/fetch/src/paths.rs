@@ -73,6 +73,18 @@ impl Paths {
         self.state().join("released.json")
     }
 
+    /// Live objects, where the configuration does not say another folder.
+    #[must_use]
+    pub fn inventory(&self) -> PathBuf {
+        self.root.join("var/lib/chainmail/inventory")
+    }
+
+    /// What was last readable of each file in that folder.
+    #[must_use]
+    pub fn inventory_store(&self) -> PathBuf {
+        self.state().join("inventory")
+    }
+
     /// What is gone after a reboot.
     #[must_use]
     pub fn run(&self) -> PathBuf {
@@ -89,6 +101,12 @@ impl Paths {
     #[must_use]
     pub fn judged(&self) -> PathBuf {
         self.run().join("judged.json")
+    }
+
+    /// How things stand with the inventory.
+    #[must_use]
+    pub fn inventory_status(&self) -> PathBuf {
+        self.run().join("inventory.json")
     }
 
     /// How things stand.

@@ -14,6 +14,7 @@ use crate::config::{Config, Transport};
 use crate::confirm::{Reach, answer, remember_reach};
 use crate::cycle::{unknown, write_status};
 use crate::inputs;
+use crate::inventory::keep::tend;
 use crate::metrics::serve::{self, Looks};
 use crate::mirror::git_folder;
 use crate::paths::Paths;
@@ -102,6 +103,8 @@ pub fn run(paths: &Paths, mut config: Config, first: First) -> std::io::Result<(
     if let Some(address) = config.metrics {
         serve::start(address, paths, &looks);
     }
+    let of_inventory = paths.clone();
+    std::thread::spawn(move || tend(&of_inventory));
     let beat = sd_notify::watchdog_enabled().map(|time| time / WATCHDOG_PART);
     let mut first = first;
     tell(&[NotifyState::Ready]);

@@ -19,7 +19,7 @@ fn whole(paths: &Paths, node: &NodeName, digest: &Sha256Hex) -> Option<Joined> {
     (snapshot.manifest().digest == *digest).then_some(snapshot)
 }
 
-/// Hands a snapshot over. The one before it stays, since the applying half may be reading it.
+/// Hands a snapshot over. Those before it that are named stay, since the applying half may be reading one.
 ///
 /// # Errors
 /// When it cannot be written; the one before it is then still wanted.
@@ -27,7 +27,7 @@ pub fn hand_over(
     paths: &Paths,
     snapshot: &Joined,
     provenance: Option<&str>,
-    before: Option<&Sha256Hex>,
+    before: &[Sha256Hex],
 ) -> Result<(), FileError> {
     let manifest = snapshot.manifest();
     let folder = paths.node.spooled(&manifest.digest);
@@ -49,11 +49,11 @@ pub fn hand_over(
     if files::read(&paths.node.desired())?.as_deref() != Some(wanted.as_str()) {
         files::publish(&paths.node.desired(), &wanted)?;
     }
-    let kept = [Some(&manifest.digest), before];
     for name in files::names(&paths.node.spool())? {
         let digest = name.strip_suffix(".new").unwrap_or(&name).to_owned();
         let Ok(digest) = Sha256Hex::try_from(digest) else { continue };
-        if (name.ends_with(".new") || !kept.contains(&Some(&digest)))
+        let kept = digest == manifest.digest || before.contains(&digest);
+        if (name.ends_with(".new") || !kept)
             && let Err(error) = files::remove_folder(&paths.node.spool().join(name))
         {
             tracing::warn!(%error, "a snapshot that is no longer wanted stays in the spool");

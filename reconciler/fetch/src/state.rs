@@ -85,3 +85,9 @@ pub fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), FileError>
 pub fn json<T: Serialize>(value: &T) -> String {
     serde_json::to_string_pretty(value).expect("it has only string keys") + "\n"
 }
+
+/// A value that nobody looks at, in one line.
+#[must_use]
+pub fn json_line<T: Serialize>(value: &T) -> String {
+    serde_json::to_string(value).expect("it has only string keys")
+}

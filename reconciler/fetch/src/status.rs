@@ -6,6 +6,10 @@ use chainmail_reconciler::exit::Exit;
 use chainmail_snapshot::Sha256Hex;
 use serde::{Deserialize, Serialize};
 
+use crate::inventory::InventoryStatus;
+use crate::paths::Paths;
+use crate::state::{StateError, read_json};
+
 /// What became of the newest revision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -82,6 +86,9 @@ pub struct Status {
     pub notes: Vec<String>,
     /// What needs a person.
     pub alarms: Vec<String>,
+    /// How things stand with the inventory, which is looked after by itself.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub inventory: Option<InventoryStatus>,
     /// When the remote was last asked.
     pub asked: Option<String>,
     /// When it last answered.
@@ -107,10 +114,35 @@ pub struct Handed {
 }
 
 impl Status {
+    /// Reads how things stand, with the inventory.
+    ///
+    /// # Errors
+    /// When what is there was not written by this program.
+    pub fn read(paths: &Paths) -> Result<Option<Self>, StateError> {
+        let status = read_json::<Self>(&paths.status())?;
+        let inventory = read_json(&paths.inventory_status())?;
+        Ok(status.map(|status| status.with(inventory)))
+    }
+
+    /// With the inventory, which may have changed what was handed over since.
+    #[must_use]
+    pub fn with(mut self, inventory: Option<InventoryStatus>) -> Self {
+        let live = inventory.as_ref().and_then(|inventory| inventory.handed.as_ref());
+        if let (Some(handed), Some(live)) = (&mut self.handed, live)
+            && handed.commit == live.commit
+            && handed.time <= live.time
+        {
+            handed.digest.clone_from(&live.digest);
+        }
+        self.inventory = inventory;
+        self
+    }
+
     /// Whether nobody needs to look.
     #[must_use]
     pub fn is_well(&self) -> bool {
-        self.state == State::Synced && self.alarms.is_empty()
+        let alarms = self.inventory.as_ref().map_or(0, |inventory| inventory.alarms.len());
+        self.state == State::Synced && self.alarms.is_empty() && alarms == 0
     }
 
     /// For people.
@@ -144,6 +176,9 @@ impl Status {
         }
         for alarm in &self.alarms {
             row("alarm", alarm);
+        }
+        for (name, value) in self.inventory.iter().flat_map(InventoryStatus::rows) {
+            row(name, &value);
         }
         row("answered", self.answered.as_deref().unwrap_or("never"));
         if self.failures > 0 {

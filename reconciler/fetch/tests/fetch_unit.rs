@@ -7,12 +7,14 @@
 )]
 #![allow(clippy::print_stderr, reason = "it says aloud when it must skip")]
 
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::process::Command;
 
 use chainmail_fetch::config::Config;
 
 const UNIT: &str = "chainmail-fetch.service";
+const INVENTORY: &str = "chainmail-inventory.service";
 
 fn shipped(name: &str) -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../systemd").join(name)
@@ -32,24 +34,80 @@ fn analyze(words: &[&str]) -> Option<(bool, String)> {
 #[test]
 fn the_fence_keeps_out_what_it_should() {
     // The number is ten times the exposure.
-    let unit = shipped(UNIT);
-    let words = ["security", "--offline=yes", "--threshold=16", unit.to_str().unwrap()];
-    let Some((fine, said)) = analyze(&words) else { return };
-    assert!(fine, "{said}");
+    for name in [UNIT, INVENTORY] {
+        let unit = shipped(name);
+        let words = ["security", "--offline=yes", "--threshold=16", unit.to_str().unwrap()];
+        let Some((fine, said)) = analyze(&words) else { return };
+        assert!(fine, "{said}");
+    }
 }
 
 #[test]
-fn systemd_understands_the_unit() {
+fn systemd_understands_the_units() {
     let folder = tempfile::tempdir().unwrap();
-    for name in [UNIT, "chainmail.target"] {
+    let units = [UNIT, INVENTORY, "chainmail-inventory.timer"];
+    for name in units.iter().chain(&["chainmail.target"]) {
         let text = std::fs::read_to_string(shipped(name)).unwrap();
         // It asks whether the program is there.
         let text = text.replace("/usr/bin/chainmail-fetch", env!("CARGO_BIN_EXE_chainmail-fetch"));
         std::fs::write(folder.path().join(name), text).unwrap();
     }
-    let unit = folder.path().join(UNIT);
-    let Some((fine, said)) = analyze(&["verify", "--man=no", unit.to_str().unwrap()]) else { return };
-    assert!(fine && !said.contains("chainmail"), "{said}");
+    for name in units {
+        let unit = folder.path().join(name);
+        let Some((fine, said)) = analyze(&["verify", "--man=no", unit.to_str().unwrap()]) else { return };
+        assert!(fine && !said.contains("chainmail"), "{name}\n{said}");
+    }
+}
+
+/// The command line of the unit, on another folder and with another kubectl, run by the shell as systemd has it run.
+fn fill(folder: &Path, kubectl: &str) -> bool {
+    let text = std::fs::read_to_string(shipped(INVENTORY)).unwrap();
+    let script = text.split_once("ExecStart=/bin/sh -euc '").unwrap().1.split_once('\'').unwrap().0;
+    // systemd.service(5), COMMAND LINES: a dollar is written twice, and a backslash at a line's end joins lines.
+    let script = script.replace("\\\n", " ").replace("$$", "$");
+    let script = script.replace("/var/lib/chainmail/inventory", folder.join("inventory").to_str().unwrap());
+    let tools = folder.join("tools");
+    std::fs::create_dir_all(&tools).unwrap();
+    std::fs::write(tools.join("kubectl"), format!("#!/bin/sh\n{kubectl}\n")).unwrap();
+    std::fs::set_permissions(tools.join("kubectl"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:/usr/bin:/bin", tools.display());
+    Command::new("/bin/sh").args(["-euc", &script]).env("PATH", path).status().unwrap().success()
+}
+
+#[test]
+fn the_inventory_is_replaced_whole_or_not_at_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let inventory = folder.path().join("inventory");
+    std::fs::create_dir(&inventory).unwrap();
+    let names = || {
+        let entries = std::fs::read_dir(&inventory).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect::<Vec<_>>()
+    };
+    let read = || std::fs::read_to_string(inventory.join("cluster.json")).unwrap();
+    assert!(fill(folder.path(), r#"test "$1 $2" = "get namespaces,nodes,pods" && echo '{"items":[]}'"#));
+    assert_eq!((names(), read()), (vec!["cluster.json".to_owned()], "{\"items\":[]}\n".to_owned()));
+    let before = std::fs::metadata(inventory.join("cluster.json")).unwrap().ino();
+    for kubectl in ["echo '{\"items\":['; exit 1", "exit 0", "echo half; kill -9 $$"] {
+        assert!(!fill(folder.path(), kubectl), "{kubectl}");
+        assert_eq!(
+            (names(), read()),
+            (vec!["cluster.json".to_owned()], "{\"items\":[]}\n".to_owned()),
+            "{kubectl}"
+        );
+    }
+    assert!(fill(folder.path(), "echo new"));
+    assert_eq!(read(), "new\n");
+    let after = std::fs::metadata(inventory.join("cluster.json")).unwrap().ino();
+    assert_ne!(before, after, "who reads the old one reads it to its end");
+}
+
+/// Whoever steals the token learns what runs where, and can do nothing.
+#[test]
+fn the_account_may_read_three_kinds_and_no_more() {
+    let text = std::fs::read_to_string(shipped("rbac.yaml")).unwrap();
+    let rules = text.split_once("rules:\n").unwrap().1.split_once("---").unwrap().0;
+    assert_eq!(rules, "- apiGroups: [\"\"]\n  resources: [namespaces, nodes, pods]\n  verbs: [get, list]\n");
+    assert_eq!(text.matches("kind: ClusterRole\n").count(), 2, "the role, and who has it");
 }
 
 #[test]
@@ -72,6 +130,9 @@ fn the_example_configuration_shows_the_defaults() {
     assert_eq!((shown.max_backoff, shown.timeout), (default.max_backoff, default.timeout));
     assert_eq!((shown.limits, shown.trust.mode), (default.limits, default.trust.mode));
     assert_eq!(shown.hold.max_loss, default.hold.max_loss);
+    let inventory = shown.inventory.unwrap();
+    assert_eq!(inventory.folder.unwrap(), Path::new("/var/lib/chainmail/inventory"));
+    assert_eq!(default.inventory, None);
     assert_eq!(shown.trust.allowed_signers.unwrap(), Path::new("/etc/chainmail/allowed_signers"));
     assert_eq!(shown.access.known_hosts.unwrap(), Path::new("/etc/chainmail/known_hosts"));
 }

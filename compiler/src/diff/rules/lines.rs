@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chainmail_snapshot::{Family, is_our_chain, is_our_set};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use similar::{Algorithm, ChangeTag, TextDiff};
 
 use super::pairing::{self, SetPairs};
@@ -17,9 +18,16 @@ pub(super) struct Origins<'t> {
     of: BTreeMap<(String, String, usize), Vec<OriginText>>,
 }
 
-/// An entry of `provenance.json`.
+/// An entry of `provenance.json`; those that are not of rules change none.
 #[derive(Deserialize)]
-struct Entry {
+#[serde(untagged)]
+enum Entry {
+    Rule(Rule),
+    Other(IgnoredAny),
+}
+
+#[derive(Deserialize)]
+struct Rule {
     family: String,
     chain: String,
     index: usize,
@@ -31,7 +39,11 @@ impl<'t> Origins<'t> {
     pub(super) fn of(node: Option<&'t NodeText>) -> Self {
         let text = node.map_or("", |node| &node.provenance);
         let entries: Vec<Entry> = serde_json::from_str(text).unwrap_or_default();
-        let of = entries.into_iter().map(|entry| ((entry.family, entry.chain, entry.index), entry.from));
+        let rules = entries.into_iter().filter_map(|entry| match entry {
+            Entry::Rule(rule) => Some(rule),
+            Entry::Other(IgnoredAny) => None,
+        });
+        let of = rules.map(|rule| ((rule.family, rule.chain, rule.index), rule.from));
         Self { node, of: of.collect() }
     }
 

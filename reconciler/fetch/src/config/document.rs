@@ -13,7 +13,8 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::{
-    Access, BranchName, Config, Confirm, Hold, Limits, MEGABYTE, Mode, OtherBytes, Remote, Source, Trust,
+    Access, BranchName, Config, Confirm, Hold, Inventory, Limits, MEGABYTE, Mode, OtherBytes, Remote, Source,
+    Trust,
 };
 
 /// The file as it is written. Each field carries its place, so that a wrong value can be shown.
@@ -41,6 +42,7 @@ struct File {
     hold: HoldFile,
     #[serde(default)]
     confirm: ConfirmFile,
+    inventory: Option<Spanned<InventoryFile>>,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Deserialize)]
@@ -82,6 +84,13 @@ struct HoldFile {
 struct ConfirmFile {
     probes: Vec<Spanned<Vec<String>>>,
     probe_timeout: Option<Spanned<u64>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct InventoryFile {
+    folder: Option<Spanned<PathBuf>>,
+    max_age: Option<Spanned<u64>>,
 }
 
 /// The keys that people look for here, and where they are.
@@ -130,10 +139,12 @@ impl Reader<'_> {
             seconds("interval", file.interval, 60, "it is the number of seconds between two looks")?;
         let max_backoff = "it is the longest wait in seconds while the remote does not answer";
         let timeout = "it is the number of seconds that one look may take, with compiling and proving";
+        let source = self.source(file.source, file.snapshots, file.strict_bytes)?;
         Ok(Config {
+            inventory: self.inventory(file.inventory, &source)?,
             node: file.node.map(|node| self.node(&node)).transpose()?,
             branch: self.branch(file.branch)?,
-            source: self.source(file.source, file.snapshots, file.strict_bytes)?,
+            source,
             remote,
             interval,
             max_backoff: seconds("max_backoff", file.max_backoff, 900, max_backoff)?.max(interval),
@@ -274,6 +285,28 @@ impl Reader<'_> {
         Ok(Confirm { probes, probe_timeout: timeout.map_or(default, Duration::from_secs) })
     }
 
+    fn inventory(
+        &self,
+        file: Option<Spanned<InventoryFile>>,
+        source: &Source,
+    ) -> Result<Option<Inventory>, ConfigError> {
+        let Some(file) = file else { return Ok(None) };
+        if *source != Source::Policies {
+            let problem = "a committed snapshot has no pods of an inventory";
+            let help = "set source = \"policies\", so that this node's snapshot is compiled with them, or remove [inventory]";
+            return Err(self.wrong(file.span(), problem, help));
+        }
+        let InventoryFile { folder, max_age } = file.into_inner();
+        if let Some(folder) = folder.as_ref().filter(|folder| !folder.get_ref().is_absolute()) {
+            let problem = format!("{} is no absolute path", folder.get_ref().display());
+            return Err(self.wrong(folder.span(), problem, "write the folder's path from / on"));
+        }
+        let help = "it is the number of seconds after which a newer file is missed";
+        let max_age = self.number("max_age", max_age, 1..=CENTURY * 3600, help)?;
+        let folder = folder.map(Spanned::into_inner);
+        Ok(Some(Inventory { folder, max_age: max_age.map(Duration::from_secs) }))
+    }
+
     fn number(
         &self,
         name: &str,
@@ -361,8 +394,12 @@ mod tests {
                 probe_timeout: Duration::from_secs(3),
             },
             metrics: Some(SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, 9469))),
+            inventory: None,
         };
         assert_eq!(parse("f", text).unwrap(), config);
+        let live = parse("f", &format!("{REMOTE}[inventory]\nfolder = \"/i\"\nmax_age = 90\n")).unwrap();
+        let inventory = Inventory { folder: path("/i"), max_age: Some(Duration::from_secs(90)) };
+        assert_eq!(live.inventory, Some(inventory));
         let least = parse("f", REMOTE).unwrap();
         assert_eq!((least.interval, least.branch.as_str()), (Duration::from_secs(60), "main"));
         assert_eq!((least.source, least.trust.mode), (Source::Policies, Mode::Range));
@@ -388,6 +425,12 @@ mod tests {
             ("@metrics = \"0.0.0.0:9469\"\n", ["this host alone", "f:2:11\n", "127.0.0.1:9469"]),
             ("@confirm = \"required\"\n", ["invalid type", "f:2:11\n", "node.toml"]),
             ("@[confirm]\nprobes = [[]]\n", ["no command", "f:3:11\n", "no shell"]),
+            (
+                "@source = \"snapshots\"\n[inventory]\n",
+                ["no pods of an inventory", "f:3:1\n", "source = \"policies\""],
+            ),
+            ("@[inventory]\nfolder = \"live\"\n", ["no absolute path", "f:3:10\n", "from / on"]),
+            ("@[inventory]\nmax_age = 0\n", ["max_age 0", "f:3:11\n", "seconds"]),
             ("@[limits]\nfile_megabytes = 0\n", ["file_megabytes 0", "f:3:18\n", "megabytes"]),
         ];
         for (text, expected) in rows {

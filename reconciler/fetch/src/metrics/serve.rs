@@ -80,7 +80,7 @@ impl Applied {
 /// What is known now.
 fn facts(paths: &Paths, looks: &Looks, applied: &mut Applied) -> Facts {
     Facts {
-        fetch: read_json(&paths.status()).ok().flatten(),
+        fetch: crate::status::Status::read(paths).ok().flatten(),
         apply: applied.read(paths),
         looks: looks.all(),
         now: Moment::now(),

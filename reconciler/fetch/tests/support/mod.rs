@@ -293,3 +293,32 @@ impl Node {
         }
     }
 }
+
+/// `chainmail-fetch run` on a node. It ends with the test, and what it started ends with it.
+pub struct Service {
+    child: std::process::Child,
+}
+
+impl Service {
+    pub fn start(node: &Node) -> Self {
+        Self { child: node.command(&["run"]).spawn().unwrap() }
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Asks it to end.
+    pub fn stop(&mut self) {
+        let id = rustix::process::Pid::from_raw(self.child.id().cast_signed()).unwrap();
+        rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
+        assert_eq!(self.child.wait().unwrap().code(), Some(0));
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
