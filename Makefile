@@ -6,7 +6,7 @@ CARGO ?= cargo
 .PHONY: demo test test-long fuzz bench lint golden install help
 
 help:
-	@echo "make demo    the tutorial: rules, truth tables and diffs; as root also with real packets"
+	@echo "make demo    the tutorial: rules, truth tables and diffs; as root also real packets, and three nodes with the real daemons"
 	@echo "make test    all tests; as root also on real kernels"
 	@echo "make test-long   nodes that boot a real systemd, packets under 500 transitions, competitors, 500 generated clusters"
 	@echo "make fuzz    libFuzzer on all that reads what others wrote, and on the walk, FUZZ_SECONDS=60 each"
@@ -19,7 +19,8 @@ demo:
 	@tests/prepare demo
 	@$(CARGO) build --quiet --locked --workspace --bins
 	@target/debug/chainmail-lab demo policies/aks-tutorial
-	@if unshare -n true 2>/dev/null; then target/debug/chainmail-lab story policies/three-nodes; fi
+	@if unshare -n true 2>/dev/null; then target/debug/chainmail-lab story policies/three-nodes; \
+	else echo 'not root: the story of three nodes with the real daemons was not run'; fi
 
 test:
 	@tests/prepare test

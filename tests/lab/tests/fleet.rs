@@ -92,3 +92,21 @@ fn a_push_is_in_force_on_three_nodes_within_two_seconds() {
     );
     assert!(p99 <= LONGEST, "p99 {p99:?}");
 }
+
+#[test]
+fn the_story_ends_without_a_surprise() {
+    if !support::can_run() {
+        return;
+    }
+    let scenario = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../policies/three-nodes");
+    let mut story = std::process::Command::new(env!("CARGO_BIN_EXE_chainmail-lab"));
+    let output = story.arg("story").arg(scenario).output().unwrap();
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(0), "{out}{err}");
+    for told in
+        ["● untrusted  node node-1", "added \"-A CM-INGRESS -j DROP\"", "the kernel holds ", "0 surprises"]
+    {
+        assert!(out.contains(told), "{told}\n{out}{err}");
+    }
+    assert_eq!(out.matches("the digest that was committed").count(), 6, "{out}");
+}
