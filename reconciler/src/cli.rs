@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use chainmail_snapshot::{DENY_GROUP, SnapshotError};
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 use thiserror::Error;
 
 use crate::apply::ApplyError;
@@ -83,6 +83,11 @@ enum Command {
     /// Removes the jump, our chains and our sets, and nothing else. Nothing comes back until `resume`, also where the
     /// service is started again.
     Uninstall(once::UninstallArgs),
+    /// Print a shell's completion script.
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -221,6 +226,7 @@ pub fn main() -> ExitCode {
         Command::Pause(args) => steer::pause(&paths, args),
         Command::Resume => steer::resume(&paths),
         Command::Apply(args) => once::apply(&paths, &args).map(Answer::done),
+        Command::Completions { shell } => Ok(completions(shell)),
         Command::Uninstall(args) => once::uninstall(&paths, &args).map(Answer::done),
     };
     match result {
@@ -230,6 +236,12 @@ pub fn main() -> ExitCode {
         },
         Err(error) => fail(&error),
     }
+}
+
+fn completions(shell: clap_complete::Shell) -> Answer {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "chainmaild", &mut script);
+    Answer::done(String::from_utf8_lossy(&script).into_owned())
 }
 
 fn fail(error: &CliError) -> ExitCode {

@@ -175,6 +175,8 @@ const CASES: &[Case] = &[
         lab.0.write("etc/chainmail/node.toml", "node = \"N 1\"\n");
         vec![lab.ask("check-config")]
     }),
+    ("completions", 0, "the script is printed", |lab| vec![lab.ask("completions bash")]),
+    ("completions", 2, "the shell is not known", |lab| vec![lab.ask("completions csh")]),
     ("confirm", 0, "the snapshot that waits counts as good", |lab| {
         lab.0.configure("confirm = \"required\"\n");
         lab.0.spool(&small());
