@@ -3,6 +3,7 @@
 pub mod agreement;
 pub mod bench_input;
 pub mod breakpoints;
+pub mod documents;
 pub mod fuzzed;
 pub mod hostile;
 pub mod misreadings;

@@ -86,7 +86,8 @@ pub(super) fn scan(text: &str) -> Option<Head> {
             continue;
         };
         let (slot, value) = slot;
-        let word = value.strip_prefix(' ')?.trim();
+        // Other blanks, such as U+00A0, are part of the word.
+        let word = value.strip_prefix(' ')?.trim_matches([' ', '\t', '\r']);
         let plain = word.bytes().next().is_some_and(|b| b.is_ascii_alphabetic())
             && word.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'.' | b'-'))
             && !matches!(word.to_ascii_lowercase().as_str(), "true" | "false" | "null");
@@ -114,6 +115,7 @@ mod tests {
             "apiVersion: v1\nkind: Pod # note\n",
             "apiVersion: v1\nkind: 'Pod'\n",
             "apiVersion: v1\nkind: true\n",
+            "apiVersion: v1\u{a0}\nkind: Pod\n",
             "a: 1\n",
             "- kind: Pod\n",
         ];
