@@ -207,10 +207,21 @@ fn set(name: &SetName, text: &str) -> Result<DesiredSet, String> {
     }
     let kind = create.shape.kind().filter(|&kind| create.shape == Shape::of_content(family, kind));
     let kind = kind.ok_or_else(|| format!("{} is no type that rules use", create.shape))?;
-    if let Some(line) = lines.clone().find(|line| member_text(name, line).is_none()) {
+    let add = format!("add {name} ");
+    let mut other = None;
+    let written = MemberLines::parse(
+        kind,
+        lines.map_while(|line| {
+            let member = line.strip_prefix(&*add);
+            if member.is_none() {
+                other = Some(line);
+            }
+            member
+        }),
+    );
+    if let Some(line) = other {
         return Err(format!("{line:?} adds no member to it"));
     }
-    let written = MemberLines::parse(kind, lines.filter_map(|line| member_text(name, line)));
     let (lines, members) = written.map_err(|error| error.to_string())?;
     if let Some(member) = members.iter().find(|member| member.family() != family) {
         return Err(format!("{member} is of the other family"));
@@ -221,11 +232,6 @@ fn set(name: &SetName, text: &str) -> Result<DesiredSet, String> {
     }
     let members = Members::Exactly { list: members.into(), lines };
     Ok(DesiredSet { shape: create.shape, tuning, members })
-}
-
-/// The member that a line adds to a set.
-fn member_text<'a>(name: &SetName, line: &'a str) -> Option<&'a str> {
-    line.strip_prefix("add ")?.strip_prefix(name.as_str())?.strip_prefix(' ')
 }
 
 /// The options with a number that `ipset create` takes; what else there is would change the set's shape.

@@ -1,5 +1,6 @@
 //! The text that takes our part of one table `filter` from one state to another, in one commit.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -91,7 +92,8 @@ fn edge(live: &LiveTable, desired: Jump, place: &Place) -> Edge {
 }
 
 fn rule_line(chain: &ChainName, rule: &str) -> String {
-    if rule.is_empty() { format!("-A {chain}") } else { format!("-A {chain} {rule}") }
+    let blank = if rule.is_empty() { "" } else { " " };
+    ["-A ", chain.as_str(), blank, rule].concat()
 }
 
 /// The rules that come and go, chain by chain, in the order in which they stand; equal rules are paired off.
@@ -105,22 +107,40 @@ fn difference(
     let changed = refilled.iter().map(|(&chain, &rules)| (chain, rules));
     for (chain, new) in changed.chain(stale.iter().map(|&chain| (chain, &none))) {
         let old = live.chains.get(chain).unwrap_or(&none);
-        added.extend(without(new, old).map(|rule| rule_line(chain, rule)));
-        removed.extend(without(old, new).map(|rule| rule_line(chain, rule)));
+        let (comes, goes) = unpaired(new, old);
+        added.extend(comes.into_iter().map(|rule| rule_line(chain, rule)));
+        removed.extend(goes.into_iter().map(|rule| rule_line(chain, rule)));
     }
     (added, removed)
 }
 
-fn without<'a>(rules: &'a [String], others: &'a [String]) -> impl Iterator<Item = &'a String> {
-    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    for rule in others {
-        *counts.entry(rule).or_default() += 1;
-    }
-    rules.iter().filter(move |rule| match counts.get_mut(rule.as_str()) {
-        Some(count) if *count > 0 => {
-            *count -= 1;
-            false
+/// The rules that one side has and the other has not, or not as often, in the order in which they stand.
+fn unpaired<'a>(new: &'a [String], old: &'a [String]) -> (Vec<&'a str>, Vec<&'a str>) {
+    let by_text = |rules: &'a [String]| {
+        let mut rules: Vec<_> =
+            rules.iter().enumerate().map(|(place, rule)| (rule.as_str(), place)).collect();
+        rules.sort_unstable();
+        rules.into_iter().peekable()
+    };
+    let (mut news, mut olds) = (by_text(new), by_text(old));
+    let (mut comes, mut goes) = (Vec::new(), Vec::new());
+    loop {
+        let order = match (news.peek(), olds.peek()) {
+            (Some((new, _)), Some((old, _))) => new.cmp(old),
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (None, None) => break,
+        };
+        if order.is_le() {
+            comes.extend(news.next().filter(|_| order.is_ne()));
         }
-        _ => true,
-    })
+        if order.is_ge() {
+            goes.extend(olds.next().filter(|_| order.is_ne()));
+        }
+    }
+    let in_order = |mut rules: Vec<(&'a str, usize)>| {
+        rules.sort_unstable_by_key(|(_, place)| *place);
+        rules.into_iter().map(|(rule, _)| rule).collect()
+    };
+    (in_order(comes), in_order(goes))
 }

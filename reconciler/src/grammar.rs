@@ -10,53 +10,62 @@ use thiserror::Error;
 
 use crate::save::words;
 
-/// The one-letter options, as `iptables-save` prints them. A value always stands apart, as a word of its own.
-const SHORT: [&str; 8] = ["-s", "-d", "-i", "-o", "-p", "-m", "-j", "-g"];
-
-/// The options of matches and targets, by the manual page iptables-extensions(8).
-const LONG: [&str; 38] = [
-    "--comment",
-    "--ctdir",
-    "--ctproto",
-    "--ctstate",
-    "--ctstatus",
-    "--chunk-types",
-    "--dport",
-    "--dports",
-    "--dst-range",
-    "--dst-type",
-    "--hl-eq",
-    "--hl-gt",
-    "--hl-lt",
-    "--icmp-type",
-    "--icmpv6-type",
-    "--limit",
-    "--limit-burst",
-    "--limit-iface-in",
-    "--limit-iface-out",
-    "--log-level",
-    "--log-prefix",
-    "--match-set",
-    "--nflog-group",
-    "--nflog-prefix",
-    "--nflog-size",
-    "--nflog-threshold",
-    "--physdev-in",
-    "--physdev-is-bridged",
-    "--physdev-is-in",
-    "--physdev-is-out",
-    "--physdev-out",
-    "--pkt-type",
-    "--ports",
-    "--reject-with",
-    "--sport",
-    "--sports",
-    "--src-range",
-    "--src-type",
-];
-
-/// More of them: options that go with a value like `SYN,ACK` or a range of TTLs.
-const LONG_TCP: [&str; 4] = ["--tcp-flags", "--ttl-eq", "--ttl-gt", "--ttl-lt"];
+/// Whether a word is an option that a snapshot may use: those of one letter as `iptables-save` prints them, with the value
+/// always a word of its own, and those of matches and targets by the manual page iptables-extensions(8).
+fn is_option(word: &str) -> bool {
+    matches!(
+        word,
+        "-s" | "-d"
+            | "-i"
+            | "-o"
+            | "-p"
+            | "-m"
+            | "-j"
+            | "-g"
+            | "--chunk-types"
+            | "--comment"
+            | "--ctdir"
+            | "--ctproto"
+            | "--ctstate"
+            | "--ctstatus"
+            | "--dport"
+            | "--dports"
+            | "--dst-range"
+            | "--dst-type"
+            | "--hl-eq"
+            | "--hl-gt"
+            | "--hl-lt"
+            | "--icmp-type"
+            | "--icmpv6-type"
+            | "--limit"
+            | "--limit-burst"
+            | "--limit-iface-in"
+            | "--limit-iface-out"
+            | "--log-level"
+            | "--log-prefix"
+            | "--match-set"
+            | "--nflog-group"
+            | "--nflog-prefix"
+            | "--nflog-size"
+            | "--nflog-threshold"
+            | "--physdev-in"
+            | "--physdev-is-bridged"
+            | "--physdev-is-in"
+            | "--physdev-is-out"
+            | "--physdev-out"
+            | "--pkt-type"
+            | "--ports"
+            | "--reject-with"
+            | "--sport"
+            | "--sports"
+            | "--src-range"
+            | "--src-type"
+            | "--tcp-flags"
+            | "--ttl-eq"
+            | "--ttl-gt"
+            | "--ttl-lt"
+    )
+}
 
 /// Targets that are not chains.
 const TARGETS: [&str; 6] = ["ACCEPT", "DROP", "LOG", "NFLOG", "REJECT", "RETURN"];
@@ -98,7 +107,7 @@ pub fn check_rule(body: &str, chains: &BTreeSet<&str>, sets: &BTreeSet<&str>) ->
         if !word.starts_with('-') {
             continue;
         }
-        if !SHORT.iter().chain(&LONG).chain(&LONG_TCP).any(|known| *known == word) {
+        if !is_option(word) {
             return Err(GrammarError::Option(word.to_owned()));
         }
         let mut value = || words.next().ok_or_else(|| GrammarError::NoValue(word.to_owned()));

@@ -130,8 +130,9 @@ impl DesiredSet {
         let Shape { word, family, .. } = &self.shape;
         writeln!(text, "create {name} {word} family {family}{}", self.tuning).expect("a String takes all");
         if let Members::Exactly { lines, .. } = &self.members {
+            let add = format!("add {name} ");
             for member in lines.iter() {
-                for part in ["add ", name.as_str(), " ", member, "\n"] {
+                for part in [&*add, member, "\n"] {
                     text.push_str(part);
                 }
             }

@@ -271,11 +271,11 @@ fn killed_at_every_call_of_a_tool_legacy() {
     }
 }
 
-/// strace kills it as it enters its n-th call of rename, fsync or unlink, or starts its n-th tool, which takes three
+/// strace kills it as it enters its n-th call of rename, fsync or unlink, or starts its n-th tool, which takes two
 /// pipes.
 fn killed_at_every_write(stages: &mut BTreeSet<String>) {
     let change = Change::of_confirmed(Confirm::Required);
-    for (call, step) in [("rename", 1), ("fsync", 1), ("unlink", 1), ("pipe2", 3)] {
+    for (call, step) in [("rename", 1), ("fsync", 1), ("unlink", 1), ("pipe2", 2)] {
         for turn in (1..).step_by(step) {
             let lab = Lab { node: Node::new("nft"), lines: "" };
             change.begin(&lab);

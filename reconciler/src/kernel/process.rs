@@ -7,15 +7,17 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::io::{ErrorKind, PipeReader, Read as _, Write as _};
+use std::fs::File;
+use std::io::{ErrorKind, PipeReader, Read as _, Seek as _, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::Path;
-use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::{Errno, ioctl_fionbio};
+use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
 use crate::kernel::KernelError;
@@ -24,6 +26,9 @@ use crate::kernel::KernelError;
 pub const DEADLINE: Duration = Duration::from_secs(30);
 /// Where tools are looked for, whatever the caller's environment says.
 pub const PATH: &str = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin";
+
+/// How much a pipe holds: pipe(7).
+const CHUNK: usize = 64 * 1024;
 
 /// A tool and its arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,18 +98,19 @@ impl Call {
     pub fn run(&self, input: &str) -> Result<String, KernelError> {
         let fail = |source| KernelError::Run { command: self.to_string(), source };
         tracing::debug!(command = %self, bytes = input.len(), "running");
+        let stdin = stdin(input).map_err(fail)?;
         let mut child = self
             .command()
             .args(&self.args)
             .env_clear()
             .env("PATH", PATH)
-            .stdin(Stdio::piped())
+            .stdin(stdin)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0)
             .spawn()
             .map_err(fail)?;
-        let Some((status, said)) = talk(&mut child, input, self.deadline, self.most).map_err(fail)? else {
+        let Some((status, said)) = listen(&mut child, self.deadline, self.most).map_err(fail)? else {
             let seconds = self.deadline.as_secs();
             return Err(KernelError::Deadline { command: self.to_string(), seconds });
         };
@@ -130,89 +136,71 @@ impl fmt::Display for Call {
 /// What a tool printed on standard output and on standard error.
 type Said = [Vec<u8>; 2];
 
-/// Hands a tool its input and takes what it prints, until it has ended and nobody else holds its output; `None` when it
-/// or a child of it had to be killed. No part waits by itself: a tool that is written to may wait to be read.
-fn talk(
+/// A text as the standard input of a tool. A file, not a pipe: tools read by a few kilobytes, and each time somebody would
+/// have to wake and fill the pipe again.
+fn stdin(input: &str) -> std::io::Result<Stdio> {
+    if input.is_empty() {
+        return Ok(Stdio::null());
+    }
+    let mut file = File::from(memfd_create("stdin", MemfdFlags::CLOEXEC)?);
+    file.write_all(input.as_bytes())?;
+    file.rewind()?;
+    Ok(file.into())
+}
+
+/// Takes what a tool prints, until it has ended and nobody else holds its output; `None` when it or a child of it had to be
+/// killed.
+fn listen(
     child: &mut Child,
-    input: &str,
     deadline: Duration,
     most: Option<usize>,
 ) -> std::io::Result<Option<(ExitStatus, Said)>> {
-    let mut stdin = child.stdin.take();
     let stdout = child.stdout.take().map(OwnedFd::from).map(PipeReader::from);
     let stderr = child.stderr.take().map(OwnedFd::from).map(PipeReader::from);
     let mut outputs = [stdout, stderr];
-    stdin.iter().try_for_each(|pipe| ioctl_fionbio(pipe, true))?;
-    outputs.iter().flatten().try_for_each(|pipe| ioctl_fionbio(pipe, true))?;
-    let mut rest = input.as_bytes();
     let mut said = Said::default();
     let process = Pid::from_child(child);
     // It can be read once the process has ended: pidfd_open(2).
     let end = pidfd_open(process, PidfdFlags::empty())?;
     let begin = Instant::now();
+    let mut chunk = vec![0; CHUNK];
     loop {
-        stdin = stdin.filter(|pipe| feed(pipe, &mut rest));
-        for (output, said) in outputs.iter_mut().zip(&mut said) {
-            if let Some(pipe) = output
-                && drain(pipe, said, most)?
-            {
-                *output = None;
-            }
-        }
-        let open = outputs.iter().flatten().map(|pipe| PollFd::new(pipe, PollFlags::IN));
         let mut news: Vec<_> =
-            open.chain(stdin.iter().map(|pipe| PollFd::new(pipe, PollFlags::OUT))).collect();
-        let all_said = outputs.iter().all(Option::is_none);
+            outputs.iter().flatten().map(|pipe| PollFd::new(pipe, PollFlags::IN)).collect();
+        let all_said = news.is_empty();
         if all_said {
             news.push(PollFd::new(&end, PollFlags::IN));
         }
         let left = deadline.saturating_sub(begin.elapsed());
-        let left = Timespec::try_from(left).map_err(std::io::Error::other)?;
-        match poll(&mut news, Some(&left)) {
-            Ok(0) => {
+        let time = Timespec::try_from(left).map_err(std::io::Error::other)?;
+        match poll(&mut news, Some(&time)) {
+            // One that prints for ever always has news.
+            Ok(found) if found == 0 || left.is_zero() => {
                 kill_process_group(process, Signal::KILL)?;
                 child.wait()?;
                 return Ok(None);
             }
-            Ok(_) if all_said && news.last().is_some_and(|end| !end.revents().is_empty()) => {
-                return Ok(Some((child.wait()?, said)));
-            }
-            Ok(_) | Err(Errno::INTR) => {}
+            Ok(_) if all_said => return Ok(Some((child.wait()?, said))),
+            Ok(_) => {}
+            Err(Errno::INTR) => continue,
             Err(error) => return Err(error.into()),
         }
-    }
-}
-
-/// Writes what the pipe takes; whether there is more to write. A tool that fails early closes its input; what it says
-/// then matters, not the broken pipe.
-fn feed(mut pipe: &ChildStdin, rest: &mut &[u8]) -> bool {
-    while !rest.is_empty() {
-        match pipe.write(rest) {
-            Ok(written) => *rest = rest.get(written..).unwrap_or_default(),
-            Err(error) => return matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted),
+        let ready: Vec<bool> = news.iter().map(|news| !news.revents().is_empty()).collect();
+        let open = outputs.iter_mut().zip(&mut said).filter(|(output, _)| output.is_some());
+        for ((output, said), _) in open.zip(ready).filter(|(_, ready)| *ready) {
+            let Some(pipe) = output else { continue };
+            let length = match pipe.read(&mut chunk) {
+                Ok(length) => length,
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            // What is not kept is read all the same, so that nobody waits to print it.
+            let room = most.map_or(length, |most| most.saturating_sub(said.len()));
+            said.extend_from_slice(chunk.get(..length.min(room)).unwrap_or_default());
+            if length == 0 {
+                *output = None;
+            }
         }
-    }
-    false
-}
-
-/// Reads what is there; whether this was the end.
-fn drain(pipe: &mut PipeReader, said: &mut Vec<u8>, most: Option<usize>) -> std::io::Result<bool> {
-    let read = match most {
-        None => pipe.read_to_end(said).map(|_| true),
-        // The rest is read all the same, so that nobody waits to print it; but never so long that time is not looked at.
-        Some(most) => {
-            let mut chunk = [0; 4096];
-            pipe.read(&mut chunk).map(|length| {
-                let room = most.saturating_sub(said.len());
-                said.extend(chunk.iter().take(length.min(room)));
-                length == 0
-            })
-        }
-    };
-    match read {
-        Ok(end) => Ok(end),
-        Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(false),
-        Err(error) => Err(error),
     }
 }
 

@@ -56,7 +56,9 @@ impl SetReader {
 fn blocks(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = text;
     std::iter::from_fn(move || {
-        let end = rest.find("\ncreate ").map_or(rest.len(), |newline| newline + 1);
+        // Members have lines that begin with another letter.
+        let next = rest.as_bytes().windows(2).position(|pair| pair == b"\nc");
+        let end = next.map_or(rest.len(), |newline| newline + 1);
         let (block, behind) = rest.split_at(end);
         rest = behind;
         (!block.is_empty()).then_some(block)
@@ -68,10 +70,9 @@ impl LiveSet {
     fn parse(name: &SetName, shape: Shape, block: &str) -> Result<Self, LiveError> {
         let kind = shape.kind();
         let (mut members, mut others) = (Vec::new(), BTreeSet::new());
+        let add = format!("add {name} ");
         for line in block.lines().skip(1) {
-            let entry = line.strip_prefix("add ").and_then(|rest| rest.strip_prefix(name.as_str()));
-            let entry = entry.and_then(|rest| rest.strip_prefix(' '));
-            let entry = entry.ok_or_else(|| LiveError::Set(line.to_owned()))?;
+            let entry = line.strip_prefix(&*add).ok_or_else(|| LiveError::Set(line.to_owned()))?;
             if is_cut_set(name) {
                 continue;
             }
