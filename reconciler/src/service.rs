@@ -129,6 +129,7 @@ impl<K: Kernel> Service<K> {
             since,
             confirm: settings.config.confirm,
             awaits: None,
+            set_back: None,
             checked: None,
             written: (settings.clock.uptime)(),
             late_after: 0,
@@ -193,6 +194,7 @@ impl<K: Kernel> Service<K> {
         self.status.last_error = error;
         self.status.enforced = self.in_force().map(|(digest, _)| digest.clone());
         self.status.awaits = self.awaited.as_ref().map(|awaited| awaited.shown.clone());
+        self.status.set_back = self.kept_back().cloned();
         self.status.alarms = self.alarms();
         self.status.counts.clone_from(self.state.counts());
         self.status.denied = self.denied();

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Uptime;
 use crate::config::Confirm;
 use crate::orders::Pin;
+use crate::setback::Setback;
 use crate::state::Event;
 
 /// What is in force, compared with what fetch wants in force.
@@ -64,6 +65,9 @@ pub struct Status {
     pub confirm: Confirm,
     /// What the one in force waits for, where it does.
     pub awaits: Option<Awaits>,
+    /// The wanted snapshot, where it was taken back and may not come again yet.
+    #[serde(default)]
+    pub set_back: Option<Setback>,
     /// When the kernel was last read and compared.
     pub checked: Option<String>,
     /// When this was written: its age must not depend on who sets the clock.

@@ -113,6 +113,13 @@ pub fn of_same_revision(paths: &Paths, before: &Sha256Hex, new: &Sha256Hex) -> R
     Ok(confirmed)
 }
 
+/// Why the applying half has taken a snapshot back, where it has, and does not try it again yet.
+#[must_use]
+pub fn taken_back(paths: &Paths, digest: &Sha256Hex) -> Option<String> {
+    let setback = applied(paths)?.set_back?;
+    (setback.digest == *digest).then_some(setback.reason)
+}
+
 /// Probes that nobody asks for.
 pub fn alarm(paths: &Paths, config: &Confirm) -> Option<String> {
     let unasked = applied(paths).is_some_and(|status| status.confirm == config::Confirm::None);

@@ -539,6 +539,7 @@ fn what_is_refused_goes_and_does_not_come_again() {
     assert!(holds(&mut service, &first));
     let said = service.status.last_error.clone().unwrap();
     assert!(said.contains("the shop is [31m down"), "{said}");
+    assert_eq!(service.status.set_back, Setback::read(&node.paths()));
     let mut service = node.start(service.kernel);
     for _ in 0..2 {
         assert_eq!(node.cycle(&mut service), "held enforcing");

@@ -75,7 +75,22 @@ fn what_the_inventory_alone_changes_is_as_good_as_what_was_before() {
     node.says("synced", &before, false, &before);
     assert!(of_same_revision(&paths, &before, &new).unwrap());
     assert!(confirms(&paths.node, &new));
+    assert_eq!(taken_back(&paths, &before), None);
     // The applying half need not have seen the one between.
     assert!(of_same_revision(&paths, &new, &newer).unwrap());
     assert!(confirms(&paths.node, &newer));
+}
+
+#[test]
+fn what_was_taken_back_is_known() {
+    let [good, bad] = ["good", "bad"].map(Sha256Hex::of);
+    let node = Node::new();
+    node.says("held", &good, false, &bad);
+    assert_eq!(taken_back(&node.paths(), &bad), None);
+    let path = node.paths().node.status();
+    let mut status: serde_json::Value = read_json(&path).unwrap().unwrap();
+    status["set_back"] = serde_json::json!({"digest": bad, "since": "", "time": "", "reason": "a probe failed", "again": "never"});
+    files::replace_volatile(&path, &status.to_string()).unwrap();
+    assert_eq!(taken_back(&node.paths(), &bad).as_deref(), Some("a probe failed"));
+    assert_eq!(taken_back(&node.paths(), &good), None);
 }

@@ -9,7 +9,7 @@ use thiserror::Error;
 use super::status::{HandedLive, InventoryStatus};
 use super::{Inventory, told};
 use crate::config::Config;
-use crate::confirm::of_same_revision;
+use crate::confirm::{of_same_revision, taken_back};
 use crate::inputs::{self, InputsError};
 use crate::make::{self, Made, MakeError, Memory, Wanted};
 use crate::paths::Paths;
@@ -84,6 +84,13 @@ impl Keeper {
         let configured = Sha256Hex::of(text);
         let outcome = match read_json::<Accepted>(&paths.accepted())? {
             None => Outcome::default(),
+            // Another snapshot of the same revision would be tried at once, and do the same harm.
+            Some(accepted) if let Some(why) = taken_back(paths, &accepted.digest) => {
+                self.last = None;
+                let alarm =
+                    format!("what it says now is not handed over, its revision was taken back: {why}");
+                Outcome { alarms: vec![alarm], ..Outcome::default() }
+            }
             Some(accepted) => {
                 let commit = accepted.verified.commit.clone();
                 let known =

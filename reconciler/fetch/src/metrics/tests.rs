@@ -31,6 +31,7 @@ fn facts() -> Facts {
         since: Some("2026-03-24T12:34:57Z".to_owned()),
         confirm: Confirm::None,
         awaits: None,
+        set_back: None,
         checked: Some("2026-03-24T12:36:00Z".to_owned()),
         written: Uptime { boot: String::new(), seconds: 0 },
         late_after: 60,
