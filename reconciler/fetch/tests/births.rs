@@ -34,6 +34,9 @@ fn pod(name: &str, node: usize, app: &str, address: &str) -> String {
     )
 }
 
+/// Both kinds of cost must not be measured at once.
+static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+
 /// Ten pods of each node are databases, the others are web pods.
 fn cluster() -> String {
     let mut items = vec![r#"{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"shop"}}"#.to_owned()];
@@ -124,6 +127,7 @@ fn cost(id: u32) -> (Duration, u64) {
 #[test]
 #[ignore = "takes minutes; make bench runs it"]
 fn ten_births_a_second_beside_100_000_pods_are_in_force_within_two_seconds() {
+    let _alone = ALONE.lock();
     let Some(namespace) = Namespace::new() else {
         assert!(std::env::var("CI").as_deref() != Ok("true"), "in CI there must be network namespaces");
         eprintln!("SKIPPED: needs root");
@@ -217,4 +221,23 @@ fn ten_births_a_second_beside_100_000_pods_are_in_force_within_two_seconds() {
         println!("{name}: {share:.0} % of a processor, its largest process had {} MiB", peak / 1024);
     }
     assert!(at(100) < LAG, "{:?}", at(100));
+}
+
+/// A look that finds nothing new is what a node does all day.
+#[test]
+#[ignore = "takes half a minute; make bench runs it"]
+fn a_look_without_news_costs_ten_milliseconds() {
+    let _alone = ALONE.lock();
+    let world = World::new();
+    let node = world.node("n1", &world.remote(), "interval = 1\n");
+    node.trust_first();
+    let service = Service::start(&node);
+    std::thread::sleep(Duration::from_secs(3));
+    let looks = 30;
+    let before = cost(service.id()).0;
+    // From one look to the next it is a tenth more or less than the interval.
+    std::thread::sleep(Duration::from_secs(looks));
+    let one = (cost(service.id()).0 - before) / u32::try_from(looks).unwrap();
+    println!("a look without news: {one:?} of a processor");
+    assert!(one <= Duration::from_millis(10), "{one:?}");
 }

@@ -314,3 +314,34 @@ fn a_pod_is_handed_over_within_a_second_whatever_the_remote_does() {
     wait("another folder", Duration::from_secs(30), &|| node.members() == ["10.2.0.2", "10.2.0.7"]);
     service.stop();
 }
+
+/// What RLIMIT_DATA counts is more than what is ever in memory at once, and without it the test would see the end alone.
+#[test]
+fn ten_thousand_pods_of_either_kind_need_120_mebibytes() {
+    let world = World::new();
+    let many = |first: usize| -> Vec<String> {
+        let address = |i: usize| format!("10.{}.{}.{}", 3 + first, i / 200, i % 200 + 1);
+        (0..10_000).map(|i| pod(&format!("web-{first}-{i}"), &address(i))).collect()
+    };
+    for (folder, pods) in many(0).chunks(100).enumerate() {
+        world.write(&format!("pods/{folder}.json"), &list(pods));
+    }
+    world.commit("alice", "Ten thousand pods");
+    world.push();
+    // In bytes 120 MiB are a little more than 125 megabytes.
+    let limited = |name: &str, megabytes: u32| {
+        let lines = format!("[limits]\nmemory_megabytes = {megabytes}\n");
+        world.node(name, &world.remote(), &lines)
+    };
+    let git = limited("n1", 125);
+    git.trust_first();
+    assert!(git.snapshot("ipsets").lines().count() > 10_000);
+    git.configure("[limits]\nmemory_megabytes = 125\n[inventory]\n");
+    git.put("pods.json", &list(&many(1)));
+    let (_, live) = git.look();
+    assert_eq!((live.members, live.alarms), (10_000, Vec::new()));
+    git.put("one-more.json", &pod("one-more", "10.2.0.7"));
+    assert_eq!(git.look().1.members, 10_001);
+    let starved = limited("n2", 15);
+    assert_ne!(starved.fetch(&["once", "--trust-first"]).code, Some(0), "the limit is one");
+}
