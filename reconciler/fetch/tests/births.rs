@@ -125,7 +125,7 @@ fn cost(id: u32) -> (Duration, u64) {
 }
 
 #[test]
-#[ignore = "takes minutes; make bench runs it"]
+#[ignore = "takes minutes; make test-long runs it"]
 fn ten_births_a_second_beside_100_000_pods_are_in_force_within_two_seconds() {
     let _alone = ALONE.lock();
     let Some(namespace) = Namespace::new() else {
@@ -225,7 +225,7 @@ fn ten_births_a_second_beside_100_000_pods_are_in_force_within_two_seconds() {
 
 /// A look that finds nothing new is what a node does all day.
 #[test]
-#[ignore = "takes half a minute; make bench runs it"]
+#[ignore = "takes half a minute; make test-long runs it"]
 fn a_look_without_news_costs_ten_milliseconds() {
     let _alone = ALONE.lock();
     let world = World::new();
