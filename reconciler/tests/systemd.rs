@@ -263,8 +263,18 @@ kind: NetworkPolicy
 metadata: {name: db, namespace: shop}
 spec:
   podSelector: {matchLabels: {app: db}}
-  ingress: [{ports: [{port: PORT}]}]
+  ingress:
+  - ports: [{port: PORT}]
+  - from: [{podSelector: {matchLabels: {app: web}}}]
+    ports: [{port: 9000}]
 ";
+
+/// What `kubectl` says on the node: a pod that Git does not have.
+const LIVE: &str = r#"{"apiVersion": "v1", "kind": "List", "items": [
+{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web", "namespace": "shop", "labels": {"app": "web"}},
+"spec": {"nodeName": "worker-2", "containers": [{"name": "c"}]},
+"status": {"phase": "Running", "podIP": "10.2.0.7", "podIPs": [{"ip": "10.2.0.7"}]}}]}
+"#;
 
 /// The pulling half as shipped, with a signed repository on the node that belongs to root: `main`, and `next` after it.
 fn with_fetch(files: &Path) {
@@ -272,8 +282,12 @@ fn with_fetch(files: &Path) {
     let program = Path::new(env!("CARGO_BIN_EXE_chainmaild")).with_file_name("chainmail-fetch");
     assert!(program.exists(), "run `cargo build --workspace --bins` first");
     install(&program, files.join("usr/bin/chainmail-fetch"));
-    let unit = "chainmail-fetch.service";
-    install(&project.join("systemd").join(unit), files.join("usr/lib/systemd/system").join(unit));
+    for unit in ["chainmail-fetch.service", "chainmail-inventory.service", "chainmail-inventory.timer"] {
+        install(&project.join("systemd").join(unit), files.join("usr/lib/systemd/system").join(unit));
+    }
+    install(&project.join("systemd/inventory.env"), files.join("etc/chainmail/inventory.env"));
+    std::fs::write(files.join("usr/bin/kubectl"), format!("#!/bin/sh\ncat <<'LIST'\n{LIVE}LIST\n")).unwrap();
+    host(Command::new("chmod").arg("755").arg(files.join("usr/bin/kubectl")));
     let work = tempfile::tempdir().unwrap();
     let (key, remote) = (work.path().join("key"), files.join("srv/policies.git"));
     host(Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key));
@@ -343,15 +357,26 @@ fn a_signed_revision_goes_through_both_units_into_the_kernel() {
     node.ok(&["chainmaild", "verify"]);
     node.wait_until("fetch looks again", || node.run(&["chainmail-fetch", "status"]).0 == Some(0));
 
-    // Fetch is killed at the moment of a push; the next one finds it.
+    // Fetch is killed at the moment of a push; the next one finds it, and confirms what came of it.
+    node.ok(&["sh", "-c", "echo 'confirm = \"required\"' >> /etc/chainmail/node.toml"]);
+    node.ok(&["systemctl", "restart", "chainmail-apply"]);
     let killed = fetch();
     node.ok(&["cp", "/srv/policies.git/refs/heads/next", "/srv/policies.git/refs/heads/main"]);
     node.ok(&["kill", "-KILL", &killed]);
     assert!(!node.rules().is_empty());
     node.wait_until("started again", || !["0", killed.as_str()].contains(&fetch().as_str()));
     node.wait_until("the push is in force", || node.rules().contains("5433"));
+    node.wait_until("it is confirmed", || node.run(&["chainmaild", "status"]).0 == Some(0));
+    assert!(node.ok(&["chainmaild", "history"]).contains("confirmed"));
     node.ok(&["chainmaild", "verify"]);
-    node.ok(&["chainmaild", "status"]);
+
+    // A pod that only the API server knows.
+    assert!(!node.rules().contains("9000"));
+    node.ok(&["sh", "-c", "echo '[inventory]' >> /etc/chainmail/fetch.toml"]);
+    node.ok(&["systemctl", "restart", "chainmail-fetch"]);
+    node.ok(&["systemctl", "enable", "--now", "chainmail-inventory.timer"]);
+    node.wait_until("the pod may connect", || node.rules().contains("--dport 9000"));
+    node.wait_until("nothing is left to do", || node.run(&["chainmaild", "status"]).0 == Some(0));
     assert_eq!(node.ok(&["systemctl", "--failed", "--no-legend"]), "");
 }
 

@@ -7,7 +7,9 @@
 use std::fmt::Write as _;
 
 use super::links::{LinkBase, Links};
-use super::words::{agreed, change_word, counted, ends, headline, outcome_note, reasons, services, side};
+use super::words::{
+    agreed, change_word, counted, ends, headline, outcome_note, reasons, services, short_commit, side,
+};
 use crate::diff::{ChainDiff, Change, Flow, Isolation, Line, Mixed, Review, SetDiff, Shape};
 use crate::escape::{FENCE, code, fenced, html, short};
 use crate::waiver::Agreed;
@@ -59,8 +61,15 @@ const INFALLIBLE: &str = "writing to a String cannot fail";
 
 fn foot(review: &Review) -> String {
     let digest = |digest: &str| code(&short(digest, 16));
+    // Only of commits: the name of a folder or branch is somebody's text, and a command is copied into a shell.
+    let again = match (&review.base.commit, &review.head.commit) {
+        (Some(base), Some(head)) => {
+            format!("; the same by `chainmail diff {}..{}`", short_commit(base), short_commit(head))
+        }
+        _ => String::new(),
+    };
     format!(
-        "<sub>rules of {}, digest {} → {}</sub>\n",
+        "<sub>rules of {}, digest {} → {}{again}</sub>\n",
         counted(review.head.nodes, "node", "nodes"),
         digest(&review.base.digest),
         digest(&review.head.digest)

@@ -80,7 +80,7 @@ pub(super) fn side(side: &SideFacts) -> String {
     }
 }
 
-fn short_commit(commit: &str) -> String {
+pub(super) fn short_commit(commit: &str) -> String {
     commit.chars().filter(char::is_ascii_hexdigit).take(10).collect()
 }
 

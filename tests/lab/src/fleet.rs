@@ -65,6 +65,8 @@ pub enum Source {
     Policies,
     /// The committed snapshot, which it proves.
     Snapshots,
+    /// Policies, and pods that are born on the node's own word.
+    Inventory,
 }
 
 impl Source {
@@ -72,7 +74,7 @@ impl Source {
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
-            Source::Policies => "policies",
+            Source::Policies | Source::Inventory => "policies",
             Source::Snapshots => "snapshots",
         }
     }
@@ -134,9 +136,10 @@ impl Member {
             Remote::Folder => bare.display().to_string(),
             Remote::Daemon => "git://127.0.0.1/policies.git".to_owned(),
         };
+        let inventory = if source == Source::Inventory { "[inventory]\n" } else { "" };
         let text = format!(
             "node = \"{node}\"\nremote = \"{url}\"\nsource = \"{}\"\ninterval = 1\n\
-             [trust]\nallowed_signers = \"{}\"\nmin_commit = \"{floor}\"\n",
+             [trust]\nallowed_signers = \"{}\"\nmin_commit = \"{floor}\"\n{inventory}",
             source.as_str(),
             signers.display()
         );
@@ -165,6 +168,19 @@ impl Member {
 
     fn log(&self) -> PathBuf {
         self.root.join("log")
+    }
+
+    /// Has a manifest in the node's inventory, as of now.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn bear(&self, name: &str, manifest: &str) -> Result<(), FleetError> {
+        let folder = self.root.join("var/lib/chainmail/inventory");
+        std::fs::create_dir_all(&folder)?;
+        let new = folder.join(format!(".{name}.new"));
+        std::fs::write(&new, manifest)?;
+        std::fs::rename(new, folder.join(format!("{name}.yaml")))?;
+        Ok(())
     }
 
     fn status(&self, path: &str) -> Result<Value, FleetError> {

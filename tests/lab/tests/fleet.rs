@@ -1,4 +1,4 @@
-//! How long a push takes to be in force on every node, with the real daemons.
+//! The real daemons on a lab's nodes: their story, and how long a push or a birth takes to be in force.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
 #![expect(clippy::disallowed_methods, reason = "the support module looks at namespaces")]
@@ -10,7 +10,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use chainmail_compiler::source::{SourceFile, Sources, from_folder};
-use chainmail_lab::{Endpoint, Lab, LabSpec, Member, Remote, Signing, Source, Upstream};
+use chainmail_lab::{Counters, Endpoint, Lab, LabSpec, Member, Remote, Saved, Signing, Source, Upstream};
+use chainmail_snapshot::NodeName;
 
 const PUSHES: u16 = 100;
 /// What is promised of nodes that look once a second.
@@ -91,6 +92,57 @@ fn a_push_is_in_force_on_three_nodes_within_two_seconds() {
         members.len()
     );
     assert!(p99 <= LONGEST, "p99 {p99:?}");
+}
+
+/// How soon a pod that is born is a member of the sets that rules name.
+const BIRTH: Duration = Duration::from_secs(1);
+
+#[test]
+#[ignore = "a time is promised; run by make test-long"]
+fn a_pod_that_is_born_is_in_force_within_a_second() {
+    if !support::can_run() {
+        return;
+    }
+    let temp = tempfile::tempdir().unwrap();
+    let upstream = Upstream::new(temp.path()).unwrap();
+    let lab = Lab::up(&LabSpec::from_sources(&shop(1000)).unwrap()).unwrap();
+    let floor = upstream.commit(&shop(1000), "The shop", Signing::Signed).unwrap();
+    upstream.push().unwrap();
+    // The node of the database, which admits pods by their labels wherever they are.
+    let node: NodeName = "node-3".parse().unwrap();
+    let wanted = (node.clone(), Source::Inventory, Remote::Folder);
+    let member = Member::start(&lab, &upstream, temp.path(), wanted, &floor).unwrap();
+    member.wait_for(&upstream.digest(&node).unwrap()).unwrap();
+    let mut times = Vec::new();
+    for birth in 1..=10 {
+        let address = format!("10.244.1.{}", 100 + birth);
+        let pod = format!(
+            "apiVersion: v1\nkind: Pod\nmetadata: {{name: web-{birth}, namespace: shop, labels: {{app: web}}}}\n\
+             spec: {{nodeName: node-1, containers: [{{name: web}}]}}\n\
+             status: {{phase: Running, podIP: {address}, podIPs: [{{ip: {address}}}]}}\n"
+        );
+        let begin = Instant::now();
+        member.bear(&format!("web-{birth}"), &pod).unwrap();
+        // In a set that a rule names.
+        let is_in_force = || {
+            let Saved { v4, sets, .. } = lab.saved(&node, Counters::Hidden).unwrap();
+            let member = sets.lines().find(|line| line.ends_with(&format!(" {address}")));
+            member.and_then(|line| line.split(' ').nth(1)).is_some_and(|set| v4.contains(set))
+        };
+        while !is_in_force() {
+            assert!(begin.elapsed() < 30 * BIRTH, "{address} never came");
+        }
+        times.push(begin.elapsed());
+        member.wait_until("settled", |member| Ok(member.applied()?["sync"] == "synced")).unwrap();
+    }
+    times.sort();
+    println!(
+        "{} births: median {:.2?}, longest {:.2?}",
+        times.len(),
+        times[times.len() / 2],
+        times[times.len() - 1]
+    );
+    assert!(times[times.len() / 2] <= BIRTH, "{times:?}");
 }
 
 #[test]
