@@ -23,6 +23,8 @@ pub use upstream::{Signing, Upstream};
 
 /// How long daemons are given for anything.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Where a node's inventory is by default, below its root.
+const INVENTORY: &str = "var/lib/chainmail/inventory";
 /// How often they are looked at.
 const GLANCE: Duration = Duration::from_millis(5);
 
@@ -136,7 +138,14 @@ impl Member {
             Remote::Folder => bare.display().to_string(),
             Remote::Daemon => "git://127.0.0.1/policies.git".to_owned(),
         };
-        let inventory = if source == Source::Inventory { "[inventory]\n" } else { "" };
+        let inventory = match source {
+            Source::Inventory => {
+                // As chainmail.tmpfiles.conf does: a folder that comes later is found by time alone.
+                std::fs::create_dir_all(root.join(INVENTORY))?;
+                "[inventory]\n"
+            }
+            Source::Policies | Source::Snapshots => "",
+        };
         let text = format!(
             "node = \"{node}\"\nremote = \"{url}\"\nsource = \"{}\"\ninterval = 1\n\
              [trust]\nallowed_signers = \"{}\"\nmin_commit = \"{floor}\"\n{inventory}",
@@ -175,8 +184,7 @@ impl Member {
     /// # Errors
     /// When it cannot be written.
     pub fn bear(&self, name: &str, manifest: &str) -> Result<(), FleetError> {
-        let folder = self.root.join("var/lib/chainmail/inventory");
-        std::fs::create_dir_all(&folder)?;
+        let folder = self.root.join(INVENTORY);
         let new = folder.join(format!(".{name}.new"));
         std::fs::write(&new, manifest)?;
         std::fs::rename(new, folder.join(format!("{name}.yaml")))?;
