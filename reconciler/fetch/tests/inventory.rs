@@ -315,6 +315,35 @@ fn a_pod_is_handed_over_within_a_second_whatever_the_remote_does() {
     service.stop();
 }
 
+/// Where nothing was seen, a look would come 10 seconds after the one before it.
+#[test]
+fn a_folder_that_is_made_later_is_found_at_once() {
+    let world = World::new();
+    let above = world.path("live/cluster");
+    let folder = above.join("pods");
+    let lines = format!("[inventory]\nfolder = \"{}\"\n", folder.display());
+    let node = world.node("n1", &world.remote(), &lines);
+    node.trust_first();
+    let mut service = support::Service::start(&node);
+    let wait = |what: &str, most: u64, holds: &dyn Fn() -> bool| {
+        let begun = Instant::now();
+        while !holds() {
+            assert!(begun.elapsed() < Duration::from_secs(most), "{what}: {:?}", node.live());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    wait("the first look", 60, &|| !node.live().alarms.is_empty());
+    for (round, address) in ["10.2.0.7", "10.2.0.8", "10.2.0.9"].into_iter().enumerate() {
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("pods.json"), pod("web-2", address)).unwrap();
+        wait(address, 5, &|| node.members().contains(&address.to_owned()));
+        std::fs::rename(&folder, world.path(&format!("gone-{round}"))).unwrap();
+        wait("it is gone", 5, &|| node.live().alarms.iter().any(|alarm| alarm.contains("cannot be read")));
+        std::fs::remove_dir(&above).unwrap();
+    }
+    service.stop();
+}
+
 /// What RLIMIT_DATA counts is more than what is ever in memory at once, and without it the test would see the end alone.
 #[test]
 fn ten_thousand_pods_of_either_kind_need_120_mebibytes() {

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -63,9 +63,30 @@ pub fn list(folder: &Path) -> io::Result<BTreeMap<String, Found>> {
     Ok(found)
 }
 
-/// What tells a folder from another one of its name.
-#[must_use]
-pub fn identity(folder: &Path) -> Option<(u64, u64)> {
-    let meta = std::fs::metadata(folder).ok()?;
-    Some((meta.dev(), meta.ino()))
+/// Where a folder can be seen to change, or to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The folder, or the nearest one above it that is there.
+    pub path: PathBuf,
+    /// What of it matters where it is one above: itself, and what has to be made in it.
+    pub only: Vec<PathBuf>,
+    /// What tells it from another folder of its name.
+    identity: (u64, u64),
+}
+
+impl Place {
+    /// Where a folder is, or would be made.
+    #[must_use]
+    pub fn of(folder: &Path) -> Option<Self> {
+        let mut missing = None;
+        for path in folder.ancestors() {
+            if let Ok(meta) = std::fs::metadata(path) {
+                let path = path.to_owned();
+                let only = missing.map_or_else(Vec::new, |missing| vec![path.clone(), missing]);
+                return Some(Self { path, only, identity: (meta.dev(), meta.ino()) });
+            }
+            missing = Some(path.to_owned());
+        }
+        None
+    }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use notify::event::{AccessKind, AccessMode, EventKind};
 use notify::{RecursiveMode, Watcher as _};
 
-use super::folder;
+use super::folder::Place;
 use super::refresh::{Keeper, RefreshError};
 use crate::child;
 use crate::inputs;
@@ -52,15 +52,11 @@ pub fn keep(paths: &Paths) {
     stop_with_the_parent(sender.clone());
     let _accepted = watch(&paths.state(), &[paths.accepted()], sender.clone());
     let mut keeper = Keeper::default();
-    let mut watched: Option<(_, notify::RecommendedWatcher)> = None;
+    let mut watched = None;
     loop {
-        let folder = inputs::config(paths).ok().and_then(|(_, config)| config.inventory);
-        if let Some(folder) = folder.map(|wanted| wanted.folder.unwrap_or_else(|| paths.inventory())) {
-            let identity = folder::identity(&folder);
-            if watched.as_ref().is_none_or(|(of, ..)| *of != identity) {
-                let watcher = watch(&folder, &[], sender.clone());
-                watched = watcher.map(|watcher| (identity, watcher));
-            }
+        let wanted = inputs::config(paths).ok().and_then(|(_, config)| config.inventory);
+        if let Some(wanted) = wanted {
+            follow(&wanted.folder.unwrap_or_else(|| paths.inventory()), &mut watched, &sender);
         }
         match keeper.refresh(paths) {
             Ok(Some(_)) => {}
@@ -102,6 +98,21 @@ fn stop_with_the_parent(sender: Sender<Event>) {
         }
         sender.send(Event::Stop).ok();
     });
+}
+
+/// Watches the folder, and where it is not there the place where it would be made.
+fn follow(folder: &Path, watched: &mut Option<(Place, notify::RecommendedWatcher)>, sender: &Sender<Event>) {
+    // What is made after the look and before the watch is seen by the next look.
+    while let Some(place) = Place::of(folder)
+        && watched.as_ref().is_none_or(|(of, _)| *of != place)
+    {
+        let watcher = watch(&place.path, &place.only, sender.clone());
+        let failed = watcher.is_none();
+        *watched = watcher.map(|watcher| (place, watcher));
+        if failed {
+            return;
+        }
+    }
 }
 
 /// Watches a folder, or some files of it. A file that was written where it stands is news once it is closed too.
