@@ -7,7 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Resource, Rlimit, Signal, getrlimit, set_parent_process_death_signal, setrlimit};
+use rustix::process::{
+    Pid, Resource, Rlimit, Signal, getrlimit, kill_process, kill_process_group,
+    set_parent_process_death_signal, setrlimit,
+};
 
 use crate::config::{Config, Transport};
 use crate::paths::Paths;
@@ -26,7 +29,20 @@ pub const CONFIRM: &str = "confirm";
 pub struct Cycle {
     child: Child,
     until: Instant,
+    parting: Parting,
 }
+
+/// How a process is ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Parting {
+    /// At once, whatever it is at.
+    Killed,
+    /// It is asked to, and is given a moment to end what it has started itself.
+    Asked,
+}
+
+/// How long a process that was asked to end may take.
+const MOMENT: Duration = Duration::from_secs(3);
 
 /// How far a cycle is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +65,7 @@ impl Cycle {
             First::Trust => &[COMMAND, TRUST_FIRST],
             First::Refuse => &[COMMAND],
         };
-        Self::of(paths, config, words)
+        Self::of(paths, config, words, Parting::Killed)
     }
 
     /// Starts a judgement.
@@ -57,10 +73,10 @@ impl Cycle {
     /// # Errors
     /// When the system refuses.
     pub fn judging(paths: &Paths, config: &Config) -> std::io::Result<Self> {
-        Self::of(paths, config, &[CONFIRM])
+        Self::of(paths, config, &[CONFIRM], Parting::Asked)
     }
 
-    fn of(paths: &Paths, config: &Config, words: &[&str]) -> std::io::Result<Self> {
+    fn of(paths: &Paths, config: &Config, words: &[&str], parting: Parting) -> std::io::Result<Self> {
         let mut command = Command::new(program());
         command.arg("--root").arg(paths.root()).args(words).stdin(Stdio::null()).stdout(Stdio::null());
         // OpenSSL asks the environment. What is no folder has no further certificates; and who speaks no TLS need not
@@ -72,7 +88,7 @@ impl Cycle {
         if let Some(file) = certificates {
             command.env("SSL_CERT_FILE", file).env("SSL_CERT_DIR", file);
         }
-        Ok(Self { child: command.spawn()?, until: Instant::now() + config.timeout })
+        Ok(Self { child: command.spawn()?, until: Instant::now() + config.timeout, parting })
     }
 
     /// Looks how far it is.
@@ -92,9 +108,24 @@ impl Cycle {
 
     /// Ends it.
     pub fn end(&mut self) {
+        if self.parting == Parting::Asked {
+            self.ask_to_end();
+        }
         // One that has just ended by itself is as good.
         drop(self.child.kill());
         drop(self.child.wait());
+    }
+
+    fn ask_to_end(&mut self) {
+        let runs = |child: &mut Child| matches!(child.try_wait(), Ok(None));
+        // The number of one that was waited for may be another's by now.
+        if runs(&mut self.child) {
+            kill_process(Pid::from_child(&self.child), Signal::TERM).ok();
+        }
+        let until = Instant::now() + MOMENT;
+        while runs(&mut self.child) && Instant::now() < until {
+            std::thread::sleep(GLANCE);
+        }
     }
 }
 
@@ -145,10 +176,29 @@ fn program() -> PathBuf {
 /// How often a cycle is looked at.
 pub const GLANCE: Duration = Duration::from_millis(10);
 
-/// Ends this process when the one that started it does.
+/// Has this process asked to end when the one that started it does.
 pub fn end_with_parent() {
-    if let Err(error) = set_parent_process_death_signal(Some(Signal::KILL)) {
+    if let Err(error) = set_parent_process_death_signal(Some(Signal::TERM)) {
         tracing::warn!(%error, "this process may outlive the service");
+    }
+}
+
+/// Ends what this process has started, each with the process group that it leads.
+pub fn end_started() {
+    for process in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let Ok(stat) = std::fs::read_to_string(process.path().join("stat")) else { continue };
+        // The name between the brackets may have any in it: proc_pid_stat(5).
+        let Some((_, fields)) = stat.rsplit_once(')') else { continue };
+        // One that has just ended has the group -1.
+        let mut numbers = fields.split_whitespace().skip(1).map(|field| field.parse::<u32>().ok());
+        let (Some(Some(parent)), Some(Some(group))) = (numbers.next(), numbers.next()) else { continue };
+        let leads = process.file_name().to_str() == Some(&group.to_string());
+        if parent == std::process::id()
+            && leads
+            && let Some(group) = Pid::from_raw(group.cast_signed())
+        {
+            kill_process_group(group, Signal::KILL).ok();
+        }
     }
 }
 

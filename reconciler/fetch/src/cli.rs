@@ -15,7 +15,7 @@ use thiserror::Error;
 
 use crate::child;
 use crate::config::Mode;
-use crate::confirm::judge::judge;
+use crate::confirm::judge::{JudgeError, judge};
 use crate::confirm::{Finding, Judged};
 use crate::cycle;
 use crate::inputs::{self, Inputs, InputsError};
@@ -148,6 +148,8 @@ enum CliError {
     State(#[from] StateError),
     #[error(transparent)]
     Refresh(#[from] RefreshError),
+    #[error(transparent)]
+    Judge(#[from] JudgeError),
     #[error(
         "{path} belongs to another user, and the service could not use what this one leaves there; run it as that user: runuser -u chainmail-fetch -- chainmail-fetch once"
     )]
@@ -171,6 +173,7 @@ impl CliError {
             | CliError::File(_)
             | CliError::State(_)
             | CliError::Refresh(_)
+            | CliError::Judge(_)
             | CliError::NoStatus { .. }
             | CliError::System(_)
             | CliError::Print(_) => Exit::Input,

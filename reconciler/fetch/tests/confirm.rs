@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use support::net::{Net, Running};
 use support::{Node, World, run};
 
@@ -291,6 +292,45 @@ fn a_remote_that_is_gone_makes_a_snapshot_wait_but_not_for_ever() {
     assert_ne!(both.rules(), rules);
     let judged = both.node.read("run/chainmail/fetch/judged.json");
     assert!(judged.contains("1 probe passed, the remote did not answer before either"), "{judged}");
+}
+
+/// Processes that run, or have ended and nobody has asked how. Those of a probe that have lost their parent are left to
+/// whoever takes them in.
+fn alive(processes: &str) -> Vec<String> {
+    let alive = |id: &&str| {
+        let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+        let mut fields = stat.rsplit(')').next().unwrap().split_whitespace();
+        !matches!((fields.next(), fields.next()), (None, _) | (Some("Z"), Some("1")))
+    };
+    processes.split_whitespace().filter(alive).map(str::to_owned).collect()
+}
+
+#[test]
+fn a_probe_does_not_outlive_the_wait_or_the_service() {
+    if skipped() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let list = folder.path().join("list");
+    let started = || std::fs::read_to_string(&list).unwrap_or_default();
+    let probe = format!(
+        "[confirm]\nprobes = [[\"sh\", \"-c\", \"sleep 100 & echo $$ $! >> {}; wait\"]]\nprobe_timeout = 60\n",
+        list.display()
+    );
+    let both = Both::new(6, &probe);
+    let _remote = both.serve();
+    let (_apply, mut fetch) = (both.apply(), both.fetch());
+    // A judgement has `timeout`, so two of them began.
+    both.wait("it is taken back", |both| both.events().last().is_some_and(|event| event == "unconfirmed"));
+    assert!(started().lines().count() > 1, "{}", started());
+    both.wait("all probes have ended", |_| alive(&started()).is_empty());
+
+    let before = started().lines().count();
+    assert_eq!(both.ask(&["resume"]).code, Some(0));
+    both.wait("another one", |_| started().lines().count() > before);
+    kill_process(Pid::from_child(&fetch.0), Signal::TERM).unwrap();
+    assert_eq!(fetch.0.wait().unwrap().code(), Some(0));
+    both.wait("it has ended", |_| alive(&started()).is_empty());
 }
 
 #[test]

@@ -1,14 +1,18 @@
 //! Judges one attempt, and says what was found to the applying half.
 
-use std::time::Duration;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
 
 use chainmail_reconciler::clock::Moment;
 use chainmail_reconciler::files::{self, FileError};
 use chainmail_reconciler::kernel::KernelError;
 use chainmail_reconciler::kernel::process::Call;
 use chainmail_reconciler::spool::Refusal;
+use chainmail_reconciler::unit::stop_on_signals;
+use thiserror::Error;
 
 use super::{Attempt, Finding, Judged, Reach, reached_before};
+use crate::child::{self, GLANCE};
 use crate::config::{Config, Confirm};
 use crate::paths::Paths;
 use crate::remote;
@@ -18,20 +22,30 @@ use crate::state::{json, write_json};
 const PRINTED: usize = 1000;
 /// The wait before a remote that does not answer is asked again.
 const PAUSE: Duration = Duration::from_secs(1);
+/// How long a probe that is ended may take to go.
+const LAST_WORD: Duration = Duration::from_secs(1);
+
+/// Why an attempt was not judged.
+#[derive(Debug, Error)]
+pub enum JudgeError {
+    /// What was found cannot be written down.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// It could not be told to end.
+    #[error("signals cannot be had: {0}")]
+    Signals(std::io::Error),
+    /// It was told to end.
+    #[error("ended before anything was found")]
+    Ended,
+}
 
 /// Judges what waits to be confirmed, as long as it waits; `None` where nothing does, or does no more.
 ///
 /// # Errors
-/// When what was found cannot be written down.
-pub fn judge(paths: &Paths, config: &Config) -> Result<Option<Judged>, FileError> {
+/// When a signal ends it, or what was found cannot be written down.
+pub fn judge(paths: &Paths, config: &Config) -> Result<Option<Judged>, JudgeError> {
     let Some(attempt) = Attempt::current(paths) else { return Ok(None) };
-    let (finding, reason) = match probe(&config.confirm) {
-        Ok(()) => match ask_remote(paths, config, &attempt) {
-            Some(reason) => (Finding::Confirmed, reason),
-            None => return Ok(None),
-        },
-        Err(found) => found,
-    };
+    let Some((finding, reason)) = find_in_time(paths, config, &attempt)? else { return Ok(None) };
     if !attempt.lasts(paths) {
         return Ok(None);
     }
@@ -53,8 +67,52 @@ pub fn judge(paths: &Paths, config: &Config) -> Result<Option<Judged>, FileError
     Ok(Some(judged))
 }
 
+/// What is found about an attempt, and why.
+type Found = (Finding, String);
+
+/// What is found while the attempt lasts. A probe that still runs then has nobody to tell, and is ended.
+fn find_in_time(paths: &Paths, config: &Config, attempt: &Attempt) -> Result<Option<Found>, JudgeError> {
+    let (sender, signals) = channel();
+    stop_on_signals(sender, ()).map_err(JudgeError::Signals)?;
+    let (sender, finding) = channel();
+    let asked = (paths.clone(), config.clone(), attempt.clone());
+    std::thread::spawn(move || {
+        let (paths, config, attempt) = asked;
+        sender.send(find(&paths, &config, &attempt))
+    });
+    let ended = loop {
+        match finding.recv_timeout(GLANCE) {
+            Ok(found) => return Ok(found),
+            Err(RecvTimeoutError::Disconnected) => return Ok(None),
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        if !attempt.lasts(paths) {
+            break Ok(None);
+        }
+        if signals.try_recv().is_ok() {
+            break Err(JudgeError::Ended);
+        }
+    };
+    // Whoever found something has waited for its probe. One that waits for the remote is not waited for.
+    let begun = Instant::now();
+    while begun.elapsed() < LAST_WORD {
+        child::end_started();
+        if finding.recv_timeout(GLANCE) != Err(RecvTimeoutError::Timeout) {
+            break;
+        }
+    }
+    ended
+}
+
+fn find(paths: &Paths, config: &Config, attempt: &Attempt) -> Option<Found> {
+    match probe(&config.confirm) {
+        Ok(()) => ask_remote(paths, config, attempt).map(|reason| (Finding::Confirmed, reason)),
+        Err(found) => Some(found),
+    }
+}
+
 /// Runs the probes, one after the other. One that cannot be run says nothing about the snapshot.
-fn probe(confirm: &Confirm) -> Result<(), (Finding, String)> {
+fn probe(confirm: &Confirm) -> Result<(), Found> {
     for probe in &confirm.probes {
         let Some((program, args)) = probe.split_first() else { continue };
         let call = Call::new(program.clone()).deadline(confirm.probe_timeout).most(PRINTED);
