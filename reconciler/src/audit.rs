@@ -92,7 +92,7 @@ impl Audit {
             text.extend_from_slice(head.as_bytes());
             let brace = text.len();
             serde_json::to_writer(&mut text, &record).expect("it has only string keys, and memory takes all");
-            text.get_mut(brace).into_iter().for_each(|brace| *brace = b',');
+            *text.get_mut(brace).expect("a record begins with a brace") = b',';
             text.push(b'\n');
         }
         if text.is_empty() {

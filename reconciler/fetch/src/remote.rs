@@ -101,14 +101,10 @@ pub enum RemoteError {
 
 fn list(known: &[String]) -> String {
     const SHOWN: usize = 5;
-    match known.len() {
-        0 => "none".to_owned(),
-        1..=SHOWN => known.join(", "),
-        more => format!(
-            "{} and {} more",
-            known.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", "),
-            more - SHOWN
-        ),
+    match known.split_at_checked(SHOWN) {
+        _ if known.is_empty() => "none".to_owned(),
+        Some((shown, more)) if !more.is_empty() => format!("{} and {} more", shown.join(", "), more.len()),
+        _ => known.join(", "),
     }
 }
 

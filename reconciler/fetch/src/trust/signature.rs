@@ -71,12 +71,11 @@ pub(super) fn of_tag(mirror: &Repository, tag: Oid, keys: &Keys) -> Result<Signe
     let raw = object.data();
     // Git takes the last one, too: what is signed may quote another.
     let lines = raw.split_inclusive(|byte| *byte == b'\n').rev();
-    let from_end = lines.scan(0, |length, line| {
+    let mut from_end = lines.scan(0, |length, line| {
         *length += line.len();
         Some((*length, line))
     });
-    let (length, _) =
-        from_end.into_iter().find(|(_, line)| line.starts_with(BEGIN)).ok_or(SignatureError::Unsigned)?;
+    let (length, _) = from_end.find(|(_, line)| line.starts_with(BEGIN)).ok_or(SignatureError::Unsigned)?;
     let (text, signature) = raw.split_at(raw.len() - length);
     let read = mirror.find_tag(tag)?;
     let time = read.tagger().map_or(0, |tagger| tagger.when().seconds());
