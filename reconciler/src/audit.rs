@@ -165,6 +165,13 @@ mod tests {
             text.lines().map(|line| line.contains(r#""inventory":"/inventory/pods.json""#)).collect();
         assert_eq!(live, [false, true, false], "{text}");
 
+        // A full disk cut the last record short.
+        files::replace(&path, text.trim_end().trim_end_matches("}")).unwrap();
+        write(&lines[..1]);
+        let after = files::read(&path).unwrap().unwrap();
+        let whole = |line: &&str| serde_json::from_str::<serde_json::Value>(line).is_ok();
+        assert_eq!(after.lines().filter(whole).count(), 3, "{after}");
+
         let long = line("y".repeat(999_900));
         for expected in [1, 2, 2] {
             write(std::slice::from_ref(&long));

@@ -7,7 +7,7 @@
 
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{ErrorKind, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
@@ -33,6 +33,19 @@ fn error(verb: &'static str, path: &Path) -> impl Fn(std::io::Error) -> FileErro
 pub fn read(path: &Path) -> Result<Option<String>, FileError> {
     match std::fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
+        Err(source) if source.kind() == ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(error("read", path)(source)),
+    }
+}
+
+/// Reads lines that [`append`] added; `None` when there is no such file. What is no text, since a full disk cut it short
+/// within a letter, has the letter for that in its place.
+///
+/// # Errors
+/// When it is there and cannot be read.
+pub fn read_lines(path: &Path) -> Result<Option<String>, FileError> {
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
         Err(source) if source.kind() == ErrorKind::NotFound => Ok(None),
         Err(source) => Err(error("read", path)(source)),
     }
@@ -164,14 +177,23 @@ fn write_folder_for(readers: Readers, path: &Path, files: &[(&str, &str)]) -> Re
     sync_parent(path)
 }
 
-/// Adds lines to a file, which is made if need be.
+/// Adds lines to a file, which is made if need be. Where a full disk cut its last line short they begin on one of their own.
 ///
 /// # Errors
 /// When they cannot be written.
 pub fn append(path: &Path, lines: impl AsRef<[u8]>) -> Result<(), FileError> {
-    let mut file =
-        OpenOptions::new().create(true).append(true).mode(0o600).open(path).map_err(error("write", path))?;
-    file.write_all(lines.as_ref()).map_err(error("write", path))
+    let add = || {
+        let mut file = OpenOptions::new().create(true).read(true).append(true).mode(0o600).open(path)?;
+        let mut last = *b"\n";
+        if let Some(before) = file.metadata()?.len().checked_sub(1) {
+            file.read_exact_at(&mut last, before)?;
+        }
+        if last != *b"\n" {
+            file.write_all(b"\n")?;
+        }
+        file.write_all(lines.as_ref())
+    };
+    add().map_err(error("write", path))
 }
 
 /// How long a file is; one that is not there has no length.

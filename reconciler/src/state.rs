@@ -148,7 +148,7 @@ impl State {
         &self.counts
     }
 
-    /// What was done, oldest first. A line that a power loss cut short is passed over.
+    /// What was done, oldest first. A line that a power loss or a full disk cut short is passed over.
     ///
     /// # Errors
     /// When the file is there and cannot be read.
@@ -161,7 +161,7 @@ impl State {
     fn tidy(&self, event: Event) -> Result<(), FileError> {
         let path = self.paths.history();
         if files::length(&path) > HISTORY_BYTES {
-            let text = files::read(&path)?.unwrap_or_default();
+            let text = files::read_lines(&path)?.unwrap_or_default();
             files::replace(&path, younger_half(&text))?;
         }
         match event {
@@ -280,7 +280,7 @@ pub fn is_changing(paths: &Paths) -> bool {
 /// # Errors
 /// When the file is there and cannot be read.
 pub fn history(paths: &Paths) -> Result<Vec<Entry>, FileError> {
-    let text = files::read(&paths.history())?.unwrap_or_default();
+    let text = files::read_lines(&paths.history())?.unwrap_or_default();
     Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
 }
 
@@ -303,5 +303,26 @@ mod tests {
         let left: Vec<String> = state.history().unwrap().into_iter().map(|entry| entry.note).collect();
         assert!((5..20).contains(&left.len()), "{}", left.len());
         assert_eq!(left, (40 - left.len()..40).map(note).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_line_that_was_cut_short_takes_no_other_with_it() {
+        let root = tempfile::tempdir().unwrap();
+        let mut state = State::open(&Paths::under(root.path()), 1, Clock::HOST).unwrap();
+        let digest = Sha256Hex::of("");
+        let (first, cut, last) = ("é first", "é cut", "é last");
+        for note in [first, cut] {
+            state.remember(Event::Healed, &digest, None, note.to_owned());
+        }
+        // The disk was full within the last letter but three.
+        let history = std::fs::OpenOptions::new().write(true).open(state.paths.history()).unwrap();
+        let whole = files::length(&state.paths.history());
+        history.set_len(whole - " cut\"}\n".len() as u64 - 1).unwrap();
+        let notes = |state: &State| -> Vec<String> {
+            state.history().unwrap().into_iter().map(|entry| entry.note).collect()
+        };
+        assert_eq!(notes(&state), [first]);
+        state.remember(Event::Healed, &digest, None, last.to_owned());
+        assert_eq!(notes(&state), [first, last]);
     }
 }
