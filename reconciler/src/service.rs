@@ -415,6 +415,20 @@ impl<K: Kernel> Service<K> {
         let text = files::read(&self.settings.paths.kept(digest).join("provenance.json")).ok().flatten();
         Provenance::of(desired, text.as_deref().unwrap_or_default())
     }
+
+    /// Where the lines come from of a snapshot that is not in force any more, as long as there is a copy of it.
+    fn provenance_of_kept(&self, digest: &Sha256Hex) -> Provenance {
+        let kept = spool::load(&self.settings.paths.kept(digest), digest, &self.settings.node);
+        match kept {
+            Ok(Loaded { desired, provenance, .. }) => {
+                Provenance::of(&desired, provenance.as_deref().unwrap_or_default())
+            }
+            Err(error) => {
+                tracing::warn!(%error, "it is not known which policies the lines that go come from");
+                Provenance::default()
+            }
+        }
+    }
 }
 
 fn milliseconds(began: Instant) -> u64 {

@@ -94,7 +94,8 @@ impl<K: Kernel> Service<K> {
             Some(journal) => {
                 let (event, why) = self.why_back(journal);
                 tracing::warn!(digest = journal.to.as_str(), "{why}: {summary}");
-                self.audit.write(event, &digest, &lines, &known, &known);
+                let gone = self.provenance_of_kept(&journal.to);
+                self.audit.write(event, &digest, &lines, &gone, &known);
                 self.state.remember(event, &journal.to, Some(&digest), format!("{why}: {summary}"));
             }
             None if !settled => {

@@ -473,15 +473,31 @@ fn waiting() -> (Node, Service<FakeKernel>, Joined, Joined) {
     let [first, second] = [80, 81].map(|port| policy_snapshot(&[&format!("10.0.0.{port}")], port));
     let mut service = node.start(FakeKernel::new());
     node.spool(&first);
+    node.come_from(&first, "shop/first");
     assert_eq!(node.cycle(&mut service), "pending-confirm enforcing");
     node.confirm(&first);
     assert_eq!(node.cycle(&mut service), "synced enforcing");
     node.spool(&second);
+    node.come_from(&second, "shop/second");
     assert_eq!(node.cycle(&mut service), "pending-confirm enforcing");
     (node, service, first, second)
 }
 
 impl Node {
+    /// Says which policy the first rule of each class is of.
+    fn come_from(&self, snapshot: &Joined, policy: &str) {
+        let desired = Desired::of_snapshot(snapshot).unwrap();
+        let classes = desired.tables[&Family::V4].chains.keys().map(ToString::to_string);
+        let classes = classes.filter(|chain| chain.starts_with("CM-I-"));
+        let entry = |chain: String| {
+            let from = [serde_json::json!({"policy": policy, "rule": "ingress[0]", "place": "p.yaml:1"})];
+            serde_json::json!({"family": "v4", "chain": chain, "index": 0, "from": from})
+        };
+        let text = serde_json::Value::from_iter(classes.map(entry)).to_string();
+        let folder = self.paths().spooled(&snapshot.manifest().digest);
+        files::replace(&folder.join("provenance.json"), &text).unwrap();
+    }
+
     fn confirm(&self, snapshot: &Joined) {
         files::replace(&self.paths().confirmed(), &format!("{}\n", snapshot.manifest().digest)).unwrap();
     }
@@ -540,6 +556,16 @@ fn what_is_refused_goes_and_does_not_come_again() {
     let said = service.status.last_error.clone().unwrap();
     assert!(said.contains("the shop is [31m down"), "{said}");
     assert_eq!(service.status.set_back, Setback::read(&node.paths()));
+    for (change, policy) in [("added", "shop/first"), ("removed", "shop/second")] {
+        let audit = node.audit();
+        let told = |word: &str| {
+            let record = format!("\"family\":\"v4\",\"change\":\"{change}\",\"line\":\"{word}");
+            let of = |line: &&str| line.contains("\"event\":\"refused\"") && line.contains(&record);
+            audit.lines().filter(of).any(|line| line.contains(&format!("\"{policy} ingress[0] p.yaml:1\"")))
+        };
+        assert!(told("-A CM-I-"), "{change}: {audit}");
+        assert_eq!(told("add cm4-"), change == "removed", "{audit}");
+    }
     let mut service = node.start(service.kernel);
     for _ in 0..2 {
         assert_eq!(node.cycle(&mut service), "held enforcing");
