@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use chainmail_lab::{ALICE, Repository, Signing};
+
 const ROOT: &str = "/var/cache/chainmail-tests/bookworm";
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -236,10 +238,9 @@ fn life_of_a_node(backend: &'static str) {
 }
 
 /// Runs a program of the host that must succeed.
-fn host(command: &mut Command) -> String {
+fn host(command: &mut Command) {
     let output = command.output().unwrap();
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
 }
 
 const CLUSTER: &str = "
@@ -289,32 +290,20 @@ fn with_fetch(files: &Path) {
     std::fs::write(files.join("usr/bin/kubectl"), format!("#!/bin/sh\ncat <<'LIST'\n{LIVE}LIST\n")).unwrap();
     host(Command::new("chmod").arg("755").arg(files.join("usr/bin/kubectl")));
     let work = tempfile::tempdir().unwrap();
-    let (key, remote) = (work.path().join("key"), files.join("srv/policies.git"));
-    host(Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key));
-    host(Command::new("git").args(["init", "-q", "--bare", "--initial-branch=main"]).arg(&remote));
-    let sign = format!("user.signingkey={}", key.display());
-    let git = |words: &[&str]| {
-        let mut git = Command::new("git");
-        git.current_dir(work.path()).env("GIT_CONFIG_GLOBAL", "/dev/null");
-        for setting in ["user.name=a", "user.email=a@example.com", "gpg.format=ssh", &sign] {
-            git.args(["-c", setting]);
-        }
-        host(git.args(words))
-    };
-    git(&["init", "-q"]);
+    let repository = Repository::new(work.path()).unwrap();
     let commit = |port: &str, branch: &str| {
-        std::fs::write(work.path().join("cluster.yaml"), CLUSTER.replace("PORT", port)).unwrap();
-        git(&["add", "cluster.yaml"]);
-        git(&["commit", "-q", "-S", "-m", "The database"]);
-        git(&["push", "-q", remote.to_str().unwrap(), &format!("HEAD:{branch}")]);
-        git(&["rev-parse", "HEAD"])
+        std::fs::write(repository.checkout().join("cluster.yaml"), CLUSTER.replace("PORT", port)).unwrap();
+        let commit = repository.commit("The database", Signing::By(ALICE)).unwrap();
+        host(repository.git().args(["push", "-q", "origin", &format!("HEAD:{branch}")]));
+        commit
     };
     let floor = commit("5432", "main");
     commit("5433", "next");
+    std::fs::create_dir_all(files.join("srv")).unwrap();
+    host(Command::new("cp").arg("-a").arg(repository.bare()).arg(files.join("srv/policies.git")));
     let etc = files.join("etc/chainmail");
     std::fs::create_dir_all(&etc).unwrap();
-    let public = std::fs::read_to_string(key.with_extension("pub")).unwrap();
-    std::fs::write(etc.join("allowed_signers"), format!("a@example.com {public}")).unwrap();
+    std::fs::write(etc.join("allowed_signers"), repository.allowed_signers().unwrap()).unwrap();
     let config = format!(
         "remote = \"/srv/policies.git\"\n[hold]\nmax_loss = 100\n[trust]\nmin_commit = \"{floor}\"\n"
     );

@@ -126,10 +126,10 @@ fn the_tutorials_clean_up_is_held_until_a_word_is_said() {
         let world = World::new();
         ok(Command::new(scenario.join("make-repository")).arg(world.path("tutorial")));
         let tutorial = world.path("tutorial").display().to_string();
-        ok(world.git("clone").args(["fetch", "-q", &tutorial, "refs/tags/*:refs/tags/*"]));
-        ok(world.git("clone").args(["reset", "-q", "--hard", "6-clean-up"]));
+        ok(world.git().args(["fetch", "-q", &tutorial, "refs/tags/*:refs/tags/*"]));
+        ok(world.git().args(["reset", "-q", "--hard", "6-clean-up"]));
         world.push();
-        let commit = |state: &str| ok(world.git("clone").args(["rev-parse", state]));
+        let commit = |state: &str| ok(world.git().args(["rev-parse", state]));
         world.tag("alice", 1, &commit("5-from-development"), "Open to development");
         // The backend is on the first node; the second has nothing to lose.
         let tag = "[trust]\nmode = \"tag\"\n";

@@ -144,7 +144,7 @@ fn a_canary_follows_its_own_branch() {
     let world = World::new();
     let canary = world.node("n1", &world.remote(), &format!("ref = \"canary\"\n{OFF}"));
     canary.refuses_at_first(State::Unreachable, "has no branch canary; it has: main");
-    ok(world.git("clone").args(["push", "-q", "origin", "HEAD:canary"]));
+    ok(world.git().args(["push", "-q", "origin", "HEAD:canary"]));
     let main = world.change("nobody", &[1]);
     assert_eq!(canary.once().0, State::Synced);
     assert_ne!(canary.handed(), Some(main));
@@ -171,7 +171,7 @@ fn what_reaches_out_of_the_tree_is_refused() {
     node.refuses(State::Broken, "error[symbolic-link]");
     std::fs::remove_file(world.path("clone/passwd.yaml")).unwrap();
     let inner = world.path("remote.git").display().to_string();
-    ok(world.git("clone").args([
+    ok(world.git().args([
         "-c",
         "protocol.file.allow=always",
         "submodule",

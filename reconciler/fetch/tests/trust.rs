@@ -35,10 +35,10 @@ fn every_commit_on_the_way_is_signed() {
     // A signed tip on top of it makes nothing good, and the unsigned commit is the one that is named.
     world.change("alice", &[5435]);
     node.refuses(State::Untrusted, &format!("commit {unsigned}: it is not signed"));
-    ok(world.git("clone").args(["reset", "-q", "--hard", "HEAD~2"]));
+    ok(world.git().args(["reset", "-q", "--hard", "HEAD~2"]));
     let other = world.change("mallory", &[5434]);
     node.refuses(State::Untrusted, &format!("commit {other}: its key SHA256:"));
-    ok(world.git("clone").args(["reset", "-q", "--hard", "HEAD~1"]));
+    ok(world.git().args(["reset", "-q", "--hard", "HEAD~1"]));
     world.push();
     let last = world.change("alice", &[5436]);
     assert_eq!((node.once().0, node.handed()), (State::Synced, Some(last)));
@@ -53,14 +53,14 @@ fn what_was_forged_in_a_signed_text_is_seen() {
     let world = World::new();
     let node = node(&world, "");
     let good = world.change("alice", &[5433]);
-    ok(world.git("clone").args(["reset", "-q", "--hard", "HEAD~1"]));
+    ok(world.git().args(["reset", "-q", "--hard", "HEAD~1"]));
     let tree = world.change("nobody", &[22]);
     let [ours, theirs] =
-        [&good, &tree].map(|c| ok(world.git("clone").args(["rev-parse", &format!("{c}^{{tree}}")])));
-    let text = ok(world.git("clone").args(["cat-file", "commit", &good])).replace(&ours, &theirs);
+        [&good, &tree].map(|c| ok(world.git().args(["rev-parse", &format!("{c}^{{tree}}")])));
+    let text = ok(world.git().args(["cat-file", "commit", &good])).replace(&ours, &theirs);
     std::fs::write(world.path("forged"), text + "\n").unwrap();
-    let forged = ok(world.git("clone").args(["hash-object", "-t", "commit", "-w"]).arg(world.path("forged")));
-    ok(world.git("clone").args(["push", "-q", "--force", "origin", &format!("{forged}:main")]));
+    let forged = ok(world.git().args(["hash-object", "-t", "commit", "-w"]).arg(world.path("forged")));
+    ok(world.git().args(["push", "-q", "--force", "origin", &format!("{forged}:main")]));
     node.refuses(State::Untrusted, "its signature does not hold");
 }
 
@@ -68,17 +68,17 @@ fn what_was_forged_in_a_signed_text_is_seen() {
 fn merges_are_answered_for_by_who_signs_them() {
     let world = World::new();
     let node = node(&world, "");
-    ok(world.git("clone").args(["checkout", "-q", "-b", "feature"]));
+    ok(world.git().args(["checkout", "-q", "-b", "feature"]));
     world.write("README", "unsigned work\n");
     world.commit("nobody", "Work");
-    ok(world.git("clone").args(["checkout", "-q", "-"]));
+    ok(world.git().args(["checkout", "-q", "-"]));
     let mut merge = world.git_as("alice");
     ok(merge.args(["merge", "-q", "--no-ff", "-S", "-m", "Merge", "feature"]));
     world.push();
     let (state, reason) = node.once();
     assert_eq!(state, State::Synced, "{reason}");
     // Merged the other way round, main's line is the unsigned one.
-    ok(world.git("clone").args(["checkout", "-q", "-b", "other", "HEAD~1"]));
+    ok(world.git().args(["checkout", "-q", "-b", "other", "HEAD~1"]));
     world.write("README", "more unsigned work\n");
     world.commit("nobody", "More");
     ok(world.git_as("alice").args([
@@ -103,7 +103,7 @@ fn history_only_goes_forward() {
     let first = world.head();
     let second = world.change("alice", &[5433]);
     node.once();
-    ok(world.git("clone").args(["reset", "-q", "--hard", &first]));
+    ok(world.git().args(["reset", "-q", "--hard", &first]));
     world.push();
     node.refuses(State::Untrusted, "does not follow");
     world.change("alice", &[5434]);
@@ -118,7 +118,7 @@ fn an_old_revision_is_not_accepted_after_the_state_is_lost() {
     let node = world.node("n1", &world.remote(), &format!("[trust]\nmin_commit = \"{new}\"\n"));
     assert_eq!(node.once(), (State::Synced, String::new()));
     node.lose_state();
-    ok(world.git("clone").args(["push", "-q", "--force", "origin", &format!("{old}:main")]));
+    ok(world.git().args(["push", "-q", "--force", "origin", &format!("{old}:main")]));
     assert_eq!(node.once().0, State::Untrusted);
     assert!(node.status().reason.unwrap().contains("does not follow min_commit"));
     // Without a floor nothing is accepted until somebody says so.
@@ -181,18 +181,18 @@ fn a_tag_answers_for_all_that_it_names() {
     world.tag("alice", 2, &merged, "Two");
     world.tag("alice", 3, &first, "Back again");
     node.refuses(State::Untrusted, "does not follow");
-    ok(world.git("clone").args(["push", "-q", "origin", ":refs/tags/chainmail/3", ":refs/tags/chainmail/2"]));
+    ok(world.git().args(["push", "-q", "origin", ":refs/tags/chainmail/3", ":refs/tags/chainmail/2"]));
     node.refuses(State::Untrusted, "chainmail/1 is older than chainmail/2");
 
     // By another, without a signature, under another name, or as a bare reference.
     let next = world.change("nobody", &[5434]);
     world.tag("mallory", 3, &next, "Mine");
     node.refuses(State::Untrusted, "tag chainmail/3: its key SHA256:");
-    let push = |spec: &str| ok(world.git("clone").args(["push", "-q", "--force", "origin", spec]));
-    ok(world.git("clone").args(["tag", "--force", "-a", "-m", "Three", "chainmail/3", &next]));
+    let push = |spec: &str| ok(world.git().args(["push", "-q", "--force", "origin", spec]));
+    ok(world.git().args(["tag", "--force", "-a", "-m", "Three", "chainmail/3", &next]));
     push("refs/tags/chainmail/3");
     node.refuses(State::Untrusted, "tag chainmail/3: it is not signed");
-    ok(world.git("clone").args(["tag", "--force", "chainmail/3", &next]));
+    ok(world.git().args(["tag", "--force", "chainmail/3", &next]));
     push("refs/tags/chainmail/3");
     node.refuses(State::Untrusted, "is not annotated");
     world.tag("alice", 2, &merged, "Two");

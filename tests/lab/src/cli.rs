@@ -19,7 +19,7 @@ use crate::cost::CostError;
 use crate::fleet::FleetError;
 use crate::lab::{self, Lab, LabError};
 use crate::probe::Service;
-use crate::programs::Origin;
+use crate::programs::{Origin, ProgramError};
 use crate::spec::{Backend, LabName, LabSpec, SpecError, Topology};
 use crate::truth::TruthTable;
 use output::Report;
@@ -169,6 +169,8 @@ enum CliError {
     Spec(#[from] SpecError),
     #[error(transparent)]
     Lab(#[from] LabError),
+    #[error(transparent)]
+    Program(#[from] ProgramError),
     #[error(transparent)]
     Fleet(#[from] FleetError),
     #[error(transparent)]

@@ -19,7 +19,7 @@ use crate::lab::{Lab, LabError};
 use crate::netns;
 use crate::programs::{self, ProgramError};
 
-pub use upstream::{Signing, Upstream};
+pub use upstream::Upstream;
 
 /// How long daemons are given for anything.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -128,15 +128,14 @@ impl Member {
         let etc = root.join("etc/chainmail");
         std::fs::create_dir_all(&etc)?;
         let signers = etc.join("allowed_signers");
-        std::fs::write(&signers, upstream.allowed_signers()?)?;
+        std::fs::write(&signers, upstream.repository.allowed_signers()?)?;
         std::fs::write(
             etc.join("node.toml"),
             format!("node = \"{node}\"\nbackend = \"{}\"\n", lab.backend().as_str()),
         )?;
-        let bare = upstream.bare();
         let url = match remote {
-            Remote::Folder => bare.display().to_string(),
-            Remote::Daemon => "git://127.0.0.1/policies.git".to_owned(),
+            Remote::Folder => upstream.repository.bare().display().to_string(),
+            Remote::Daemon => "git://127.0.0.1/remote.git".to_owned(),
         };
         let inventory = match source {
             Source::Inventory => {

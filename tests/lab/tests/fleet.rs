@@ -10,7 +10,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use chainmail_compiler::source::{SourceFile, Sources, from_folder};
-use chainmail_lab::{Counters, Endpoint, Lab, LabSpec, Member, Remote, Saved, Signing, Source, Upstream};
+use chainmail_lab::{
+    ALICE, Counters, Endpoint, Lab, LabSpec, Member, Remote, Saved, Signing, Source, Upstream,
+};
 use chainmail_snapshot::NodeName;
 
 const PUSHES: u16 = 100;
@@ -41,8 +43,8 @@ fn a_push_is_in_force_on_three_nodes_within_two_seconds() {
     let temp = tempfile::tempdir().unwrap();
     let upstream = Upstream::new(temp.path()).unwrap();
     let lab = Lab::up(&LabSpec::from_sources(&shop(1000)).unwrap()).unwrap();
-    let floor = upstream.commit(&shop(1000), "The shop", Signing::Signed).unwrap();
-    upstream.push().unwrap();
+    let floor = upstream.commit(&shop(1000), "The shop", Signing::By(ALICE)).unwrap();
+    upstream.repository.push().unwrap();
     let members: Vec<Member> = lab
         .nodes()
         .into_iter()
@@ -60,9 +62,9 @@ fn a_push_is_in_force_on_three_nodes_within_two_seconds() {
     for push in 1..=PUSHES {
         let before: Vec<String> =
             members.iter().map(|member| upstream.digest(&member.node).unwrap()).collect();
-        upstream.commit(&shop(1000 + push), &format!("Push {push}"), Signing::Signed).unwrap();
+        upstream.commit(&shop(1000 + push), &format!("Push {push}"), Signing::By(ALICE)).unwrap();
         let begin = Instant::now();
-        upstream.push().unwrap();
+        upstream.repository.push().unwrap();
         let digests: Vec<String> =
             members.iter().map(|member| upstream.digest(&member.node).unwrap()).collect();
         assert!(
@@ -106,8 +108,8 @@ fn a_pod_that_is_born_is_in_force_within_a_second() {
     let temp = tempfile::tempdir().unwrap();
     let upstream = Upstream::new(temp.path()).unwrap();
     let lab = Lab::up(&LabSpec::from_sources(&shop(1000)).unwrap()).unwrap();
-    let floor = upstream.commit(&shop(1000), "The shop", Signing::Signed).unwrap();
-    upstream.push().unwrap();
+    let floor = upstream.commit(&shop(1000), "The shop", Signing::By(ALICE)).unwrap();
+    upstream.repository.push().unwrap();
     // The node of the database, which admits pods by their labels wherever they are.
     let node: NodeName = "node-3".parse().unwrap();
     let wanted = (node.clone(), Source::Inventory, Remote::Folder);

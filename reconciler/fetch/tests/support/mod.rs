@@ -10,10 +10,11 @@
 pub mod net;
 pub mod remotes;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use chainmail_fetch::status::{State, Status};
+use chainmail_lab::{Repository, Signing};
 
 /// What a command did.
 pub struct Done {
@@ -79,26 +80,19 @@ pub fn policy(ports: &[u16]) -> String {
     )
 }
 
-/// A bare repository, a clone to commit in, and keys to sign with.
+/// A repository whose people are alice and mallory.
 pub struct World {
     folder: tempfile::TempDir,
+    repository: Repository,
 }
 
 impl World {
     /// The cluster is in its first commit, which alice signed.
     pub fn new() -> Self {
-        let world = Self { folder: tempfile::tempdir().unwrap() };
-        for name in ["alice", "mallory"] {
-            let path = world.path(name);
-            ok(Command::new("ssh-keygen")
-                .args(["-q", "-t", "ed25519", "-N", "", "-C", name, "-f"])
-                .arg(path));
-        }
-        ok(world
-            .git("/")
-            .args(["init", "-q", "--bare", "--initial-branch=main"])
-            .arg(world.path("remote.git")));
-        ok(world.git("/").args(["clone", "-q"]).arg(world.path("remote.git")).arg(world.path("clone")));
+        let folder = tempfile::tempdir().unwrap();
+        let repository = Repository::new(folder.path()).unwrap();
+        repository.make_key("mallory").unwrap();
+        let world = Self { folder, repository };
         world.write("cluster.yaml", CLUSTER);
         world.write("db.yaml", &policy(&[5432]));
         world.commit("alice", "The database");
@@ -110,50 +104,35 @@ impl World {
         self.folder.path().join(name)
     }
 
-    /// Git in a folder, with no configuration but its own.
-    pub fn git(&self, folder: impl AsRef<Path>) -> Command {
-        let mut git = Command::new("git");
-        git.current_dir(self.folder.path().join(folder));
-        git.env("GIT_CONFIG_NOSYSTEM", "1").env("HOME", self.folder.path());
-        for (key, value) in [("NAME", "Alice"), ("EMAIL", "alice@example.com")] {
-            git.env(format!("GIT_AUTHOR_{key}"), value).env(format!("GIT_COMMITTER_{key}"), value);
-        }
-        git
+    /// Git in the clone, with no configuration but its own.
+    pub fn git(&self) -> Command {
+        self.repository.git()
     }
 
     /// Git in the clone, signing by a key.
     pub fn git_as(&self, who: &str) -> Command {
-        let mut git = self.git("clone");
-        let key = format!("user.signingkey={}", self.path(who).display());
-        git.args(["-c", "gpg.format=ssh", "-c", &key]);
-        git
+        self.repository.git_as(who)
     }
 
     /// Writes a file of the clone.
     pub fn write(&self, name: &str, text: &str) {
-        let path = self.path("clone").join(name);
+        let path = self.repository.checkout().join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, text).unwrap();
     }
 
     /// Commits all that is in the clone; `nobody` signs nothing.
     pub fn commit(&self, who: &str, message: &str) -> String {
-        ok(self.git("clone").args(["add", "--all"]));
-        let mut git = self.git_as(who);
-        git.args(["commit", "-q", "--allow-empty", "-m", message]);
-        if who != "nobody" {
-            git.arg("-S");
-        }
-        ok(&mut git);
-        self.head()
+        let signing = if who == "nobody" { Signing::Nobody } else { Signing::By(who) };
+        self.repository.commit(message, signing).unwrap()
     }
 
     pub fn head(&self) -> String {
-        ok(self.git("clone").args(["rev-parse", "HEAD"]))
+        self.repository.head().unwrap()
     }
 
     pub fn push(&self) {
-        ok(self.git("clone").args(["push", "-q", "--force", "origin", "HEAD:main"]));
+        self.repository.push().unwrap();
     }
 
     /// Commits and pushes a policy.
@@ -168,15 +147,15 @@ impl World {
     pub fn tag(&self, who: &str, number: u64, commit: &str, message: &str) {
         let name = format!("chainmail/{number}");
         ok(self.git_as(who).args(["tag", "--force", "--sign", "-m", message, &name, commit]));
-        ok(self.git("clone").args(["push", "-q", "--force", "origin", &format!("refs/tags/{name}")]));
+        ok(self.git().args(["push", "-q", "--force", "origin", &format!("refs/tags/{name}")]));
     }
 
     pub fn remote(&self) -> String {
-        self.path("remote.git").display().to_string()
+        self.repository.bare().display().to_string()
     }
 
     pub fn public_key(&self, who: &str) -> String {
-        std::fs::read_to_string(self.path(&format!("{who}.pub"))).unwrap().trim().to_owned()
+        self.repository.public_key(who).unwrap()
     }
 
     /// A node of its own that believes alice and pulls from a URL; more lines of the configuration may follow.
@@ -184,7 +163,7 @@ impl World {
         let root = self.path(&format!("root-{name}"));
         std::fs::create_dir_all(root.join("etc/chainmail")).unwrap();
         let node = Node { root, name: name.to_owned(), url: url.to_owned() };
-        node.believe(&format!("alice@example.com namespaces=\"git\" {}\n", self.public_key("alice")));
+        node.believe(&self.repository.allowed_signers().unwrap());
         node.configure(lines);
         node
     }

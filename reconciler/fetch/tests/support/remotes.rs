@@ -60,7 +60,7 @@ pub fn git_daemon(world: &World) -> Server {
 pub fn sshd(world: &World) -> Server {
     let port = port();
     let path = |name: &str| world.path(name).display().to_string();
-    ok(Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f", &path("host")]));
+    world.repository.make_key("host").unwrap();
     std::fs::copy(path("alice.pub"), path("authorized_keys")).unwrap();
     // As root it will not start without the folder that its unit makes.
     std::fs::create_dir_all("/run/sshd").ok();

@@ -135,7 +135,7 @@ fn tries(path: &Path) -> Result<Vec<Try>, CliError> {
 
 /// Runs `chainmail` in the repository, and shows the command and what it printed.
 pub(super) fn show(repo: &Path, args: &[&str], snapshots: &Path) -> Result<(), CliError> {
-    let chainmail = programs::find("chainmail").map_err(crate::lab::LabError::from)?;
+    let chainmail = programs::find("chainmail")?;
     let output = run(Command::new(chainmail).args(args).current_dir(repo))?;
     let line = args.join(" ").replace(&snapshots.display().to_string(), "snapshots");
     say(&format!("$ chainmail {line}\n"))?;
@@ -167,7 +167,7 @@ fn show_rules(snapshots: &Path) -> Result<(), CliError> {
 
 fn predicted(origin: &Origin, truth: &TruthTable) -> Result<usize, CliError> {
     let name = |_: &crate::probe::Probe, end: &Endpoint| end.to_string();
-    let cells = programs::predict(origin, &truth.probes(), name).map_err(crate::lab::LabError::from)?;
+    let cells = programs::predict(origin, &truth.probes(), name)?;
     compared("what the rules say", truth, &truth.answered(cells))
 }
 

@@ -14,8 +14,9 @@ use tempfile::TempDir;
 use super::demo::{compared, say, show};
 use super::{CliError, Ending};
 use crate::endpoint::Endpoint;
-use crate::fleet::{FleetError, Member, Remote, Signing, Source, Upstream};
+use crate::fleet::{FleetError, Member, Remote, Source, Upstream};
 use crate::lab::Lab;
+use crate::repository::{ALICE, Signing};
 use crate::spec::LabSpec;
 use crate::truth::TruthTable;
 
@@ -77,9 +78,9 @@ pub(super) fn story(args: &StoryArgs) -> Result<Ending, CliError> {
         "\n=== {} nodes, each with chainmail-fetch and chainmaild, and one repository\n\n",
         nodes.len()
     ))?;
-    let floor = upstream.commit(&first.sources, &first.name, Signing::Signed)?;
+    let floor = upstream.commit(&first.sources, &first.name, Signing::By(ALICE))?;
     say(&format!("$ git commit -S -m {} && git push\n", first.name))?;
-    upstream.push()?;
+    upstream.repository.push()?;
     let last = nodes.len() - 1;
     let start = |(at, node)| {
         let source = if at == last { Source::Snapshots } else { Source::Policies };
@@ -92,10 +93,10 @@ pub(super) fn story(args: &StoryArgs) -> Result<Ending, CliError> {
     fleet.packets(&first.truth)?;
 
     say("=== a push\n\n")?;
-    fleet.upstream.commit(&second.sources, &second.name, Signing::Signed)?;
-    show(&fleet.upstream.checkout(), &["diff", "HEAD~1..HEAD"], temp.path())?;
+    fleet.upstream.commit(&second.sources, &second.name, Signing::By(ALICE))?;
+    show(&fleet.upstream.repository.checkout(), &["diff", "HEAD~1..HEAD"], temp.path())?;
     say(&format!("$ git commit -S -m {} && git push\n", second.name))?;
-    fleet.upstream.push()?;
+    fleet.upstream.repository.push()?;
     fleet.enforced(Instant::now())?;
     fleet.packets(&second.truth)?;
 
@@ -151,9 +152,9 @@ impl Fleet {
     /// A commit without a signature is refused by each node, and nothing changes.
     fn unsigned(&self, sources: &Sources) -> Result<(), CliError> {
         let before = self.digests()?;
-        let commit = self.upstream.commit(sources, "Everything as it was", Signing::Unsigned)?;
+        let commit = self.upstream.commit(sources, "Everything as it was", Signing::Nobody)?;
         say("$ git commit -m 'Everything as it was' && git push\n")?;
-        self.upstream.push()?;
+        self.upstream.repository.push()?;
         for member in &self.members {
             member.wait_until("refused", |member| {
                 let status = member.fetched()?;
@@ -164,9 +165,9 @@ impl Fleet {
         if self.digests()? != before {
             return Err(io::Error::other("an unsigned commit changed what is in force").into());
         }
-        self.upstream.undo()?;
+        self.upstream.repository.undo()?;
         say("$ git reset --hard HEAD~1 && git push --force\n\n")?;
-        self.upstream.push()?;
+        self.upstream.repository.push()?;
         for member in &self.members {
             member.wait_until("well again", |member| Ok(member.fetched()?["state"] == "synced"))?;
         }
