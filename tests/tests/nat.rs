@@ -54,11 +54,11 @@ fn services(backend: Backend) {
     }
     let scenario = support::scenario::named("nat");
     let state = &scenario.states[0];
-    let mut spec = LabSpec::new(state.loaded().cluster);
+    let mut spec = LabSpec::new(support::scenario::loaded(state).cluster);
     spec.backend = backend;
     let lab = Lab::up(&spec).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    lab.compile_and_apply(&state.origin(folder.path())).unwrap();
+    lab.compile_and_apply(&state.origin(folder.path()).unwrap()).unwrap();
 
     let text = std::fs::read_to_string(support::root().join("policies/nat/services.txt")).unwrap();
     let lines: Vec<Vec<&str>> = text

@@ -93,7 +93,7 @@ fn kernel_counters_confirm_the_walk() {
     let scenario = support::scenario::named("aks-tutorial");
     let state = scenario.states.iter().find(|state| state.name == "3-allow-frontend").unwrap();
     for backend in [Backend::Nft, Backend::Legacy] {
-        let loaded = state.loaded();
+        let loaded = support::scenario::loaded(state);
         let node = loaded.cluster.nodes().next().unwrap();
         let mut compiler = Compiler::new(&loaded.cluster, &state.sources);
         let kernel = kernel_of(&compiler.snapshot(node)).unwrap();
@@ -104,7 +104,7 @@ fn kernel_counters_confirm_the_walk() {
         for (source, answer) in
             [("development/frontend", Cell::Allowed), ("development/network-policy", Cell::Denied)]
         {
-            lab.compile_and_apply(&state.origin(tempfile::tempdir().unwrap().path())).unwrap();
+            lab.compile_and_apply(&state.origin(tempfile::tempdir().unwrap().path()).unwrap()).unwrap();
             let ends: [Endpoint; 2] = [source, "development/backend"].map(|end| end.parse().unwrap());
             let zero = format!("iptables-{}", backend.as_str());
             let reset = lab.exec(&Endpoint::Node(name.clone()), &[&zero, "-Z"]).unwrap();

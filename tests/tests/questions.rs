@@ -175,7 +175,7 @@ fn answers_are_as_reviewed() {
                 let temp = tempfile::tempdir().unwrap();
                 let scenario_ = support::scenario::named(scenario);
                 let state_ = scenario_.states.iter().find(|known| known.name == *state).unwrap();
-                let text = transcript(&state_.origin(temp.path()), commands);
+                let text = transcript(&state_.origin(temp.path()).unwrap(), commands);
                 insta::assert_snapshot!(golden(scenario, state), text);
             }
         }

@@ -340,8 +340,10 @@ fn flows_between_states_of_scenarios_are_exact() {
     let mut counts = BTreeMap::new();
     for scenario in support::scenario::all() {
         for pair in scenario.states.windows(2) {
-            let [base, head] = [&pair[0], &pair[1]]
-                .map(|state| Loaded { cluster: state.loaded().cluster, sources: state.sources.clone() });
+            let [base, head] = [&pair[0], &pair[1]].map(|state| Loaded {
+                cluster: support::scenario::loaded(state).cluster,
+                sources: state.sources.clone(),
+            });
             let told = compare(&base, &head).reachability.unwrap();
             check(0, [&base, &head], &told, &mut counts);
         }

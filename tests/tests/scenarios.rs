@@ -25,7 +25,7 @@ use chainmail_lab::{Backend, Cell, Endpoint, Lab, LabSpec, Topology, TruthTable}
 use chainmail_snapshot::Family;
 use chainmail_verdict::{Kernel, Ruleset, Sets};
 use libtest_mimic::{Arguments, Failed, Trial};
-use support::scenario::{Scenario, State};
+use support::scenario::{Scenario, State, loaded};
 
 /// The files of a node that are kept as goldens.
 const FILES: [&str; 5] = ["ipsets", "rules.v4", "rules.v6", "manifest.json", "provenance.json"];
@@ -137,7 +137,7 @@ fn must_be_true(what: &str, truth: &TruthTable, found: &TruthTable) -> Result<()
 }
 
 fn engines_and_goldens(scenario: &Scenario, state: &State) -> Result<(), Failed> {
-    let loaded = state.loaded();
+    let loaded = loaded(state);
     let policy = Engine::Policy(&loaded.cluster);
     must_be_true("the policy engine", &state.truth, &answers(&policy, &loaded, &state.truth)?)?;
     let mut compiler = Compiler::new(&loaded.cluster, &state.sources);
@@ -196,7 +196,7 @@ fn kernel(scenario: &Scenario, backend: &str) -> Result<(), Failed> {
         return Ok(());
     }
     for state in &scenario.states {
-        let loaded = state.loaded();
+        let loaded = loaded(state);
         let mut kernels = BTreeMap::new();
         for node in Compiler::new(&loaded.cluster, &state.sources).nodes() {
             let folder = golden_folder(&scenario.name, &state.name, node.name.as_str());
@@ -234,7 +234,7 @@ fn lab(scenario: &Scenario, backend: Backend, topology: Topology) -> Result<(), 
     let mut standing: Option<Lab> = None;
     for (index, state) in scenario.states.iter().enumerate() {
         let folder = tempfile::tempdir()?;
-        let loaded = state.loaded();
+        let loaded = loaded(state);
         let lab = match standing.take() {
             Some(lab) => lab,
             None => {
@@ -245,7 +245,7 @@ fn lab(scenario: &Scenario, backend: Backend, topology: Topology) -> Result<(), 
                 Lab::up(&spec)?
             }
         };
-        lab.compile_and_apply(&state.origin(&folder.path().join(index.to_string())))?;
+        lab.compile_and_apply(&state.origin(&folder.path().join(index.to_string()))?)?;
         must_be_true(&format!("{}: real packets", state.name), &state.truth, &lab.observe(&state.truth)?)?;
         standing = Some(lab);
     }
@@ -268,7 +268,7 @@ fn no_orphans() -> Result<(), Failed> {
     let mut expected = BTreeSet::new();
     for scenario in support::scenario::all() {
         for state in &scenario.states {
-            let loaded = state.loaded();
+            let loaded = loaded(state);
             for node in Compiler::new(&loaded.cluster, &state.sources).nodes() {
                 let folder = golden_folder(&scenario.name, &state.name, node.name.as_str());
                 expected.extend(FILES.map(|file| folder.join(format!("{file}.snap"))));

@@ -20,6 +20,7 @@ use crate::fleet::FleetError;
 use crate::lab::{self, Lab, LabError};
 use crate::probe::Service;
 use crate::programs::{Origin, ProgramError};
+use crate::scenario::ScenarioError;
 use crate::spec::{Backend, LabName, LabSpec, SpecError, Topology};
 use crate::truth::TruthTable;
 use output::Report;
@@ -165,6 +166,8 @@ impl Families {
 enum CliError {
     #[error(transparent)]
     Source(#[from] SourceError),
+    #[error(transparent)]
+    Scenario(#[from] ScenarioError),
     #[error(transparent)]
     Spec(#[from] SpecError),
     #[error(transparent)]

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write as _};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use chainmail_snapshot::Family;
@@ -20,6 +20,7 @@ use super::{CliError, Ending};
 use crate::endpoint::Endpoint;
 use crate::lab::Lab;
 use crate::programs::{self, Origin};
+use crate::scenario::{Scenario, State};
 use crate::spec::LabSpec;
 use crate::truth::TruthTable;
 
@@ -42,34 +43,34 @@ const NGINX_DEADLINE: Duration = Duration::from_secs(10);
 
 pub(super) fn demo(args: &DemoArgs) -> Result<Ending, CliError> {
     let temp = TempDir::new()?;
-    let repo = temp.path().join("tutorial");
-    run(Command::new(args.scenario.join("make-repository")).arg(&repo))?;
-    let tables = tables(&args.scenario)?;
+    let scenario = Scenario::read(&args.scenario)?;
     let tries = tries(&args.scenario.join("wget.txt"))?;
     let kernel = Command::new("unshare").args(["-n", "true"]).stderr(Stdio::null()).status()?.success();
     let mut stand = None;
     let mut surprises = 0;
     let mut before: Option<&String> = None;
-    for (state, truth) in &tables {
-        let origin = Origin::Revision { repo: repo.clone(), rev: state.clone() };
+    for State { name: state, truth, revision, .. } in &scenario.states {
+        let Some(origin @ Origin::Revision { repo, .. }) = revision else {
+            return Err(io::Error::other("a demonstration goes from commit to commit").into());
+        };
         say(&format!("\n=== {state}\n"))?;
         let snapshots = temp.path().join(state);
         show(
-            &repo,
+            repo,
             &["compile", "--repo", ".", "--rev", state, "--out", &snapshots.display().to_string()],
             &snapshots,
         )?;
         if let Some(before) = before {
-            show(&repo, &["diff", &format!("{before}..{state}")], &snapshots)?;
+            show(repo, &["diff", &format!("{before}..{state}")], &snapshots)?;
         }
         show_rules(&snapshots)?;
-        surprises += predicted(&origin, truth)?;
+        surprises += predicted(origin, truth)?;
         if kernel {
             let stand = match &mut stand {
                 Some(stand) => stand,
-                none => none.insert(Stand::build(&origin, temp.path())?),
+                none => none.insert(Stand::build(origin, temp.path())?),
             };
-            stand.lab.compile_and_apply(&origin)?;
+            stand.lab.compile_and_apply(origin)?;
             surprises += observed(&stand.lab, truth)?;
             for one in tries.iter().filter(|one| one.state == *state) {
                 surprises += stand.attempt(one)?;
@@ -83,33 +84,15 @@ pub(super) fn demo(args: &DemoArgs) -> Result<Ending, CliError> {
     if let Some(stand) = stand {
         stand.take_down()?;
     }
-    say(&format!("\n{} states, {surprises} differences from the hand-written tables\n", tables.len()))?;
+    say(&format!(
+        "\n{} states, {surprises} differences from the hand-written tables\n",
+        scenario.states.len()
+    ))?;
     Ok(if surprises == 0 { Ending::Done } else { Ending::Differences })
 }
 
 pub(super) fn say(text: &str) -> io::Result<()> {
     io::stdout().write_all(text.as_bytes())
-}
-
-fn run(command: &mut Command) -> io::Result<Output> {
-    let output = command.output()?;
-    if output.status.success() {
-        return Ok(output);
-    }
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    Err(io::Error::other(format!("{command:?} ended with {}: {}", output.status, stderr.trim_end())))
-}
-
-/// The hand-written tables by state, in order.
-fn tables(scenario: &Path) -> Result<BTreeMap<String, TruthTable>, CliError> {
-    let mut tables = BTreeMap::new();
-    for entry in std::fs::read_dir(scenario.join("truth"))? {
-        let path = entry?.path();
-        let state = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let table = std::fs::read_to_string(&path)?.parse().map_err(|error| bad(&path, &error))?;
-        tables.insert(state, table);
-    }
-    Ok(tables)
 }
 
 fn bad(path: &Path, error: &dyn std::error::Error) -> io::Error {
@@ -136,7 +119,7 @@ fn tries(path: &Path) -> Result<Vec<Try>, CliError> {
 /// Runs `chainmail` in the repository, and shows the command and what it printed.
 pub(super) fn show(repo: &Path, args: &[&str], snapshots: &Path) -> Result<(), CliError> {
     let chainmail = programs::find("chainmail")?;
-    let output = run(Command::new(chainmail).args(args).current_dir(repo))?;
+    let output = programs::run(Command::new(chainmail).args(args).current_dir(repo), "")?;
     let line = args.join(" ").replace(&snapshots.display().to_string(), "snapshots");
     say(&format!("$ chainmail {line}\n"))?;
     io::stdout().write_all(&output.stdout)?;

@@ -1,12 +1,10 @@
 //! `chainmail-lab story`: a repository, three nodes with the real daemons, and what happens to them.
 
-#![expect(clippy::disallowed_methods, reason = "the story is a shell: it reads a scenario and runs programs")]
-
 use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
-use chainmail_compiler::source::{self, Sources};
+use chainmail_compiler::source::Sources;
 use chainmail_snapshot::NodeName;
 use clap::Args;
 use tempfile::TempDir;
@@ -17,40 +15,14 @@ use crate::endpoint::Endpoint;
 use crate::fleet::{FleetError, Member, Remote, Source, Upstream};
 use crate::lab::Lab;
 use crate::repository::{ALICE, Signing};
+use crate::scenario::Scenario;
 use crate::spec::LabSpec;
 use crate::truth::TruthTable;
 
 #[derive(Debug, Args)]
 pub(super) struct StoryArgs {
-    /// The scenario's folder, with cluster/, states/ and truth/.
+    /// The scenario's folder. It has two states.
     scenario: PathBuf,
-}
-
-/// A state of the scenario.
-struct State {
-    name: String,
-    sources: Sources,
-    truth: TruthTable,
-}
-
-fn states(scenario: &Path) -> Result<Vec<State>, CliError> {
-    let mut states = Vec::new();
-    let mut tables = std::fs::read_dir(scenario.join("truth"))?.collect::<io::Result<Vec<_>>>()?;
-    tables.sort_by_key(std::fs::DirEntry::path);
-    for table in tables {
-        let path = table.path();
-        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let parts = [scenario.join("cluster"), scenario.join("states").join(&name)];
-        let mut files = Vec::new();
-        for part in parts {
-            files.extend(source::from_folder(&part)?.iter().map(|(_, file)| file.clone()));
-        }
-        let truth = std::fs::read_to_string(&path)?
-            .parse()
-            .map_err(|error| io::Error::other(format!("{}: {error}", path.display())))?;
-        states.push(State { name, sources: Sources::new(files), truth });
-    }
-    Ok(states)
 }
 
 /// The nodes of the story: the last one takes committed snapshots.
@@ -62,8 +34,8 @@ struct Fleet {
 }
 
 pub(super) fn story(args: &StoryArgs) -> Result<Ending, CliError> {
-    let states = states(&args.scenario)?;
-    let [first, second] = &states[..] else {
+    let scenario = Scenario::read(&args.scenario)?;
+    let [first, second] = &scenario.states[..] else {
         return Err(io::Error::other("a story has two states").into());
     };
     let temp = TempDir::new()?;
