@@ -6,63 +6,91 @@
 
 mod support;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use chainmail_compiler::source::{SourceFile, Sources, from_folder};
+use chainmail_compiler::source::{SourceFile, Sources};
 use chainmail_lab::{
-    ALICE, Counters, Endpoint, Lab, LabSpec, Member, Remote, Saved, Signing, Source, Upstream,
+    ALICE, Counters, Endpoint, Lab, LabSpec, Member, Remote, Saved, Scenario, Signing, Source, Upstream,
 };
 use chainmail_snapshot::NodeName;
+use tempfile::TempDir;
 
 const PUSHES: u16 = 100;
 /// What is promised of nodes that look once a second.
 const LONGEST: Duration = Duration::from_secs(2);
 
+fn scenario() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../policies/three-nodes")
+}
+
 /// The shop over three nodes, whose parts listen on ports that make each node's rules new.
-fn shop(port: u16) -> Sources {
-    let scenario = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../policies/three-nodes");
-    let mut files = Vec::new();
-    for part in ["cluster", "states/1-shop"] {
-        for (_, file) in from_folder(&scenario.join(part)).unwrap().iter() {
-            let text = String::from_utf8(file.bytes.clone()).unwrap();
-            let (port, web) = (port.to_string(), format!("port: {}}}", port + 2));
-            let text = text.replace("5432", &port).replace("8080", &port).replace("port: 80}", &web);
-            files.push(SourceFile { path: file.path.clone(), bytes: text.into_bytes() });
+fn manifests(port: u16) -> Sources {
+    let scenario = Scenario::read(&scenario()).unwrap();
+    let file = |file: &SourceFile| {
+        let text = String::from_utf8(file.bytes.clone()).unwrap();
+        let (port, web) = (port.to_string(), format!("port: {}}}", port + 2));
+        let text = text.replace("5432", &port).replace("8080", &port).replace("port: 80}", &web);
+        SourceFile { path: file.path.clone(), bytes: text.into_bytes() }
+    };
+    Sources::new(scenario.states[0].sources.iter().map(|(_, it)| file(it)).collect())
+}
+
+/// The shop's nodes, without daemons yet, and its repository.
+struct Shop {
+    lab: Lab,
+    upstream: Upstream,
+    floor: String,
+    folder: TempDir,
+}
+
+impl Shop {
+    /// None where there can be no lab, which is said.
+    fn open() -> Option<Self> {
+        if !support::can_run() {
+            return None;
         }
+        let folder = tempfile::tempdir().unwrap();
+        let upstream = Upstream::new(folder.path()).unwrap();
+        let lab = Lab::up(&LabSpec::from_sources(&manifests(1000)).unwrap()).unwrap();
+        let floor = upstream.commit(&manifests(1000), "The shop", Signing::By(ALICE)).unwrap();
+        upstream.repository.push().unwrap();
+        Some(Self { lab, upstream, floor, folder })
     }
-    Sources::new(files)
+
+    fn start(&self, wanted: (NodeName, Source, Remote)) -> Member {
+        Member::start(&self.lab, &self.upstream, self.folder.path(), wanted, &self.floor).unwrap()
+    }
+
+    fn wait_for(&self, member: &Member) {
+        member.wait_for(&self.upstream.digest(&member.node).unwrap()).unwrap();
+    }
 }
 
 #[test]
 #[ignore = "takes minutes; run by make test-long"]
 fn a_push_is_in_force_on_three_nodes_within_two_seconds() {
-    if !support::can_run() {
-        return;
-    }
-    let temp = tempfile::tempdir().unwrap();
-    let upstream = Upstream::new(temp.path()).unwrap();
-    let lab = Lab::up(&LabSpec::from_sources(&shop(1000)).unwrap()).unwrap();
-    let floor = upstream.commit(&shop(1000), "The shop", Signing::By(ALICE)).unwrap();
-    upstream.repository.push().unwrap();
-    let members: Vec<Member> = lab
+    let Some(shop) = Shop::open() else { return };
+    let members: Vec<Member> = shop
+        .lab
         .nodes()
         .into_iter()
         .zip([Source::Policies, Source::Policies, Source::Snapshots])
         .map(|(end, source)| {
             let Endpoint::Node(node) = end else { panic!("{end} is no node") };
-            Member::start(&lab, &upstream, temp.path(), (node, source, Remote::Daemon), &floor).unwrap()
+            shop.start((node, source, Remote::Daemon))
         })
         .collect();
     assert_eq!(members.len(), 3);
     for member in &members {
-        member.wait_for(&upstream.digest(&member.node).unwrap()).unwrap();
+        shop.wait_for(member);
     }
+    let upstream = &shop.upstream;
     let mut times = Vec::new();
     for push in 1..=PUSHES {
         let before: Vec<String> =
             members.iter().map(|member| upstream.digest(&member.node).unwrap()).collect();
-        upstream.commit(&shop(1000 + push), &format!("Push {push}"), Signing::By(ALICE)).unwrap();
+        upstream.commit(&manifests(1000 + push), &format!("Push {push}"), Signing::By(ALICE)).unwrap();
         let begin = Instant::now();
         upstream.repository.push().unwrap();
         let digests: Vec<String> =
@@ -102,19 +130,11 @@ const BIRTH: Duration = Duration::from_secs(1);
 #[test]
 #[ignore = "a time is promised; run by make test-long"]
 fn a_pod_that_is_born_is_in_force_within_a_second() {
-    if !support::can_run() {
-        return;
-    }
-    let temp = tempfile::tempdir().unwrap();
-    let upstream = Upstream::new(temp.path()).unwrap();
-    let lab = Lab::up(&LabSpec::from_sources(&shop(1000)).unwrap()).unwrap();
-    let floor = upstream.commit(&shop(1000), "The shop", Signing::By(ALICE)).unwrap();
-    upstream.repository.push().unwrap();
+    let Some(shop) = Shop::open() else { return };
     // The node of the database, which admits pods by their labels wherever they are.
     let node: NodeName = "node-3".parse().unwrap();
-    let wanted = (node.clone(), Source::Inventory, Remote::Folder);
-    let member = Member::start(&lab, &upstream, temp.path(), wanted, &floor).unwrap();
-    member.wait_for(&upstream.digest(&node).unwrap()).unwrap();
+    let member = shop.start((node.clone(), Source::Inventory, Remote::Folder));
+    shop.wait_for(&member);
     let mut times = Vec::new();
     for birth in 1..=10 {
         let address = format!("10.244.1.{}", 100 + birth);
@@ -127,7 +147,7 @@ fn a_pod_that_is_born_is_in_force_within_a_second() {
         member.bear(&format!("web-{birth}"), &pod).unwrap();
         // In a set that a rule names.
         let is_in_force = || {
-            let Saved { v4, sets, .. } = lab.saved(&node, Counters::Hidden).unwrap();
+            let Saved { v4, sets, .. } = shop.lab.saved(&node, Counters::Hidden).unwrap();
             let member = sets.lines().find(|line| line.ends_with(&format!(" {address}")));
             member.and_then(|line| line.split(' ').nth(1)).is_some_and(|set| v4.contains(set))
         };
@@ -152,9 +172,8 @@ fn the_story_ends_without_a_surprise() {
     if !support::can_run() {
         return;
     }
-    let scenario = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../policies/three-nodes");
     let mut story = std::process::Command::new(env!("CARGO_BIN_EXE_chainmail-lab"));
-    let output = story.arg("story").arg(scenario).output().unwrap();
+    let output = story.arg("story").arg(scenario()).output().unwrap();
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert_eq!(output.status.code(), Some(0), "{out}{err}");
     for told in
