@@ -160,7 +160,7 @@ fn observe_one(seed: u64) -> TruthTable {
     let world = World::generate(seed).without_setting("pod_bridge").without_setting("enforce");
     let folder = tempfile::tempdir().unwrap();
     let sources = world.sources(Layout::Folders);
-    let origin = written(&sources, folder.path());
+    let origin = Origin::written(&sources, folder.path()).unwrap();
     let cluster = loaded(&sources);
     let mut spec = LabSpec::new(cluster.clone());
     spec.backend = if seed.is_multiple_of(2) { Backend::Nft } else { Backend::Legacy };
@@ -181,14 +181,4 @@ fn observe_one(seed: u64) -> TruthTable {
     assert_eq!(predicted.differences(&observed), [], "world {seed} on {}", spec.backend.as_str());
     lab.down().unwrap();
     predicted
-}
-
-fn written(sources: &Sources, folder: &std::path::Path) -> Origin {
-    let files = sources.iter().map(|(_, file)| file).chain(sources.config());
-    for file in files {
-        let path = folder.join(&file.path);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, &file.bytes).unwrap();
-    }
-    Origin::Folder(folder.to_path_buf())
 }

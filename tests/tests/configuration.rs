@@ -9,7 +9,6 @@
 mod support;
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use chainmail_compiler::cluster::{
@@ -18,7 +17,7 @@ use chainmail_compiler::cluster::{
 use chainmail_compiler::diagnostic::Code;
 use chainmail_compiler::load;
 use chainmail_compiler::source::{SourceFile, Sources, from_folder};
-use support::program;
+use support::{git, program, write};
 
 const CLUSTER: &str = "\
 apiVersion: v1
@@ -152,12 +151,6 @@ fn check(args: &[&str]) -> Output {
     Command::new(program("chainmail")).arg("check").args(args).stdin(Stdio::null()).output().unwrap()
 }
 
-fn write(folder: &Path, name: &str, text: &str) {
-    let path = folder.join(name);
-    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-    std::fs::write(path, text).unwrap();
-}
-
 #[test]
 fn manifests_are_chosen_by_pattern() {
     let folder = tempfile::tempdir().unwrap();
@@ -186,21 +179,11 @@ fn manifests_are_chosen_by_pattern() {
 #[test]
 fn it_is_read_from_the_revision_and_a_flag_overrides_it() {
     let folder = tempfile::tempdir().unwrap();
-    let git = |args: &[&str]| {
-        let output = Command::new("git")
-            .current_dir(folder.path())
-            .envs([("GIT_CONFIG_GLOBAL", "/dev/null"), ("GIT_CONFIG_NOSYSTEM", "1")])
-            .args(["-c", "user.name=Test", "-c", "user.email=test@example.com"])
-            .args(args)
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "git {args:?}: {}", String::from_utf8_lossy(&output.stderr));
-    };
-    git(&["init", "--quiet"]);
+    git(folder.path(), &["init", "--quiet"]);
     write(folder.path(), "all.yaml", CLUSTER);
     write(folder.path(), "chainmail.toml", "unknown_pods = \"revision\"\n");
-    git(&["add", "--all"]);
-    git(&["commit", "--quiet", "--message=all"]);
+    git(folder.path(), &["add", "--all"]);
+    git(folder.path(), &["commit", "--quiet", "--message=all"]);
     write(folder.path(), "chainmail.toml", "unknown_pods = \"folder\"\n");
     write(folder.path(), "elsewhere/own.toml", "unknown_pods = \"flag\"\n");
     let path = folder.path().to_str().unwrap();

@@ -102,10 +102,7 @@ fn environment_path_and_way_in_change_nothing() {
     let state = state();
     let temp = tempfile::tempdir().unwrap();
     let manifests = temp.path().join("an other place");
-    for (_, file) in state.sources.iter() {
-        std::fs::create_dir_all(&manifests).unwrap();
-        std::fs::write(manifests.join(&file.path), &file.bytes).unwrap();
-    }
+    chainmail_lab::Origin::written(&state.sources, &manifests).unwrap();
     let chainmail = support::program("chainmail");
     let plain = temp.path().join("plain");
     support::run(Command::new(&chainmail).arg("compile").arg(&manifests).arg("--out").arg(&plain));

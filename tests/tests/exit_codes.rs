@@ -50,11 +50,7 @@ spec:
 
 /// What every row finds: folders of manifests, flow tests, probes, and snapshots of the folder `one`.
 fn make(folder: &Path) {
-    let write = |path: &str, text: &str| {
-        let path = folder.join(path);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, text).unwrap();
-    };
+    let write = |path: &str, text: &str| support::write(folder, path, text);
     let policy = |rules: &str| POLICY.replace("RULES", rules);
     write("one/all.yaml", &(CLUSTER.to_owned() + "---" + &policy("[]")));
     write("two/all.yaml", &(CLUSTER.to_owned() + "---" + &policy("[{}]")));

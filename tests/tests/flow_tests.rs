@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use serde_yaml::{Mapping, Value};
+use support::{stderr, stdout};
 use tempfile::TempDir;
 
 fn folder() -> PathBuf {
@@ -21,14 +22,6 @@ fn folder() -> PathBuf {
 
 fn example() -> PathBuf {
     support::root().join("policies/flow-tests/manifests")
-}
-
-fn stdout(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
 }
 
 /// Runs the example's policies against flow tests of their own.

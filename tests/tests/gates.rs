@@ -11,7 +11,7 @@ mod support;
 use std::path::Path;
 use std::process::Output;
 
-use support::chainmail;
+use support::{chainmail, write};
 use tempfile::TempDir;
 
 const CLUSTER: &str = "
@@ -47,8 +47,7 @@ const NO_SUCH_PORT: &str = "[{from: [{podSelector: {matchLabels: {app: db}}}], p
 fn sides(old: &str, new: &str) -> TempDir {
     let temp = tempfile::tempdir().unwrap();
     for (name, rules) in [("old", old), ("new", new)] {
-        std::fs::create_dir(temp.path().join(name)).unwrap();
-        std::fs::write(temp.path().join(name).join("all.yaml"), CLUSTER.replace("RULES", rules)).unwrap();
+        write(temp.path(), &format!("{name}/all.yaml"), &CLUSTER.replace("RULES", rules));
     }
     temp
 }

@@ -11,10 +11,9 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::process::Command;
 
 use serde_json::Value;
-use support::chainmail;
+use support::{chainmail, git};
 use tempfile::TempDir;
 
 /// Names of files that a repository may hold: none has a control character.
@@ -71,12 +70,6 @@ spec: {{podSelector: {{matchLabels: {{app: a{number}}}}}, policyTypes: [Ingress]
         number + 10
     )
     .replace("80N", &(8000 + number).to_string())
-}
-
-fn git(folder: &Path, args: &[&str]) {
-    let mut git = Command::new("git");
-    git.args(["-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "init.defaultBranch=main"]);
-    support::run(git.args(args).current_dir(folder));
 }
 
 /// Two revisions, of branches whose names are odd too.

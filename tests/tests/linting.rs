@@ -10,11 +10,10 @@
 mod support;
 
 use std::collections::BTreeSet;
-use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 
 use serde_json::Value;
-use support::chainmail;
+use support::{chainmail, git, stderr, stdout, write};
 use tempfile::TempDir;
 
 const POLICY: &str = "\
@@ -43,38 +42,18 @@ metadata: {name: db, namespace: shop}
 spec: {podSelector: {matchLabels: {app: db}}, ingress: []}
 ";
 
-fn git(folder: &Path, args: &[&str]) {
-    let mut git = Command::new("git");
-    git.args(["-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "init.defaultBranch=main"]);
-    support::run(git.args(args).current_dir(folder));
-}
-
 /// A repository whose one commit has one finding.
 fn repository() -> TempDir {
     let temp = tempfile::tempdir().unwrap();
-    write(&temp, "policies/web.yaml", POLICY);
+    write(temp.path(), "policies/web.yaml", POLICY);
     git(temp.path(), &["init", "--quiet"]);
     git(temp.path(), &["add", "."]);
     git(temp.path(), &["commit", "--quiet", "-m", "first"]);
     temp
 }
 
-fn write(temp: &TempDir, path: &str, text: &str) {
-    let path = temp.path().join(path);
-    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-    std::fs::write(path, text).unwrap();
-}
-
 fn code(output: &Output) -> i32 {
     output.status.code().unwrap()
-}
-
-fn stdout(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
 }
 
 #[test]
@@ -91,7 +70,7 @@ fn a_finding_is_new_where_the_other_revision_has_none_like_it() {
     assert!(stdout(&all).starts_with("warning[world-open]: "), "{}", stdout(&all));
 
     // Lines move, and a second policy comes: only that is new.
-    write(&temp, "policies/web.yaml", &format!("# moved\n\n{POLICY}---\n{ANOTHER}"));
+    write(temp.path(), "policies/web.yaml", &format!("# moved\n\n{POLICY}---\n{ANOTHER}"));
     let new = lint(&["--new-since", "HEAD"]);
     assert_eq!(stderr(&new), "0 new errors, 1 new warning, 0 new notes\n");
     assert!(stdout(&new).starts_with("warning[selects-nothing]: "), "{}", stdout(&new));
@@ -103,7 +82,7 @@ fn a_finding_is_new_where_the_other_revision_has_none_like_it() {
     let below = lint(&["policies", "--new-since", "HEAD"]);
     assert_eq!(code(&below), 2, "{}", stderr(&below));
     assert!(stderr(&below).contains("policies is not the root of a Git repository"), "{}", stderr(&below));
-    write(&temp, "broken.yaml", "kind: [\n");
+    write(temp.path(), "broken.yaml", "kind: [\n");
     git(temp.path(), &["add", "."]);
     git(temp.path(), &["commit", "--quiet", "-m", "broken"]);
     std::fs::remove_file(temp.path().join("broken.yaml")).unwrap();
@@ -127,13 +106,13 @@ fn a_level_fails_the_command_where_it_is_asked_to() {
         (&[], "world-opne = \"off\"", 3),
         (&[], "world-open = \"none\"", 3),
     ] {
-        write(&temp, "chainmail.toml", &format!("[lint.levels]\n{levels}\n"));
+        write(temp.path(), "chainmail.toml", &format!("[lint.levels]\n{levels}\n"));
         let output = lint(args);
         assert_eq!(code(&output), expected, "{args:?} {levels}: {}{}", stdout(&output), stderr(&output));
     }
     assert!(stderr(&lint(&[])).contains("nothing was linted"), "a configuration that is wrong");
-    write(&temp, "chainmail.toml", "");
-    write(&temp, "broken.yaml", "kind: [\n");
+    write(temp.path(), "chainmail.toml", "");
+    write(temp.path(), "broken.yaml", "kind: [\n");
     let broken = lint(&["-o", "json"]);
     assert_eq!((code(&broken), stdout(&broken).as_str()), (3, ""), "{}", stderr(&broken));
 }
@@ -192,11 +171,11 @@ fn sarif_is_well_formed(text: &str) -> Vec<Value> {
 #[test]
 fn sarif_is_what_code_scanning_takes() {
     let temp = repository();
-    write(&temp, "policies/an other: one.yaml", ANOTHER);
-    write(&temp, "chainmail.toml", "[lint]\nmax_sets = 0\n");
-    write(&temp, "policies/node.yaml", "apiVersion: v1\nkind: Node\nmetadata: {name: n1}\n");
+    write(temp.path(), "policies/an other: one.yaml", ANOTHER);
+    write(temp.path(), "chainmail.toml", "[lint]\nmax_sets = 0\n");
+    write(temp.path(), "policies/node.yaml", "apiVersion: v1\nkind: Node\nmetadata: {name: n1}\n");
     write(
-        &temp,
+        temp.path(),
         "policies/pod.yaml",
         "apiVersion: v1\nkind: Pod\nmetadata: {name: a, namespace: shop}\nspec: {nodeName: n1}\nstatus: {podIP: 10.0.0.5}\n",
     );
@@ -226,12 +205,12 @@ fn sarif_is_what_code_scanning_takes() {
         let found = results.iter().find(|result| result["ruleId"] == code).unwrap();
         found["partialFingerprints"].clone()
     };
-    write(&temp, "policies/web.yaml", &format!("# moved\n{POLICY}"));
+    write(temp.path(), "policies/web.yaml", &format!("# moved\n{POLICY}"));
     let moved = sarif(&["lint"]);
     assert_eq!(fingerprint(&moved, "world-open"), fingerprint(&results, "world-open"));
 
     write(
-        &temp,
+        temp.path(),
         "policies/bad.yaml",
         "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: A}\n",
     );
@@ -246,7 +225,7 @@ fn a_waived_finding_is_told_and_fails_nothing() {
     let temp = repository();
     let waiver = "[[waiver]]\nlint = \"world-open\"\nobject = \"NetworkPolicy shop/web\"\nowner = \"ann\"\nreason = \"the shop\"\n\
                   expires = 2026-12-31\n";
-    write(&temp, "chainmail.toml", waiver);
+    write(temp.path(), "chainmail.toml", waiver);
     let lint = |today: &str, args: &[&str]| {
         let always = ["lint", "--fail-on", "warning", "--today", today];
         chainmail(temp.path(), &[&always[..], args].concat())
@@ -271,11 +250,15 @@ fn a_waived_finding_is_told_and_fails_nothing() {
     git(temp.path(), &["add", "."]);
     git(temp.path(), &["commit", "--quiet", "-m", "waived"]);
     assert_eq!(code(&lint("2027-01-01", &["--new-since", "HEAD"])), 0);
-    write(&temp, "policies/web.yaml", &POLICY.replace("- ports", "- from: [{podSelector: {}}]\n    ports"));
+    write(
+        temp.path(),
+        "policies/web.yaml",
+        &POLICY.replace("- ports", "- from: [{podSelector: {}}]\n    ports"),
+    );
     let repaired = lint("2026-12-31", &[]);
     assert_eq!(code(&repaired), 1);
     assert!(stdout(&repaired).starts_with("warning[unused-waiver]: "), "{}", stdout(&repaired));
-    write(&temp, "chainmail.toml", "[lint.levels]\nunused-waiver = \"off\"\n");
+    write(temp.path(), "chainmail.toml", "[lint.levels]\nunused-waiver = \"off\"\n");
     assert_eq!(code(&lint("2026-12-31", &[])), 0);
 }
 
@@ -284,11 +267,11 @@ fn a_waived_finding_is_told_and_fails_nothing() {
 fn no_manifest_can_give_github_a_command() {
     let temp = repository();
     let hostile = "::error::x,y=%::add-mask::a.yaml";
-    write(&temp, &format!("##[add-path]{hostile}"), ANOTHER);
+    write(temp.path(), &format!("##[add-path]{hostile}"), ANOTHER);
     for number in 0..15 {
         let policy = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: p";
         let types = "}\nspec: {policyTypes: [\"##[set-env name=A]\\n::set-output name=a::b\"]}\n";
-        write(&temp, &format!("::error::{number}.yaml"), &format!("{policy}{number}{types}"));
+        write(temp.path(), &format!("::error::{number}.yaml"), &format!("{policy}{number}{types}"));
     }
     for args in [&["lint"][..], &["check"]] {
         let output = chainmail(temp.path(), &[args, &["-o", "github"]].concat());

@@ -34,8 +34,7 @@ spec: {podSelector: {}, ingress: [{from: [{ipBlock: {cidr: '::/96', except: ['::
 /// A folder `repo` with the manifests, and what the row adds.
 fn repository() -> tempfile::TempDir {
     let temp = tempfile::tempdir().unwrap();
-    std::fs::create_dir(temp.path().join("repo")).unwrap();
-    std::fs::write(temp.path().join("repo/all.yaml"), MANIFESTS).unwrap();
+    support::write(temp.path(), "repo/all.yaml", MANIFESTS);
     temp
 }
 
@@ -56,8 +55,7 @@ fn a_folder_with_anything_of_others_is_not_replaced() {
         ("out/README.md", "README.md"),
     ] {
         let path = temp.path().join(precious);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(&path, "mine").unwrap();
+        support::write(temp.path(), precious, "mine");
         fails(&chainmail(temp.path(), &["compile", "repo", "--out", "out"]), 3, found);
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine", "{precious}");
         std::fs::remove_dir_all(temp.path().join("out")).unwrap();

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use serde_yaml::Value;
+use support::git;
 use tempfile::TempDir;
 
 fn read(path: &str) -> Value {
@@ -41,12 +42,6 @@ fn expect_flows(repo: &Path) {
     std::fs::copy(support::root().join("policies/aks-tutorial/flows").join(flows), repo.join(flows)).unwrap();
     git(repo, &["add", "."]);
     git(repo, &["commit", "--quiet", "-m", "Expected flows"]);
-}
-
-fn git(folder: &Path, args: &[&str]) {
-    let mut git = Command::new("git");
-    git.args(["-c", "user.name=t", "-c", "user.email=t@example.org"]);
-    support::run(git.args(args).current_dir(folder));
 }
 
 /// GitHub's runner, as far as the action asks for it.

@@ -101,8 +101,7 @@ fn a_policy_of_638_networks_is_ten_lines() {
             .collect();
         let rules = if nets.is_empty() { String::new() } else { format!("{{from: [{}]}}", nets.join(", ")) };
         let text = CLUSTER.replace("ingress: []", &format!("ingress: [{rules}]"));
-        std::fs::create_dir(temp.path().join(name)).unwrap();
-        std::fs::write(temp.path().join(name).join("all.yaml"), text).unwrap();
+        support::write(temp.path(), &format!("{name}/all.yaml"), &text);
     }
     let text = printed(temp.path(), &["old", "new"]);
     assert!(text.lines().count() <= 10, "{text}");
@@ -139,8 +138,7 @@ fn of_snapshots_only_rules_are_known() {
     for (name, text) in
         [("old", CLUSTER.to_owned()), ("new", CLUSTER.replace("ingress: []", "ingress: [{}]"))]
     {
-        std::fs::create_dir(temp.path().join(name)).unwrap();
-        std::fs::write(temp.path().join(name).join("all.yaml"), text).unwrap();
+        support::write(temp.path(), &format!("{name}/all.yaml"), &text);
         let out = format!("{name}.out");
         assert!(chainmail(temp.path(), &["compile", name, "--out", &out]).status.success());
     }
@@ -199,11 +197,8 @@ spec:
 #[test]
 fn causes_stand_at_the_lines_that_decide() {
     let temp = tempfile::tempdir().unwrap();
-    let write = |name: &str, text: &str| {
-        std::fs::create_dir_all(temp.path().join(name)).unwrap();
-        std::fs::write(temp.path().join(name).join("all.yaml"), text).unwrap();
-    };
-    write("old", SHOP);
+    let write = |path: &str, text: &str| support::write(temp.path(), path, text);
+    write("old/all.yaml", SHOP);
     let policy = SHOP.find("---\napiVersion: networking").unwrap();
     let rows: [(&str, String, (&str, &str, u64)); 5] = [
         ("a namespace's label", SHOP.replace("team: ops", "team: trusted"), ("label", "head", 11)),
@@ -220,7 +215,7 @@ fn causes_stand_at_the_lines_that_decide() {
         ),
     ];
     for (what, text, (role, side, line)) in rows {
-        write("new", &text);
+        write("new/all.yaml", &text);
         let json = printed(temp.path(), &["old", "new", "-o", "json"]);
         let json: serde_json::Value = serde_json::from_str(&json).unwrap();
         let flows = json["reachability"]["flows"].as_array().unwrap();

@@ -82,6 +82,19 @@ impl Origin {
         }
     }
 
+    /// A folder that manifests are written to, with their configuration.
+    ///
+    /// # Errors
+    /// When they cannot be written.
+    pub fn written(sources: &Sources, folder: &Path) -> io::Result<Self> {
+        for file in sources.iter().map(|(_, file)| file).chain(sources.config()) {
+            let path = folder.join(&file.path);
+            std::fs::create_dir_all(path.parent().unwrap_or(folder))?;
+            std::fs::write(path, &file.bytes)?;
+        }
+        Ok(Self::Folder(folder.to_path_buf()))
+    }
+
     /// A text that is the same for the same origin, from whichever folder it is named.
     #[must_use]
     pub fn label(&self) -> String {

@@ -105,15 +105,10 @@ impl State {
     /// # Errors
     /// When they cannot be written.
     pub fn origin(&self, folder: &Path) -> io::Result<Origin> {
-        if let Some(origin) = &self.revision {
-            return Ok(origin.clone());
+        match &self.revision {
+            Some(origin) => Ok(origin.clone()),
+            None => Origin::written(&self.sources, folder),
         }
-        for (_, file) in self.sources.iter() {
-            let path = folder.join(&file.path);
-            std::fs::create_dir_all(path.parent().expect("files are below the folder"))?;
-            std::fs::write(path, &file.bytes)?;
-        }
-        Ok(Origin::Folder(folder.to_path_buf()))
     }
 }
 

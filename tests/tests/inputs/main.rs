@@ -15,13 +15,12 @@ mod support;
 mod ways;
 
 use std::io::Write as _;
-use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use chainmail_compiler::diagnostic::Code;
 use chainmail_compiler::source::{Inventory, SourceFile, Sources};
 use chainmail_compiler::{Loaded, load};
-use support::program;
+use support::{git, program, stderr, write};
 use tempfile::TempDir;
 
 /// The reviewed half of a cluster.
@@ -55,12 +54,6 @@ const LIVE: [&str; 5] = [
     "apiVersion: v1\nkind: Pod\nmetadata:\n  name: db\n  namespace: shop\n  labels:\n    app: db\nspec:\n  nodeName: n1\nstatus:\n  podIP: 10.1.0.5\n",
     "apiVersion: v1\nkind: Pod\nmetadata:\n  name: web\n  namespace: front\n  labels:\n    app: web\nspec:\n  nodeName: n2\nstatus:\n  podIP: 10.2.0.6\n",
 ];
-
-fn write(folder: &Path, name: &str, text: &str) {
-    let path = folder.join(name);
-    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-    std::fs::write(path, text).unwrap();
-}
 
 fn folder(files: &[(&str, &str)]) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
@@ -104,10 +97,6 @@ fn chainmail(args: &[&str], stdin: Option<&str>) -> Output {
     pipe.write_all(stdin.unwrap_or_default().as_bytes()).unwrap();
     drop(pipe);
     child.wait_with_output().unwrap()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 fn loaded(reviewed: &str, inventory: &str) -> Loaded {

@@ -33,18 +33,6 @@ fn compiled(args: &[&str], stdin: Option<&str>) -> BTreeMap<String, Vec<u8>> {
     files
 }
 
-fn git(folder: &Path, args: &[&str]) {
-    let status = Command::new("git")
-        .current_dir(folder)
-        .envs([("GIT_CONFIG_GLOBAL", "/dev/null"), ("GIT_CONFIG_NOSYSTEM", "1")])
-        .args(["-c", "user.name=Test", "-c", "user.email=test@example.com"])
-        .args(args)
-        .stdout(Stdio::null())
-        .status()
-        .unwrap();
-    assert!(status.success(), "git {args:?}");
-}
-
 #[test]
 fn every_way_to_bring_the_objects_compiles_to_the_same_bytes() {
     let stream = all().join("---\n");

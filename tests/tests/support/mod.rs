@@ -32,6 +32,31 @@ pub fn chainmail(folder: &Path, args: &[&str]) -> Output {
     command.args(args).current_dir(folder).output().unwrap()
 }
 
+/// What a program printed.
+pub fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).expect("our programs print UTF-8")
+}
+
+/// What it said beside that.
+pub fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).expect("our programs print UTF-8")
+}
+
+/// Writes a file of a folder.
+pub fn write(folder: &Path, name: &str, text: &str) {
+    let path = folder.join(name);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, text).unwrap();
+}
+
+/// Runs Git in a folder; what this host's own Git is told does not matter.
+pub fn git(folder: &Path, args: &[&str]) {
+    let mut git = Command::new("git");
+    git.current_dir(folder).envs([("GIT_CONFIG_GLOBAL", "/dev/null"), ("GIT_CONFIG_NOSYSTEM", "1")]);
+    git.args(["-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "init.defaultBranch=main"]);
+    run(git.args(args));
+}
+
 /// How goldens of a folder are kept: the text alone, under its own name.
 pub fn goldens(folder: &Path) -> insta::Settings {
     let mut settings = insta::Settings::clone_current();
