@@ -43,9 +43,7 @@ fn transitions_beside_a_competitor(backend: &'static str, time: Duration) -> usi
     let node = Node::new(backend);
     node.configure("interval = 1\ndeadline = 10\ntrial = \"off\"\n");
     let policies = [policy(&["10.8.0.0/24"], 80), policy(&["10.9.0.0/16"], 8080)];
-    node.spool(&policies[0]);
-    let running = node.start();
-    node.wait_for(&policies[0]);
+    let running = node.enforce(&policies[0]);
     let mut competitor = Competitor::on(&node);
     let words = competitor.0.stdout.take().unwrap();
     let reader = std::thread::spawn(move || std::io::copy(&mut { words }, &mut std::io::sink()));

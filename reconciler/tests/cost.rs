@@ -138,9 +138,7 @@ fn applying_costs_little_more_than_the_tools_alone() {
 
         let node = Node::new(backend);
         node.configure("interval = 3600\ntrial = \"off\"\n");
-        node.spool(&snapshots[0]);
-        let running = node.start();
-        node.wait_for(&snapshots[0]);
+        let running = node.enforce(&snapshots[0]);
         let before = ticks(running.id());
         let ours = median(|turn| {
             let wanted = &snapshots[(turn + 1) % 2];

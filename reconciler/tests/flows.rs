@@ -23,9 +23,7 @@ fn exactly_the_flows_that_the_new_rules_refuse_are_cut() {
             let pods = Pods::on(&node);
             node.configure("interval = 3600\n");
             let open = pod_policy(Isolated::Nobody);
-            node.spool(&open);
-            let running = node.start();
-            node.wait_for(&open);
+            let running = node.enforce(&open);
             let mut refused = [pods.tcp(80, 8080), pods.tcp(80, 8080)];
             let (mut kept, refused_udp, kept_udp) =
                 (pods.tcp(443, 443), pods.udp(80, 8080), pods.udp(443, 443));
@@ -86,9 +84,7 @@ fn where_rules_only_observe_no_flow_is_cut() {
     let pods = Pods::on(&node);
     node.configure("interval = 3600\n");
     let open = pod_policy(Isolated::Nobody);
-    node.spool(&open);
-    let running = node.start();
-    node.wait_for(&open);
+    let running = node.enforce(&open);
     let (mut denied, denied_udp) = (pods.tcp(80, 8080), pods.udp(80, 8080));
     let observed = observed(&pod_policy(Isolated::Server));
     node.spool(&observed);
@@ -107,9 +103,7 @@ fn the_nodes_own_connections_to_an_isolated_pod_are_left_alone() {
     let pods = Pods::on(&node);
     node.configure("");
     let open = pod_policy(Isolated::Nobody);
-    node.spool(&open);
-    let running = node.start();
-    node.wait_for(&open);
+    let running = node.enforce(&open);
     let listener = pods.server.within(|| std::net::TcpListener::bind((SERVER, 8080)).unwrap());
     let client = node.namespace.within(|| std::net::TcpStream::connect((SERVER, 8080)).unwrap());
     let (server, _) = listener.accept().unwrap();

@@ -148,9 +148,7 @@ fn lab(backend: &'static str) -> (Node, Pods) {
 fn no_packet_meets_a_mix(backend: &'static str, transitions: usize) {
     let (node, pods) = lab(backend);
     let policies = [admits(0), admits(1)];
-    node.spool(&policies[0]);
-    let running = node.start();
-    node.wait_for(&policies[0]);
+    let running = node.enforce(&policies[0]);
     // Epoch 0 is the first policy's.
     let counts = Counts::default();
     hammered(&pods, &counts, || {

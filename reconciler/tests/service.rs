@@ -86,9 +86,7 @@ fn a_service_that_hangs_is_noticed() {
     let node = Node::new("nft");
     let snapshot = policy(&["10.8.0.0/24"], 80);
     node.configure("interval = 1\ndeadline = 1\n");
-    node.spool(&snapshot);
-    let running = node.start();
-    node.wait_for(&snapshot);
+    let running = node.enforce(&snapshot);
     assert_code(&node.ask(&["status"]), 0);
     let id = rustix::process::Pid::from_raw(running.id().cast_signed()).unwrap();
     rustix::process::kill_process(id, rustix::process::Signal::STOP).unwrap();
@@ -146,9 +144,7 @@ fn what_others_do_is_told_and_healed() {
         let node = Node::new(backend);
         let snapshot = policy(&["10.8.0.0/24"], 80);
         node.configure("interval = 1\n");
-        node.spool(&snapshot);
-        let running = node.start();
-        node.wait_for(&snapshot);
+        let running = node.enforce(&snapshot);
         let foreign = node.foreign_state();
         let peers = set_of(Family::V4, SetKind::HashNet, &["10.8.0.0/24"]).0;
         let iptables = format!("iptables-{backend}");
@@ -199,9 +195,7 @@ fn nft_changes_by_others_are_seen_without_waiting() {
     let node = Node::new("nft");
     let snapshot = policy(&["10.8.0.0/24"], 80);
     node.configure("interval = 3600\n");
-    node.spool(&snapshot);
-    let running = node.start();
-    node.wait_for(&snapshot);
+    let running = node.enforce(&snapshot);
     let begin = Instant::now();
     node.namespace.ok(&["iptables-nft", "-F"], "");
     node.wait_until("healed", || node.ask(&["verify"]).code == 0);
@@ -271,9 +265,7 @@ fn a_snapshot_that_the_kernel_refuses_is_held_and_the_last_good_one_stays() {
         let good = policy(&["10.8.0.0/24"], 80);
         let bad = looping(&policy(&["10.9.0.0/16"], 8080));
         node.configure("");
-        node.spool(&good);
-        let running = node.start();
-        node.wait_for(&good);
+        let running = node.enforce(&good);
         let state = node.state();
         node.spool(&bad);
         node.wait_until("held", || node.status().0 == "held enforcing");
@@ -344,9 +336,7 @@ fn the_backend_that_was_found_first_stays_whatever_iptables_becomes() {
     for (backend, port) in [("legacy", 80), ("nf_tables", 81)] {
         is(backend);
         let snapshot = policy(&["10.8.0.0/24"], port);
-        node.spool(&snapshot);
-        let running = node.start();
-        node.wait_for(&snapshot);
+        let running = node.enforce(&snapshot);
         node.assert_holds(&snapshot);
         assert_eq!(running.stop(), Some(0));
         let status = node.ask(&["status"]).out;

@@ -120,6 +120,14 @@ impl Node {
         self.start_by(&[], StartedBy::Test)
     }
 
+    /// Starts it with a snapshot in its spool, and waits until that is in force.
+    pub(crate) fn enforce(&self, snapshot: &Snapshot) -> Running {
+        self.spool(snapshot);
+        let running = self.start();
+        self.wait_for(snapshot);
+        running
+    }
+
     /// Starts it by words that put it into other surroundings and become it, such as env.
     pub(crate) fn start_with(&self, before: &[&str]) -> Running {
         self.start_by(before, StartedBy::Test)
