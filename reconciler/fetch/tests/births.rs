@@ -5,18 +5,17 @@
     clippy::disallowed_methods,
     clippy::unwrap_used,
     clippy::print_stdout,
-    clippy::print_stderr,
     reason = "a test runs programs, says what it measured, and fails by panic"
 )]
 
 mod support;
 
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
-use support::{Service, World, ok};
+use support::net::{Net, Running, chainmaild, skipped};
+use support::{Service, World};
 
 /// Pods that are there before, each a member of the one set.
 const PODS: usize = 100_000;
@@ -56,50 +55,6 @@ fn cluster() -> String {
     format!("{{\"apiVersion\":\"v1\",\"kind\":\"List\",\"items\":[\n{}]}}\n", items.join(",\n"))
 }
 
-/// A network namespace that ends with the test, however that ends: whoever holds it waits for its standard input.
-struct Namespace(Child);
-
-impl Namespace {
-    fn new() -> Option<Self> {
-        let mut child = Command::new("unshare")
-            .args(["-n", "sh", "-c", "echo; exec cat >/dev/null"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .ok()?;
-        let mut ready = [0];
-        std::io::Read::read_exact(child.stdout.as_mut()?, &mut ready).ok()?;
-        Some(Self(child))
-    }
-
-    fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
-        let mut command = Command::new("nsenter");
-        command.args(["-t", &self.0.id().to_string(), "-n", "--"]).arg(program);
-        command
-    }
-}
-
-impl Drop for Namespace {
-    fn drop(&mut self) {
-        drop(self.0.stdin.take());
-        self.0.wait().ok();
-    }
-}
-
-struct Daemon(Child);
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        self.0.kill().ok();
-        self.0.wait().ok();
-    }
-}
-
-/// Where the other program is: `make` builds all of them.
-fn chainmaild() -> PathBuf {
-    Path::new(env!("CARGO_BIN_EXE_chainmail-fetch")).with_file_name("chainmaild")
-}
-
 /// The processor time of a process and of its children that still live, with those that have ended, and the most memory
 /// that each had, in KiB.
 fn cost(id: u32) -> (Duration, u64) {
@@ -131,11 +86,10 @@ fn cost(id: u32) -> (Duration, u64) {
 #[ignore = "takes minutes; make test-long runs it"]
 fn births_beside_100_000_pods() {
     let _alone = ALONE.lock();
-    let Some(namespace) = Namespace::new() else {
-        assert!(std::env::var("CI").as_deref() != Ok("true"), "in CI there must be network namespaces");
-        eprintln!("SKIPPED: needs root");
+    if skipped() {
         return;
-    };
+    }
+    let net = Net::new();
     let world = World::new();
     std::fs::remove_file(world.path("clone/cluster.yaml")).unwrap();
     world.commit("alice", "Policies alone");
@@ -145,10 +99,9 @@ fn births_beside_100_000_pods() {
     node.write("etc/chainmail/node.toml", "node = \"n0\"\nbackend = \"nft\"\n");
     node.trust_first();
     let fetch = Service::start(&node);
-    let mut command = namespace.command(chainmaild());
-    let apply =
-        command.arg("--root").arg(node.path("")).arg("run").env("RUST_LOG", "warn").stdout(Stdio::null());
-    let apply = Daemon(apply.spawn().expect("`make` builds chainmaild beside chainmail-fetch"));
+    let mut daemon = Command::new(chainmaild());
+    daemon.arg("--root").arg(node.path("")).arg("run").env("RUST_LOG", "warn");
+    let apply = Running::start(&mut net.within(&daemon));
     let enforced = || {
         let status: serde_json::Value =
             serde_json::from_str(&node.read("run/chainmail/apply.json")).unwrap_or_default();
@@ -166,14 +119,13 @@ fn births_beside_100_000_pods() {
 
     // What is asked of the kernel is the set that the database's rule names, which has another name after each change.
     let set = || {
-        let rules = ok(namespace.command("iptables-nft-save").args(["-t", "filter"]));
+        let rules = net.sh("iptables-nft-save -t filter");
         let rule = rules.lines().find(|line| line.contains("--dport 5432")).unwrap_or_default();
         rule.split(' ').skip_while(|word| *word != "--match-set").nth(1).unwrap_or("none").to_owned()
     };
     // A set never changes, and pods are members in the order of their births: how many of them a set has says which.
     let members = |set: &str| {
-        let mut command = namespace.command("sh");
-        let counted = ok(command.args(["-c", &format!("ipset save {set} | grep -c ' 10[.]200[.]' || true")]));
+        let counted = net.sh(&format!("ipset save {set} | grep -c ' 10[.]200[.]' || true"));
         counted.parse::<usize>().unwrap()
     };
     let mut lags = Vec::new();

@@ -4,18 +4,16 @@
 #![allow(
     clippy::disallowed_methods,
     clippy::unwrap_used,
-    clippy::print_stderr,
-    reason = "a test starts programs, writes what they read, fails by panic, and says aloud when it must skip"
+    reason = "a test starts programs, writes what they read, and fails by panic"
 )]
 
 mod support;
 
-use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
-use support::net::{Net, Running};
+use support::net::{Net, Running, chainmaild, skipped};
 use support::{Node, World, run};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -26,25 +24,6 @@ const REMOTE: &str = "192.0.2.2";
 /// Lets the pod's own connections out to nobody.
 const CUT_OFF: &str = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: cut-off, namespace: shop}\n\
                        spec: {podSelector: {matchLabels: {app: db}}, policyTypes: [Egress], egress: []}\n";
-
-fn skipped() -> bool {
-    let works = |words: &[&str]| {
-        Command::new("unshare").arg("-n").args(words).output().is_ok_and(|o| o.status.success())
-    };
-    let missing = !works(&["iptables-nft", "-S"]) || !works(&["ipset", "list"]);
-    if missing {
-        assert!(std::env::var("CI").as_deref() != Ok("true"), "in CI this must work");
-        eprintln!("SKIPPED: needs root and the tools of iptables and ipset");
-    }
-    missing
-}
-
-/// The applying half, which is built with the workspace.
-fn chainmaild() -> PathBuf {
-    let path = Path::new(env!("CARGO_BIN_EXE_chainmail-fetch")).with_file_name("chainmaild");
-    assert!(path.exists(), "{} is missing: cargo build --workspace --bins", path.display());
-    path
-}
 
 /// A node with both halves, and a remote on the network.
 struct Both {

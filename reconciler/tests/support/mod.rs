@@ -13,17 +13,14 @@ pub(crate) mod service;
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use chainmail_snapshot::{
     Family, Manifest, Member, Parts, SetKind, SetName, Sha256Hex, content_name, cut_set_name, is_cut_set,
 };
 
 /// A network namespace of its own, which ends with the test, in whatever way that ends.
-pub(crate) struct Namespace {
-    /// It waits for the end of its input, which the kernel closes when this process dies.
-    holder: Child,
-}
+pub(crate) struct Namespace(chainmail_lab::Namespace);
 
 /// What a command did.
 pub(crate) struct Done {
@@ -34,51 +31,29 @@ pub(crate) struct Done {
 
 impl Namespace {
     pub(crate) fn new() -> Self {
-        Self::held_by("echo ready; exec cat >/dev/null")
+        Self(chainmail_lab::Namespace::prepared_by("true").unwrap())
     }
 
     /// One in which programs of a folder stand before all others.
     pub(crate) fn with_tools(tools: &Path) -> Self {
         let bind = format!("mount --bind '{}' /usr/local/sbin", tools.display());
-        Self::held_by(&format!("{bind} && echo ready; exec cat >/dev/null"))
-    }
-
-    fn held_by(script: &str) -> Self {
-        let mut holder = Command::new("unshare")
-            .args(["-n", "-m", "sh", "-c", script])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("unshare is there");
-        let mut ready = [0; 6];
-        std::io::Read::read_exact(holder.stdout.as_mut().unwrap(), &mut ready)
-            .expect("the namespace is made");
-        Self { holder }
+        Self(chainmail_lab::Namespace::prepared_by(&bind).unwrap())
     }
 
     /// The process that holds it.
     pub(crate) fn id(&self) -> u32 {
-        self.holder.id()
+        self.0.id()
     }
 
     /// Runs a function in this network namespace. Sockets that it makes stay there.
     pub(crate) fn within<T: Send>(&self, run: impl FnOnce() -> T + Send) -> T {
-        let file = std::fs::File::open(format!("/proc/{}/ns/net", self.id())).unwrap();
-        std::thread::scope(|scope| {
-            let inside = scope.spawn(|| {
-                let network = rustix::thread::LinkNameSpaceType::Network;
-                rustix::thread::move_into_link_name_space(std::os::fd::AsFd::as_fd(&file), Some(network))
-                    .unwrap();
-                run()
-            });
-            inside.join().unwrap()
-        })
+        self.0.within(run).unwrap()
     }
 
     /// A command that is to run in it.
     pub(crate) fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new("nsenter");
-        command.args(["-t", &self.holder.id().to_string(), "-n", "-m", "--"]).args(words);
+        let mut command = self.0.command();
+        command.args(words);
         command
     }
 
@@ -112,13 +87,6 @@ impl Namespace {
             state.extend(lines.flat_map(|line| [line, "\n"]));
         }
         state + &self.ok(&["ipset", "save"], "")
-    }
-}
-
-impl Drop for Namespace {
-    fn drop(&mut self) {
-        drop(self.holder.stdin.take());
-        self.holder.wait().ok();
     }
 }
 

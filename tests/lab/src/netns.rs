@@ -66,16 +66,16 @@ pub enum NetnsError {
 pub(crate) fn within<T: Send>(netns: &NetnsName, work: impl FnOnce() -> T + Send) -> Result<T, NetnsError> {
     let enter = |source: io::Error| NetnsError::Enter { netns: netns.clone(), source };
     let path: PathBuf = ["/run/netns", netns.as_str()].iter().collect();
-    let file = File::open(path).map_err(enter)?;
+    inside(&File::open(path).map_err(enter)?, work).map_err(enter)
+}
+
+/// The same for a namespace that is an open file.
+pub(crate) fn inside<T: Send>(netns: &File, work: impl FnOnce() -> T + Send) -> io::Result<T> {
     let body = || -> io::Result<T> {
-        move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))?;
+        move_into_link_name_space(netns.as_fd(), Some(LinkNameSpaceType::Network))?;
         Ok(work())
     };
-    let result = thread::scope(|scope| scope.spawn(body).join());
-    match result {
-        Ok(done) => done.map_err(enter),
-        Err(panic) => std::panic::resume_unwind(panic),
-    }
+    thread::scope(|scope| scope.spawn(body).join()).unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 /// Makes namespaces and fills them, script by script.

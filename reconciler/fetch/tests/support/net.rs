@@ -1,32 +1,46 @@
 //! Network namespaces for both halves of a node, a pod and a remote.
 
-use std::io::Read as _;
+#![allow(clippy::print_stderr, reason = "it says aloud when a test must skip")]
+
 use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+
+use chainmail_lab::Namespace;
 
 use super::ok;
 
-/// A network namespace, which ends with the test in whatever way that ends: its holder waits for the end of its input.
-pub struct Net {
-    holder: Child,
+/// Says why there can be no namespaces here. In CI there must be.
+pub fn skipped() -> bool {
+    let works = |words: &[&str]| {
+        Command::new("unshare").arg("-n").args(words).output().is_ok_and(|o| o.status.success())
+    };
+    let missing = !works(&["iptables-nft", "-S"]) || !works(&["ipset", "list"]);
+    if missing {
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "in CI this must work");
+        eprintln!("SKIPPED: needs root and the tools of iptables and ipset");
+    }
+    missing
 }
+
+/// The applying half, which is built with the workspace.
+pub fn chainmaild() -> PathBuf {
+    let path = Path::new(env!("CARGO_BIN_EXE_chainmail-fetch")).with_file_name("chainmaild");
+    assert!(path.exists(), "{} is missing: cargo build --workspace --bins", path.display());
+    path
+}
+
+/// A network namespace with a loopback, which ends with the test.
+pub struct Net(Namespace);
 
 impl Net {
     pub fn new() -> Self {
-        let mut holder = Command::new("unshare")
-            .args(["-n", "sh", "-c", "ip link set lo up && echo ready; exec cat >/dev/null"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        holder.stdout.as_mut().unwrap().read_exact(&mut [0; 6]).expect("the namespace is made");
-        Self { holder }
+        Self(Namespace::prepared_by("ip link set lo up").unwrap())
     }
 
     /// A command that runs in it, with what another command says.
     pub fn within(&self, command: &Command) -> Command {
-        let mut inside = Command::new("nsenter");
-        inside.args(["-t", &self.holder.id().to_string(), "-n", "--"]);
+        let mut inside = self.0.command();
         inside.arg(command.get_program()).args(command.get_args());
         for (key, value) in command.get_envs() {
             match value {
@@ -49,18 +63,11 @@ impl Net {
         let (network, _) = address.rsplit_once('.').unwrap();
         self.sh(&format!(
             "ip link add {link} type veth peer name eth0 netns {}\nip addr add {network}.254/24 dev {link}\nip link set {link} up",
-            other.holder.id()
+            other.0.id()
         ));
         other.sh(&format!(
             "ip addr add {address}/24 dev eth0\nip link set eth0 up\nip route add default via {network}.254"
         ));
-    }
-}
-
-impl Drop for Net {
-    fn drop(&mut self) {
-        drop(self.holder.stdin.take());
-        self.holder.wait().ok();
     }
 }
 
