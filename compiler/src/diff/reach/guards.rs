@@ -68,22 +68,18 @@ impl<'a> Guards<'a> {
         Self { family, nodes, strangers, known }
     }
 
-    /// The peers that are refused to a pod.
+    /// The peers that are refused to a pod: by its own node, and of strangers by any. What another node refuses of it is
+    /// said by the pods that are there, each by the rules that its node has: the two may be at different revisions.
     pub(super) fn refused(&self, direction: Direction, pod: &Pod) -> AddressSet {
         let Some(address) = pod.addresses.of(self.family) else { return AddressSet::none(self.family) };
         let mut refused = self.strangers.clone();
-        for guarded in &self.nodes {
-            let is_on = pod.node.as_ref() == Some(&guarded.node.name);
+        for guarded in self.nodes.iter().filter(|guarded| pod.node.as_ref() == Some(&guarded.node.name)) {
             if guarded.drops_strangers() {
-                if is_on {
-                    // Pods of other nodes, and other nodes, at addresses that this one keeps for its own.
-                    let odd = guarded.nets.intersection(&self.known);
-                    refused = refused.union(&odd.difference(&guarded.pods).difference(&guarded.own));
-                } else if guarded.nets.contains(address) {
-                    refused = refused.union(&guarded.behind);
-                }
+                // Pods of other nodes, and other nodes, at addresses that this one keeps for its own.
+                let odd = guarded.nets.intersection(&self.known);
+                refused = refused.union(&odd.difference(&guarded.pods).difference(&guarded.own));
             }
-            if is_on && guarded.node.settings.pod_bridge.is_some() {
+            if guarded.node.settings.pod_bridge.is_some() {
                 refused = refused.union(&guarded.stray(direction, address));
             }
         }
