@@ -8,7 +8,6 @@
 
 mod support;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -17,7 +16,7 @@ use chainmail_compiler::source::{SourceFile, Sources};
 use chainmail_compiler::{load, load_with};
 use chainmail_tests::bench_input::{Size, write};
 use chainmail_tests::world::{Layout, World};
-use support::scenario;
+use support::{scenario, tree};
 
 /// Everything that comes of what was read: objects, places and findings.
 fn all(sources: &Sources, cache: &mut Cache) -> String {
@@ -82,19 +81,6 @@ fn chainmail(cache: &Path, args: &[&str]) -> Output {
     command.args(args).env("CHAINMAIL_CACHE", cache).output().unwrap()
 }
 
-fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
-    let mut files = BTreeMap::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            files.extend(self::files(&path));
-        } else {
-            files.insert(path.display().to_string(), std::fs::read(&path).unwrap());
-        }
-    }
-    files
-}
-
 #[test]
 fn programs_that_share_a_folder_print_what_those_without_one_do() {
     let place = tempfile::tempdir().unwrap();
@@ -111,7 +97,7 @@ fn programs_that_share_a_folder_print_what_those_without_one_do() {
     let run = |args: &[&str]| {
         let output = chainmail(&cache, args);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        (output.stdout, output.stderr, files(Path::new(out)))
+        (output.stdout, output.stderr, tree(Path::new(out)))
     };
     let expected = run(&[&compile[..], &["--no-cache"]].concat());
     assert!(!cache.exists(), "--no-cache makes no folder");

@@ -10,12 +10,12 @@
 mod support;
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::process::Command;
 
 use chainmail_compiler::source::{SourceFile, Sources};
 use chainmail_compiler::{Compiler, load};
 use support::scenario::{self, State};
+use support::tree;
 
 /// Every file of a compiled fleet by name, but what names source lines.
 fn fleet(sources: &Sources) -> BTreeMap<String, String> {
@@ -77,24 +77,6 @@ fn layout_and_order_of_files_change_nothing() {
         }
     }
     assert!(compared > 200, "there was something to rearrange: {compared} documents");
-}
-
-/// The bytes of every file below a folder.
-fn tree(folder: &Path) -> BTreeMap<String, Vec<u8>> {
-    let mut files = BTreeMap::new();
-    let mut folders = vec![folder.to_path_buf()];
-    while let Some(next) = folders.pop() {
-        for entry in std::fs::read_dir(&next).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else {
-                let name = path.strip_prefix(folder).unwrap().display().to_string();
-                files.insert(name, std::fs::read(&path).unwrap());
-            }
-        }
-    }
-    files
 }
 
 #[test]

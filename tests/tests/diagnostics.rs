@@ -47,15 +47,8 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("diagnostics")
 }
 
-fn names() -> BTreeSet<String> {
-    std::fs::read_dir(folder())
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect()
-}
-
 fn inputs() -> BTreeSet<String> {
-    names().into_iter().filter(|name| !name.ends_with(".snap") && !name.ends_with(".snap.new")).collect()
+    support::names(&folder()).into_iter().filter(|name| !name.ends_with(".snap")).collect()
 }
 
 /// The code that a file is named after.
@@ -164,8 +157,10 @@ fn every_code_has_a_file_and_no_file_or_golden_is_an_orphan() {
     let inputs = inputs();
     let covered: BTreeSet<&str> = inputs.iter().map(|name| code(name)).collect();
     assert_eq!(covered, codes, "the codes of the files and the codes of the program");
-    let goldens: BTreeSet<String> =
-        names().iter().filter_map(|name| name.strip_suffix(".snap").map(ToOwned::to_owned)).collect();
+    let goldens: BTreeSet<String> = support::names(&folder())
+        .iter()
+        .filter_map(|name| name.strip_suffix(".snap").map(ToOwned::to_owned))
+        .collect();
     assert_eq!(goldens, inputs, "the goldens and the files they are of");
 }
 

@@ -13,7 +13,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::Instant;
 
-use support::program;
+use support::{program, tree};
 
 /// What is valid and has rules: an older output of it must survive.
 const VALID: &str = "\
@@ -113,23 +113,6 @@ fn bounded(args: &[&Path]) -> Output {
         .unwrap()
 }
 
-fn contents(folder: &Path) -> Vec<(String, Vec<u8>)> {
-    let mut all = Vec::new();
-    let mut folders = vec![folder.to_path_buf()];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else {
-                all.push((path.display().to_string(), std::fs::read(&path).unwrap()));
-            }
-        }
-    }
-    all.sort();
-    all
-}
-
 #[test]
 fn it_is_answered_in_bounded_memory_and_changes_nothing() {
     let temp = tempfile::tempdir().unwrap();
@@ -138,7 +121,7 @@ fn it_is_answered_in_bounded_memory_and_changes_nothing() {
     std::fs::write(input.join("valid.yaml"), VALID).unwrap();
     let args = [input.as_path(), Path::new("--out"), out.as_path()];
     assert!(bounded(&args).status.success());
-    let before = contents(&out);
+    let before = tree(&out);
     assert!(before.len() > 4);
     for (name, text, answer) in inputs() {
         std::fs::write(input.join("hostile.yaml"), text).unwrap();
@@ -154,11 +137,11 @@ fn it_is_answered_in_bounded_memory_and_changes_nothing() {
         }
         assert!(said.len() < 8 << 20, "{name} is answered with {} bytes", said.len());
         if answer != Read {
-            assert!(contents(&out) == before, "{name} changed the output");
+            assert!(tree(&out) == before, "{name} changed the output");
         } else {
             std::fs::remove_file(input.join("hostile.yaml")).unwrap();
             assert!(bounded(&args).status.success());
-            assert!(contents(&out) == before, "{name} left something behind");
+            assert!(tree(&out) == before, "{name} left something behind");
         }
     }
 }

@@ -77,9 +77,8 @@ fn folder() -> PathBuf {
 }
 
 fn names(ending: &str) -> BTreeSet<String> {
-    let entries = std::fs::read_dir(folder()).unwrap();
-    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    names.filter_map(|name| name.strip_suffix(ending).map(ToOwned::to_owned)).collect()
+    let names = support::names(&folder());
+    names.iter().filter_map(|name| name.strip_suffix(ending).map(ToOwned::to_owned)).collect()
 }
 
 fn code(name: &str) -> &str {

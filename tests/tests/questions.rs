@@ -186,12 +186,7 @@ fn answers_are_as_reviewed() {
 fn no_golden_is_an_orphan() {
     let known: BTreeSet<String> =
         TRANSCRIPTS.iter().map(|(scenario, state, _)| golden(scenario, state) + ".snap").collect();
-    let found: BTreeSet<String> = std::fs::read_dir(folder())
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .filter(|name| !name.ends_with(".snap.new"))
-        .collect();
-    assert_eq!(found, known);
+    assert_eq!(support::names(&folder()), known);
 }
 
 /// The picture stays one in a terminal of 100 columns: pods that are alike share a row, and what is still too wide is

@@ -275,18 +275,8 @@ fn no_orphans() -> Result<(), Failed> {
             }
         }
     }
-    let mut found = BTreeSet::new();
-    let mut folders = vec![support::root().join("snapshots")];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(&folder)? {
-            let path = entry?.path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.file_name().is_some_and(|name| name != "README.md") {
-                found.insert(path);
-            }
-        }
-    }
+    let folder = support::root().join("snapshots");
+    let found: BTreeSet<PathBuf> = support::tree(&folder).keys().map(|name| folder.join(name)).collect();
     let orphans: Vec<_> = found.difference(&expected).collect();
     if orphans.is_empty() { Ok(()) } else { Err(format!("goldens of no test: {orphans:?}").into()) }
 }

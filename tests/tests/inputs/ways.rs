@@ -16,19 +16,8 @@ fn compiled(args: &[&str], stdin: Option<&str>) -> BTreeMap<String, Vec<u8>> {
         ["compile", "--out", out.to_str().unwrap()].into_iter().chain(args.iter().copied()).collect();
     let output = chainmail(&args, stdin);
     assert!(output.status.success(), "{args:?}: {}", stderr(&output));
-    let mut files = BTreeMap::new();
-    let mut folders = vec![out.clone()];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if !path.ends_with("provenance.json") {
-                let name = path.strip_prefix(&out).unwrap().to_str().unwrap().to_owned();
-                files.insert(name, std::fs::read(&path).unwrap());
-            }
-        }
-    }
+    let mut files = support::tree(&out);
+    files.retain(|name, _| !name.ends_with("provenance.json"));
     assert!(files.contains_key("nodes/n1/rules.v4"), "{:?}", files.keys());
     files
 }
