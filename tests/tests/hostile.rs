@@ -73,6 +73,16 @@ fn inputs() -> Vec<(&'static str, String, Answer)> {
     let separate: String = (0..60_000)
         .map(|number| policy("  podSelector: {}\n").replace("name: p,", &format!("name: p{number},")))
         .fold(String::new(), |all, one| all + "---\n" + &one);
+    let mut different = "  podSelector: {}\n  ingress:\n".to_owned();
+    for number in 1..=10_000 {
+        let [_, _, b, c] = u32::to_be_bytes(number);
+        let port = 2 * number;
+        writeln!(
+            different,
+            "  - {{from: [{{ipBlock: {{cidr: 10.9.{b}.{c}/32}}}}], ports: [{{port: {port}}}]}}"
+        )
+        .unwrap();
+    }
     vec![
         ("brackets", brackets.clone(), Refused("too-complex")),
         ("brackets-in-a-policy", policy(&format!("  podSelector: {brackets}")), Refused("too-complex")),
@@ -98,6 +108,7 @@ fn inputs() -> Vec<(&'static str, String, Answer)> {
             Refused("duplicate-object"),
         ),
         ("many-policies", separate, Read),
+        ("ten-thousand-rules-of-other-ports-and-peers", policy(&different), Read),
     ]
 }
 

@@ -137,15 +137,22 @@ fn sum_up(asked: &Asked<'_>, chain: &Chain, contents: &mut SetContents) -> Optio
     let everyone = AddressSet::all(family);
     let mut left = Traffic::all(family);
     for rule in &chain.rules {
-        let mut within = left.clone();
+        // What is left may have thousands of runs, and all conditions together ask for few.
+        let mut wanted: Option<Rc<Traffic>> = None;
         for condition in &rule.matches {
             match asked.holding(condition, &everyone, contents) {
                 Ok(Holding::Always) => {}
-                Ok(Holding::Never) => within = nothing(),
-                Ok(Holding::Traffic(traffic)) => within = within.intersection(&traffic),
+                Ok(Holding::Never) => wanted = Some(Rc::new(nothing())),
+                Ok(Holding::Traffic(traffic)) => {
+                    wanted = Some(match wanted {
+                        None => traffic,
+                        Some(wanted) => Rc::new(wanted.intersection(&traffic)),
+                    });
+                }
                 Ok(Holding::Of(_) | Holding::Split(_)) | Err(_) => return None,
             }
         }
+        let within = wanted.map_or_else(|| left.clone(), |wanted| left.intersection(&wanted));
         let into = match Outcome::of(asked.kernel.rules(family), &rule.target)? {
             Outcome::Return => &mut returned,
             Outcome::Accept => &mut accepted,
@@ -154,10 +161,10 @@ fn sum_up(asked: &Asked<'_>, chain: &Chain, contents: &mut SetContents) -> Optio
             Outcome::Observed => &mut observed,
             Outcome::Continue => continue,
         };
-        *into = into.union(&within);
-        left = left.difference(&within);
+        into.add(&within);
+        left.remove(&within);
     }
-    returned = returned.union(&left);
+    returned.add(&left);
     let [returned, accepted, dropped, logged, observed] =
         [returned, accepted, dropped, logged, observed].map(Rc::new);
     Some(Summary { returned, accepted, dropped, logged, observed })

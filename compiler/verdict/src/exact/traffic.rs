@@ -1,6 +1,8 @@
 //! Sets of (peer, service) pairs.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::ops::Range;
 use std::rc::Rc;
 
 use chainmail_snapshot::{Family, Transport};
@@ -16,8 +18,11 @@ use crate::{Members, PortRange, Set};
 pub struct Traffic {
     family: Family,
     /// Where each run begins on the line of services, and the peers from there on; the first run begins at 0.
-    runs: Vec<(u32, Rc<AddressSet>)>,
+    runs: Vec<Run>,
 }
+
+/// Where a run begins, and its peers.
+type Run = (u32, Rc<AddressSet>);
 
 impl Traffic {
     /// Nothing.
@@ -59,12 +64,13 @@ impl Traffic {
         by_service.sort_unstable();
         let groups = by_service.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1));
         let family = set.family();
-        let traffic = groups.fold(Self::none(family), |traffic, group| {
+        let mut traffic = Self::none(family);
+        for group in groups {
             let (transport, port, _) = group[0];
             let peers = AddressSet::of(family, group.iter().map(|&(_, _, address)| address));
             let service = ServiceSet::ports(transport, PortRange::new(port, port));
-            traffic.union(&Self::of(Rc::new(peers), &service))
-        });
+            traffic.add(&Self::of(Rc::new(peers), &service));
+        }
         Some(traffic)
     }
 
@@ -93,7 +99,7 @@ impl Traffic {
         &'t self,
         other: &'t Self,
     ) -> impl Iterator<Item = (ServiceSet, &'t Rc<AddressSet>, &'t Rc<AddressSet>)> {
-        let mut cells = self.cells(other).peekable();
+        let mut cells = cells(&self.runs, &other.runs, 0).peekable();
         std::iter::from_fn(move || {
             let (start, ours, theirs) = cells.next()?;
             let end = cells.peek().map_or(PLACES, |next| next.0) - 1;
@@ -139,7 +145,14 @@ impl Traffic {
     /// What is in either set. Both are of one family, as in all that follow.
     #[must_use]
     pub fn union(&self, other: &Self) -> Self {
-        self.zip(other, |a, b| {
+        let mut union = self.clone();
+        union.add(other);
+        union
+    }
+
+    /// Adds what is in the other set.
+    pub fn add(&mut self, other: &Self) {
+        self.change(other, |a, b| {
             if a.is_subset(b) {
                 Rc::clone(b)
             } else if b.is_subset(a) {
@@ -147,27 +160,47 @@ impl Traffic {
             } else {
                 Rc::new(a.union(b))
             }
-        })
+        });
     }
 
     /// What is in both sets.
     #[must_use]
     pub fn intersection(&self, other: &Self) -> Self {
-        self.zip(other, |a, b| {
-            if a.is_subset(b) {
-                Rc::clone(a)
-            } else if b.is_subset(a) {
-                Rc::clone(b)
-            } else {
-                Rc::new(a.intersection(b))
+        let (few, many) = if self.runs.len() < other.runs.len() { (self, other) } else { (other, self) };
+        let mut runs = Runs::default();
+        let nobody = Rc::new(AddressSet::none(self.family));
+        runs.push(0, &nobody);
+        if let Some(Span { from, end, runs: few }) = few.span() {
+            let mut both = Memory::new(|a: &Rc<AddressSet>, b: &Rc<AddressSet>| {
+                if a.is_subset(b) {
+                    Rc::clone(a)
+                } else if b.is_subset(a) {
+                    Rc::clone(b)
+                } else {
+                    Rc::new(a.intersection(b))
+                }
+            });
+            for (start, a, b) in cells(few, &many.runs[many.within(from, end)], from) {
+                runs.push(start, &both.of(a, b));
             }
-        })
+            if end < PLACES {
+                runs.push(end, &nobody);
+            }
+        }
+        Self { family: self.family, runs: runs.0 }
     }
 
     /// What of this set is not in the other.
     #[must_use]
     pub fn difference(&self, other: &Self) -> Self {
-        self.zip(other, |a, b| if a.is_disjoint(b) { Rc::clone(a) } else { Rc::new(a.difference(b)) })
+        let mut rest = self.clone();
+        rest.remove(other);
+        rest
+    }
+
+    /// Takes away what is in the other set.
+    pub fn remove(&mut self, other: &Self) {
+        self.change(other, |a, b| if a.is_disjoint(b) { Rc::clone(a) } else { Rc::new(a.difference(b)) });
     }
 
     /// What is not in the set.
@@ -179,55 +212,114 @@ impl Traffic {
     /// Whether all of it is in the other set too.
     #[must_use]
     pub fn is_subset(&self, other: &Self) -> bool {
-        self.cells(other).all(|(_, a, b)| Rc::ptr_eq(a, b) || a.is_subset(b))
+        cells(&self.runs, &other.runs, 0).all(|(_, a, b)| Rc::ptr_eq(a, b) || a.is_subset(b))
     }
 
     /// Whether nothing is in the other set.
     #[must_use]
     pub fn is_disjoint(&self, other: &Self) -> bool {
-        self.cells(other).all(|(_, a, b)| a.is_disjoint(b))
+        cells(&self.runs, &other.runs, 0).all(|(_, a, b)| a.is_disjoint(b))
     }
 
-    /// Combines the peers of each service; what one pair of sets gave serves again where the pair comes again.
-    fn zip(
-        &self,
-        other: &Self,
-        combine: impl Fn(&Rc<AddressSet>, &Rc<AddressSet>) -> Rc<AddressSet>,
-    ) -> Self {
-        let mut known: Vec<(&Rc<AddressSet>, &Rc<AddressSet>, Rc<AddressSet>)> = Vec::new();
-        let mut runs: Vec<(u32, Rc<AddressSet>)> = Vec::with_capacity(self.runs.len() + other.runs.len());
-        for (start, a, b) in self.cells(other) {
-            let again = known.iter().find(|(x, y, _)| Rc::ptr_eq(x, a) && Rc::ptr_eq(y, b));
-            let peers = match again {
-                Some((_, _, peers)) => Rc::clone(peers),
-                None => {
-                    let peers = combine(a, b);
-                    known.push((a, b, Rc::clone(&peers)));
-                    peers
-                }
-            };
-            if runs.last().is_none_or(|(_, last)| !Rc::ptr_eq(last, &peers) && **last != *peers) {
-                runs.push((start, peers));
+    /// Combines the peers of each service for which the other set has some. What it has none for stays untouched: a rule
+    /// is about few services, and what thousands of rules before it were about need not be looked at.
+    fn change(&mut self, other: &Self, combine: impl Fn(&Rc<AddressSet>, &Rc<AddressSet>) -> Rc<AddressSet>) {
+        let Some(Span { from, end, runs: others }) = other.span() else { return };
+        let within = self.within(from, end);
+        // With one run on either side, which what changes may be the same as.
+        let replaced = within.start.saturating_sub(1)..self.runs.len().min(within.end + 1);
+        let mut runs = Runs::default();
+        for (start, peers) in &self.runs[replaced.start..=within.start] {
+            if *start < from {
+                runs.push(*start, peers);
             }
         }
-        Self { family: self.family, runs }
+        let mut memory = Memory::new(combine);
+        for (start, a, b) in cells(&self.runs[within.clone()], others, from) {
+            runs.push(start, &memory.of(a, b));
+        }
+        if end < PLACES {
+            runs.push(end, &self.runs[within.end - 1].1);
+        }
+        for (start, peers) in &self.runs[within.end..replaced.end] {
+            runs.push(*start, peers);
+        }
+        self.runs.splice(replaced, runs.0);
     }
 
-    /// The runs of both sets cut at each other's starts: where each begins, and the peers of either.
-    fn cells<'t>(
-        &'t self,
-        other: &'t Self,
-    ) -> impl Iterator<Item = (u32, &'t Rc<AddressSet>, &'t Rc<AddressSet>)> {
-        let (mut at, mut other_at) = (0, 0);
-        let mut next = Some(0);
-        std::iter::from_fn(move || {
-            let start = next?;
-            let cell = (start, &self.runs[at].1, &other.runs[other_at].1);
-            let (ours, theirs) = (self.runs.get(at + 1), other.runs.get(other_at + 1));
-            next = [ours, theirs].into_iter().flatten().map(|(start, _)| *start).min();
-            at += usize::from(ours.is_some_and(|(start, _)| Some(*start) == next));
-            other_at += usize::from(theirs.is_some_and(|(start, _)| Some(*start) == next));
-            Some(cell)
-        })
+    /// All that has peers lies in it; `None` where nothing has.
+    fn span(&self) -> Option<Span<'_>> {
+        // Of two runs side by side one at least has peers.
+        let first = self.runs.iter().position(|(_, peers)| !peers.is_empty())?;
+        let last = self.runs.iter().rposition(|(_, peers)| !peers.is_empty())?;
+        let end = self.runs.get(last + 1).map_or(PLACES, |(start, _)| *start);
+        Some(Span { from: self.runs[first].0, end, runs: &self.runs[first..=last] })
     }
+
+    /// Which runs have services from a place to before another one.
+    fn within(&self, from: u32, end: u32) -> Range<usize> {
+        let first = self.runs.partition_point(|(start, _)| *start <= from) - 1;
+        first..self.runs.partition_point(|(start, _)| *start < end)
+    }
+}
+
+/// Runs side by side, up to a place.
+struct Span<'t> {
+    from: u32,
+    end: u32,
+    runs: &'t [Run],
+}
+
+/// Runs as they are made: one that has the peers of the run before is a part of it.
+#[derive(Default)]
+struct Runs(Vec<Run>);
+
+impl Runs {
+    fn push(&mut self, start: u32, peers: &Rc<AddressSet>) {
+        // What began at the same place had no service.
+        if self.0.last().is_some_and(|(last, _)| *last == start) {
+            self.0.pop();
+        }
+        if self.0.last().is_none_or(|(_, last)| !Rc::ptr_eq(last, peers) && **last != **peers) {
+            self.0.push((start, Rc::clone(peers)));
+        }
+    }
+}
+
+/// Combines peers; what one pair of sets gave serves again where the pair comes again.
+struct Memory<Combine> {
+    combine: Combine,
+    known: BTreeMap<[*const AddressSet; 2], Rc<AddressSet>>,
+}
+
+impl<Combine: Fn(&Rc<AddressSet>, &Rc<AddressSet>) -> Rc<AddressSet>> Memory<Combine> {
+    fn new(combine: Combine) -> Self {
+        Self { combine, known: BTreeMap::new() }
+    }
+
+    /// Both live as long as the memory does, so that their places tell them apart.
+    fn of(&mut self, a: &Rc<AddressSet>, b: &Rc<AddressSet>) -> Rc<AddressSet> {
+        let known = self.known.entry([Rc::as_ptr(a), Rc::as_ptr(b)]);
+        Rc::clone(known.or_insert_with(|| (self.combine)(a, b)))
+    }
+}
+
+/// Runs side by side cut at each other's starts: where each begins, and the peers of either. Each of the two has the
+/// place from which on they are taken in its first run.
+fn cells<'t>(
+    ours: &'t [Run],
+    theirs: &'t [Run],
+    from: u32,
+) -> impl Iterator<Item = (u32, &'t Rc<AddressSet>, &'t Rc<AddressSet>)> {
+    let (mut at, mut other_at) = (0, 0);
+    let mut next = Some(from);
+    std::iter::from_fn(move || {
+        let start = next?;
+        let cell = (start, &ours[at].1, &theirs[other_at].1);
+        let (our_next, their_next) = (ours.get(at + 1), theirs.get(other_at + 1));
+        next = [our_next, their_next].into_iter().flatten().map(|(start, _)| *start).min();
+        at += usize::from(our_next.is_some_and(|(start, _)| Some(*start) == next));
+        other_at += usize::from(their_next.is_some_and(|(start, _)| Some(*start) == next));
+        Some(cell)
+    })
 }
