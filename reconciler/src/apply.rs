@@ -1,6 +1,7 @@
 //! Runs a plan: read, change, read back, and go back when it cannot be finished.
 
 use std::borrow::Cow;
+use std::rc::Rc;
 use std::time::Duration;
 
 use chainmail_snapshot::{Family, SetName};
@@ -155,7 +156,12 @@ pub fn bring(
         let orphans = next.orphans().to_vec();
         match run(kernel, next, &mut outcome, progress) {
             Ok(()) if settled => return Ok(InForce { outcome, orphans }),
-            Ok(()) => now = Cow::Owned(kernel.live().map_err(ApplyError::Unverified)?),
+            Ok(()) => {
+                // Sets of before that nothing is to refer to any more only matter in being there.
+                let before = now.sets.iter().filter(|(name, _)| !change.desired.sets.contains_key(*name));
+                let passed_by = before.map(|(name, set)| (name.clone(), Rc::clone(set))).collect();
+                now = Cow::Owned(kernel.live_but(passed_by).map_err(ApplyError::Unverified)?);
+            }
             Err(failed) => {
                 let (step, source) = *failed;
                 match (kernel.live(), change.old) {

@@ -9,7 +9,6 @@ pub mod trial;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::rc::Rc;
 use std::time::Duration;
 
 use chainmail_snapshot::{Family, SetName};
@@ -18,7 +17,7 @@ use thiserror::Error;
 use crate::apply::ApplyError;
 use crate::desired::Desired;
 use crate::flows::Flow;
-use crate::live::{Live, LiveError, LiveSet, LiveTable};
+use crate::live::{Live, LiveError, LiveSets, LiveTable};
 
 /// Reads and changes the kernel. Each change is the text of one call of a tool.
 pub trait Kernel {
@@ -28,18 +27,35 @@ pub trait Kernel {
     /// When a tool fails, or prints what cannot be read.
     fn tables(&mut self) -> Result<BTreeMap<Family, LiveTable>, KernelError>;
 
+    /// Reads our sets, but for the members of those that are passed by: where one is still there, it is taken as it is
+    /// given.
+    ///
+    /// # Errors
+    /// When a tool fails, or prints what cannot be read.
+    fn sets_but(&mut self, passed_by: LiveSets) -> Result<LiveSets, KernelError>;
+
+    /// Reads our part of the kernel's state, but for the members of some sets.
+    ///
+    /// # Errors
+    /// As the two that it is made of.
+    fn live_but(&mut self, passed_by: LiveSets) -> Result<Live, KernelError> {
+        Ok(Live { tables: self.tables()?, sets: self.sets_but(passed_by)? })
+    }
+
     /// Reads our sets.
     ///
     /// # Errors
     /// When a tool fails, or prints what cannot be read.
-    fn sets(&mut self) -> Result<BTreeMap<SetName, Rc<LiveSet>>, KernelError>;
+    fn sets(&mut self) -> Result<LiveSets, KernelError> {
+        self.sets_but(LiveSets::new())
+    }
 
     /// Reads our part of the kernel's state.
     ///
     /// # Errors
     /// As the two that it is made of.
     fn live(&mut self) -> Result<Live, KernelError> {
-        Ok(Live { tables: self.tables()?, sets: self.sets()? })
+        self.live_but(LiveSets::new())
     }
 
     /// Hands a text to `ipset restore`. It stops at the first line that fails; what went before stays.

@@ -3,12 +3,11 @@
 mod sets;
 
 use std::collections::BTreeMap;
-use std::rc::Rc;
 
 use chainmail_snapshot::{CHAIN_PREFIX, ChainName, FORWARD_CHAIN, Family, SetName};
 use thiserror::Error;
 
-pub use self::sets::{LiveSet, SetReader};
+pub use self::sets::{LiveSet, LiveSets, SetReader};
 use crate::save::{Line, words};
 
 /// The kernel's state as far as it is ours.
@@ -17,7 +16,7 @@ pub struct Live {
     /// The table `filter` of each family. A family that the kernel does not have is missing.
     pub tables: BTreeMap<Family, LiveTable>,
     /// Our sets.
-    pub sets: BTreeMap<SetName, Rc<LiveSet>>,
+    pub sets: LiveSets,
 }
 
 /// One family's table `filter`.

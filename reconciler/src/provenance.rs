@@ -1,6 +1,7 @@
 //! Which policy lines a rule or a member comes from.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::rc::Rc;
 
 use chainmail_snapshot::Family;
@@ -16,21 +17,20 @@ pub struct Provenance {
     sets: BTreeMap<String, BTreeSet<String>>,
     chains: BTreeMap<Family, BTreeMap<String, BTreeSet<String>>>,
     /// The file of the inventory that each address stands in which no reviewed file has.
-    inventory: BTreeMap<String, Rc<str>>,
+    inventory: BTreeMap<IpAddr, Rc<str>>,
 }
 
+/// An entry, which is one of a rule or one of a file of the inventory. Serde would hold an untagged enum whole before it
+/// says which, and a node may have a hundred thousand members of the inventory.
 #[derive(Deserialize)]
-#[serde(untagged)]
-enum Entry {
-    Rule(Rule),
-    Inventory { inventory: String, members: Vec<String> },
-}
-
-#[derive(Deserialize)]
-struct Rule {
-    family: String,
-    chain: String,
-    index: usize,
+struct Entry {
+    inventory: Option<String>,
+    #[serde(default)]
+    members: Vec<IpAddr>,
+    family: Option<String>,
+    chain: Option<String>,
+    index: Option<usize>,
+    #[serde(default)]
     from: Vec<Origin>,
 }
 
@@ -48,15 +48,16 @@ impl Provenance {
     pub fn of(desired: &Desired, json: &str) -> Self {
         let entries: Vec<Entry> = serde_json::from_str(json).unwrap_or_default();
         let mut provenance = Self::default();
+        let mut members = Vec::new();
         for entry in entries {
-            let Rule { family, chain, index, from } = match entry {
-                Entry::Rule(rule) => rule,
-                Entry::Inventory { inventory, members } => {
-                    let inventory: Rc<str> = Rc::from(inventory);
-                    let members = members.into_iter().map(|member| (member, Rc::clone(&inventory)));
-                    provenance.inventory.extend(members);
-                    continue;
-                }
+            if let Some(inventory) = entry.inventory {
+                let inventory: Rc<str> = Rc::from(inventory);
+                members.extend(entry.members.into_iter().map(|member| (member, Rc::clone(&inventory))));
+                continue;
+            }
+            let Entry { family: Some(family), chain: Some(chain), index: Some(index), from, .. } = entry
+            else {
+                continue;
             };
             let Some(family) = Family::ALL.into_iter().find(|known| known.to_string() == family) else {
                 continue;
@@ -78,6 +79,7 @@ impl Provenance {
             let known = provenance.rules.entry(family).or_default();
             known.entry(format!("-A {chain} {rule}")).or_default().extend(places);
         }
+        provenance.inventory = members.into_iter().collect();
         provenance
     }
 
@@ -93,7 +95,7 @@ impl Provenance {
     pub fn inventory(&self, line: &Line) -> Option<&str> {
         let member = line.text.strip_prefix("add ")?.split(' ').nth(1)?;
         let address = member.split(',').next()?;
-        self.inventory.get(address).map(|file| &**file)
+        self.inventory.get(&address.parse().ok()?).map(|file| &**file)
     }
 
     /// The policies, their rules and places that a line comes from.

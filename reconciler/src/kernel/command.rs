@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::net::IpAddr;
-use std::rc::Rc;
 use std::time::Duration;
 
 use chainmail_snapshot::{DENY_CHAIN, Family, SetName};
@@ -15,7 +14,7 @@ use crate::kernel::backend::{Backend, kernel_families};
 use crate::kernel::process::{Call, read_proc};
 use crate::kernel::trial::Namespace;
 use crate::kernel::{Kernel, KernelError};
-use crate::live::{LiveSet, LiveTable, SetReader};
+use crate::live::{LiveSets, LiveTable, SetReader};
 use crate::place::Place;
 use crate::plan::plan;
 
@@ -55,21 +54,29 @@ impl Kernel for CommandKernel {
         self.backend.tables(self.deadline, self.inside)
     }
 
-    fn sets(&mut self) -> Result<BTreeMap<SetName, Rc<LiveSet>>, KernelError> {
+    fn sets_but(&mut self, mut passed_by: LiveSets) -> Result<LiveSets, KernelError> {
         // Only ours are dumped: another's set may be huge, or of a revision that this ipset cannot print.
         let mut wanted = String::new();
+        let mut sets = LiveSets::new();
         for name in self.call("ipset").arg("list").arg("-n").run("")?.lines() {
-            if name.parse::<SetName>().is_ok() {
-                writeln!(wanted, "save {name}").expect("a String takes all");
+            let Ok(name) = name.parse::<SetName>() else { continue };
+            match passed_by.remove_entry(&name) {
+                Some((name, set)) => drop(sets.insert(name, set)),
+                None => writeln!(wanted, "save {name}").expect("a String takes all"),
             }
         }
         if wanted.is_empty() {
-            return Ok(BTreeMap::new());
+            return Ok(sets);
         }
         // A restore takes every command but list, help and version: ipset(8), "restore". So one process saves many.
         let tool = self.call("ipset").arg("restore");
         let text = tool.run(&wanted)?;
-        self.sets.read(&text).map_err(|source| KernelError::Output { command: tool.to_string(), source })
+        let read = self
+            .sets
+            .read(&text)
+            .map_err(|source| KernelError::Output { command: tool.to_string(), source })?;
+        sets.extend(read);
+        Ok(sets)
     }
 
     fn restore_sets(&mut self, text: &str) -> Result<(), KernelError> {

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write as _;
 use std::net::IpAddr;
-use std::rc::Rc;
 use std::time::Duration;
 
 use chainmail_snapshot::{Family, SetName};
@@ -12,7 +11,7 @@ use crate::apply::ApplyError;
 use crate::desired::Desired;
 use crate::flows::Flow;
 use crate::kernel::{Kernel, KernelError};
-use crate::live::{LiveSet, LiveTable, SetReader};
+use crate::live::{LiveSets, LiveTable, SetReader};
 use crate::save::{Line, words};
 use crate::set::create_line;
 
@@ -224,7 +223,7 @@ impl Kernel for FakeKernel {
         Ok(tables.collect())
     }
 
-    fn sets(&mut self) -> Result<BTreeMap<SetName, Rc<LiveSet>>, KernelError> {
+    fn sets_but(&mut self, mut passed_by: LiveSets) -> Result<LiveSets, KernelError> {
         let mut text = String::new();
         for (name, (create, members)) in &self.sets {
             writeln!(text, "create {name} {create}").unwrap();
@@ -232,7 +231,10 @@ impl Kernel for FakeKernel {
                 writeln!(text, "add {name} {member}").unwrap();
             }
         }
-        Ok(SetReader::default().read(&text).unwrap())
+        let mut sets = SetReader::default().read(&text).unwrap();
+        passed_by.retain(|name, _| sets.contains_key(name));
+        sets.extend(passed_by);
+        Ok(sets)
     }
 
     fn restore_sets(&mut self, text: &str) -> Result<(), KernelError> {

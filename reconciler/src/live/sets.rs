@@ -21,6 +21,9 @@ pub struct LiveSet {
     pub others: BTreeSet<String>,
 }
 
+/// Our sets by name.
+pub type LiveSets = BTreeMap<SetName, Rc<LiveSet>>;
+
 /// Reads what `ipset save` prints, again and again. A set is parsed anew only when its text is another than the last
 /// time: sets change seldom, and the kernel prints one that did not change byte for byte as before.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -33,7 +36,7 @@ impl SetReader {
     ///
     /// # Errors
     /// When a line is neither `create` nor `add`.
-    pub fn read(&mut self, text: &str) -> Result<BTreeMap<SetName, Rc<LiveSet>>, LiveError> {
+    pub fn read(&mut self, text: &str) -> Result<LiveSets, LiveError> {
         let mut last = BTreeMap::new();
         for block in blocks(text) {
             let head = block.lines().next().unwrap_or_default();
