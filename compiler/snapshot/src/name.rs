@@ -109,9 +109,10 @@ impl TryFrom<String> for SetName {
     }
 }
 
-/// The name of a node: a DNS-1123 subdomain, as the API server demands, so that it is also a safe folder name.
+/// The name of a node: a DNS-1123 subdomain, as the API server demands, so that it is also a safe folder name. A
+/// clone is cheap.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct NodeName(String);
+pub struct NodeName(Arc<str>);
 
 impl TryFrom<String> for NodeName {
     type Error = NameError;
@@ -127,7 +128,7 @@ impl TryFrom<String> for NodeName {
         if !name.split('.').all(label_is_fine) {
             return Err(NameError::Form { kind: "node", name, form: "a lowercase DNS subdomain" });
         }
-        Ok(Self(name))
+        Ok(Self(name.into()))
     }
 }
 

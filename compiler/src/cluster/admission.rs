@@ -9,18 +9,18 @@ mod name;
 mod node;
 mod owners;
 mod pod;
+mod pods;
 mod policy;
 mod selector;
 mod workload;
 mod written;
 
+use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 
 use super::labels::Labels;
-use super::model::{Cluster, Namespace, Node, Os, Pod};
-use super::{LabelKey, NamespaceName, NodeSettings, PodRef};
+use super::model::{Cluster, Namespace, Node};
+use super::{LabelKey, NamespaceName};
 use crate::diagnostic::{Code, Diagnostic, Findings, Place};
 use crate::manifest::{self, FieldPath, Manifests, ObjectRef};
 use crate::source::Sources;
@@ -36,7 +36,7 @@ pub fn admit(manifests: &Manifests, sources: &Sources) -> (Cluster, Findings) {
     let mut cluster = Cluster::default();
     admit_namespaces(manifests, sources, &mut cluster, &mut findings);
     let nodes = admit_nodes(manifests, sources, &mut cluster, &mut findings);
-    admit_pods(manifests, &nodes, sources, &mut cluster, &mut findings);
+    pods::admit_all(manifests, &nodes, sources, &mut cluster, &mut findings);
     admit_policies(manifests, sources, &mut cluster, &mut findings);
     admit_workloads(manifests, sources, &mut cluster, &mut findings);
     (cluster, findings)
@@ -136,9 +136,10 @@ fn second_of(scope: &mut Scope<'_>, first: ObjectRef, what: &str, is_same: bool)
 }
 
 fn namespace_labels(name: &NamespaceName, labels: Labels) -> Labels {
-    let mut all: BTreeMap<LabelKey, String> = labels.iter().map(|(k, v)| (k.clone(), v.to_owned())).collect();
-    all.insert(LabelKey::admitted(METADATA_NAME), name.to_string());
-    Labels::new(all)
+    let own = LabelKey::admitted(METADATA_NAME);
+    let written = labels.iter().filter(|(key, _)| **key != own);
+    let written: Vec<_> = written.map(|(key, value)| (key.clone(), value.to_owned())).collect();
+    Labels::new(written.into_iter().chain([(own, name.to_string())]))
 }
 
 fn admit_namespaces(
@@ -171,12 +172,15 @@ fn admit_namespaces(
     }
 }
 
-/// A namespace that only its pods and policies speak of exists all the same, with the one label that all have.
-pub(super) fn imply_namespace(cluster: &mut Cluster, name: &NamespaceName) {
-    if !cluster.namespaces.contains_key(name) {
-        let labels = namespace_labels(name, Labels::default());
-        cluster.namespaces.insert(name.clone(), Namespace { name: name.clone(), labels, at: None });
+/// A namespace that only its pods and policies speak of exists all the same, with the one label that all have. Answers
+/// its name as the cluster has it, in one place of memory for all that are in it.
+pub(super) fn imply_namespace(cluster: &mut Cluster, name: NamespaceName) -> NamespaceName {
+    if let Some((known, _)) = cluster.namespaces.get_key_value(&name) {
+        return known.clone();
     }
+    let labels = namespace_labels(&name, Labels::default());
+    cluster.namespaces.insert(name.clone(), Namespace { name: name.clone(), labels, at: None });
+    name
 }
 
 /// Admits the nodes; answers whose their own addresses are.
@@ -216,49 +220,6 @@ fn admit_nodes(
     owners
 }
 
-fn admit_pods(
-    manifests: &Manifests,
-    nodes: &NodeAddresses,
-    sources: &Sources,
-    cluster: &mut Cluster,
-    findings: &mut Findings,
-) {
-    let mut seen: BTreeMap<PodRef, usize> = BTreeMap::new();
-    let mut unsure = BTreeSet::new();
-    for manifest in &manifests.pods {
-        let admit = |scope: &mut Scope<'_>| pod::admit(scope, &manifest.object);
-        let Some(pod) = admit_one(manifest.at, manifest::LIVE_POD_LEFT_OUT, sources, findings, admit) else {
-            continue;
-        };
-        let mut scope = Scope { sources, at: manifest.at, findings };
-        if let Some(first) = seen.get(&pod.pod_ref()) {
-            unsure.extend(second_pod(&mut scope, &cluster.pods[*first], &pod));
-            continue;
-        }
-        seen.insert(pod.pod_ref(), cluster.pods.len());
-        imply_namespace(cluster, &pod.namespace);
-        if let Some(node) = &pod.node
-            && !cluster.nodes.contains_key(node)
-        {
-            let path = FieldPath::root().key("spec").key("nodeName");
-            let message =
-                format!("no Node manifest describes {node}; it gets a snapshot, its own address is unknown");
-            scope.report(Code::UnknownNode, &path, message);
-            let implied = Node {
-                name: node.clone(),
-                addresses: Vec::new(),
-                pod_cidrs: Vec::new(),
-                os: Os::Linux,
-                settings: NodeSettings::default(),
-            };
-            cluster.nodes.insert(node.clone(), implied);
-        }
-        cluster.pods.push(pod);
-    }
-    cluster.pods.sort_by_cached_key(Pod::pod_ref);
-    owners::settle(cluster, manifests, nodes, unsure, sources, findings);
-}
-
 /// Admits an object. A live one that the API server would not have admitted is unknown; a reviewed one is an error.
 fn admit_one<T>(
     at: ObjectRef,
@@ -277,27 +238,6 @@ fn admit_one<T>(
     admitted.filter(|_| is_valid)
 }
 
-/// A second pod of one name; answers the addresses that are unsure for it.
-fn second_pod(scope: &mut Scope<'_>, first: &Pod, second: &Pod) -> Vec<IpAddr> {
-    let what = format!("pod {}", second.pod_ref());
-    if !scope.at.is_live(scope.sources) {
-        report_duplicate(scope, first.at, &what);
-        return Vec::new();
-    }
-    let facts = |pod: &Pod| {
-        let Pod { labels, node, addresses, ports, state, .. } = pod.clone();
-        (labels, node, addresses, ports, state)
-    };
-    if facts(first) == facts(second) {
-        return Vec::new();
-    }
-    let place = first.at.place(scope.sources, &name_path());
-    let message = format!("the live {what} is not the one at {place}; no rule names the address of either");
-    let help = "take the pod out of the repository, or correct it there";
-    scope.report_with_help(Code::InventoryConflict, &name_path(), message, help);
-    first.addresses.iter().chain(second.addresses.iter()).collect()
-}
-
 fn admit_policies(manifests: &Manifests, sources: &Sources, cluster: &mut Cluster, findings: &mut Findings) {
     let mut seen = Seen::new();
     for manifest in &manifests.policies {
@@ -305,7 +245,7 @@ fn admit_policies(manifests: &Manifests, sources: &Sources, cluster: &mut Cluste
         let Some(policy) = policy::admit(&mut scope, &manifest.object) else { continue };
         match seen.first(&scope, policy.policy_ref()) {
             None => {
-                imply_namespace(cluster, &policy.namespace);
+                imply_namespace(cluster, policy.namespace.clone());
                 cluster.policies.push(policy);
             }
             Some(first) => report_duplicate(&mut scope, first, &format!("policy {}", policy.policy_ref())),

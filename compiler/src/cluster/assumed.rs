@@ -40,7 +40,7 @@ impl Cluster {
         let mut pools: Vec<Pool> = self.families().map(|family| Pool::new(self, family)).collect();
         let mut cluster = self.clone();
         for workload in wanting {
-            admission::imply_namespace(&mut cluster, &workload.workload.namespace);
+            admission::imply_namespace(&mut cluster, workload.workload.namespace.clone());
             cluster.pods.push(assumed_pod(workload, &node, &mut pools));
         }
         cluster.nodes.insert(

@@ -1,23 +1,26 @@
 //! Labels and selectors.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 
 use super::LabelKey;
 
-/// An object's labels. Keys and values are compared as exact strings.
+/// An object's labels, in order of keys. Keys and values are compared as exact strings.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Labels(BTreeMap<LabelKey, String>);
+pub struct Labels(Box<[(LabelKey, String)]>);
 
 impl Labels {
-    pub(super) fn new(labels: BTreeMap<LabelKey, String>) -> Self {
+    /// Takes labels whose keys differ.
+    pub(super) fn new(labels: impl IntoIterator<Item = (LabelKey, String)>) -> Self {
+        let mut labels: Box<[_]> = labels.into_iter().collect();
+        labels.sort_unstable();
         Self(labels)
     }
 
     /// A label's value.
     #[must_use]
     pub fn get(&self, key: &LabelKey) -> Option<&str> {
-        self.0.get(key).map(String::as_str)
+        self.iter().find_map(|(known, value)| (known == key).then_some(value))
     }
 
     /// All labels, in order of keys.

@@ -1,16 +1,17 @@
-//! Names as newtypes, so that a pod's name cannot stand where a namespace's is meant.
+//! Names as newtypes, so that a pod's name cannot stand where a namespace's is meant. A clone is cheap.
 
 use std::fmt;
+use std::sync::Arc;
 
 macro_rules! name {
     ($(#[doc = $doc:literal])+ $name:ident) => {
         $(#[doc = $doc])+
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-        pub struct $name(String);
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// Takes a name that admission has checked.
-            pub(super) fn admitted(name: impl Into<String>) -> Self {
+            pub(super) fn admitted(name: impl Into<Arc<str>>) -> Self {
                 Self(name.into())
             }
 

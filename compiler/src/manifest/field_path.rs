@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use smallvec::SmallVec;
+
 /// One step of a path.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Segment {
@@ -12,9 +14,10 @@ pub enum Segment {
     Index(usize),
 }
 
-/// A path from an object's root to one of its fields.
+/// A path from an object's root to one of its fields. One is made for every field that is looked at, and hardly any is
+/// ever told: none but the longest takes memory of its own.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct FieldPath(Vec<Segment>);
+pub struct FieldPath(SmallVec<[Segment; 6]>);
 
 impl FieldPath {
     /// The object itself.
@@ -36,10 +39,7 @@ impl FieldPath {
     }
 
     fn with(&self, segment: Segment) -> Self {
-        let mut segments = Vec::with_capacity(self.0.len() + 1);
-        segments.extend_from_slice(&self.0);
-        segments.push(segment);
-        Self(segments)
+        Self(self.0.iter().cloned().chain([segment]).collect())
     }
 
     /// The steps.

@@ -1,6 +1,7 @@
 //! Reads every document of the sources and sorts the objects by kind.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -22,11 +23,12 @@ use crate::diagnostic::{Code, Diagnostic, Findings, Place};
 use crate::source::outline::{Outline, Spot};
 use crate::source::{FileId, Inventory, STDIN_PATH, SourceFile, Sources};
 
-/// An object with its place.
+/// An object with its place. A copy shares the object: a cache, and an inventory that is kept, give the same ones again
+/// and again.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Located<T> {
     /// What was read.
-    pub object: T,
+    pub object: Arc<T>,
     /// Where it stands.
     pub at: ObjectRef,
 }
@@ -427,7 +429,7 @@ impl<'a> Reader<'a> {
             }
         };
         match decoded {
-            Ok(object) => Some(Located { object, at }),
+            Ok(object) => Some(Located { object: Arc::new(object), at }),
             Err(error) => {
                 self.refuse(document, text, &path, shape, error);
                 None

@@ -1,7 +1,5 @@
 //! Label keys and values.
 
-use std::collections::BTreeMap;
-
 use super::Scope;
 use super::name::is_dns_subdomain;
 use super::written::{self, Part};
@@ -56,20 +54,14 @@ pub(super) fn check_value(scope: &mut Scope<'_>, path: &FieldPath, text: &str) {
 }
 
 /// Keys and values of a map of labels at `path`.
-pub(super) fn map(
-    scope: &mut Scope<'_>,
-    path: &FieldPath,
-    map: Option<&TextMap>,
-) -> BTreeMap<LabelKey, String> {
-    let mut labels = BTreeMap::new();
+pub(super) fn map(scope: &mut Scope<'_>, path: &FieldPath, map: Option<&TextMap>) -> Vec<(LabelKey, String)> {
+    let mut labels = Vec::with_capacity(map.map_or(0, |map| map.0.len()));
     for (text, value) in map.iter().flat_map(|map| &map.0) {
         let path = path.key(text.clone());
         written::check(scope, &path, text, Part::Key);
         check_value(scope, &path, value);
         match parse_key(text) {
-            Some(key) => {
-                labels.insert(key, value.clone());
-            }
+            Some(key) => labels.push((key, value.clone())),
             None => {
                 let message = format!("{text:?} cannot be a label's key");
                 scope.report_key(Code::BadLabelKey, &path, message, KEY_FORM);

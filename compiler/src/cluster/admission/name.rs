@@ -25,7 +25,7 @@ pub(super) fn is_dns_subdomain(text: &str) -> bool {
 }
 
 /// The object's name, where it is a DNS-1123 subdomain.
-pub(super) fn dns_subdomain(scope: &mut Scope<'_>, kind: &str, meta: &ObjectMeta) -> Option<String> {
+pub(super) fn dns_subdomain<'m>(scope: &mut Scope<'_>, kind: &str, meta: &'m ObjectMeta) -> Option<&'m str> {
     checked(
         scope,
         kind,
@@ -36,17 +36,17 @@ pub(super) fn dns_subdomain(scope: &mut Scope<'_>, kind: &str, meta: &ObjectMeta
 }
 
 /// The object's name, where it is a DNS-1123 label.
-pub(super) fn dns_label(scope: &mut Scope<'_>, kind: &str, meta: &ObjectMeta) -> Option<String> {
+pub(super) fn dns_label<'m>(scope: &mut Scope<'_>, kind: &str, meta: &'m ObjectMeta) -> Option<&'m str> {
     checked(scope, kind, meta, is_dns_label, "at most 63 of a-z, 0-9 and '-', a letter or digit at each end")
 }
 
-fn checked(
+fn checked<'m>(
     scope: &mut Scope<'_>,
     kind: &str,
-    meta: &ObjectMeta,
+    meta: &'m ObjectMeta,
     fits: fn(&str) -> bool,
     form: &str,
-) -> Option<String> {
+) -> Option<&'m str> {
     let path = FieldPath::root().key("metadata").key("name");
     let name = meta.name.as_ref().map_or("", |name| name.0.as_str());
     if name.is_empty() {
@@ -70,7 +70,7 @@ fn checked(
         );
         return None;
     }
-    Some(name.to_owned())
+    Some(name)
 }
 
 /// The object's namespace; `default` where it says none, as kubectl sends it. To the API an empty string says none.

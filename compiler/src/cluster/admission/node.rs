@@ -29,7 +29,7 @@ pub(super) fn admit(scope: &mut Scope<'_>, node: &manifest::Node) -> Option<Node
     }
     let addresses = addresses(scope, node);
     let pod_cidrs = pod_cidrs(scope, node);
-    match NodeName::try_from(name) {
+    match name.parse::<NodeName>() {
         Ok(name) => Some(Node { name, addresses, pod_cidrs, os, settings: NodeSettings::default() }),
         Err(error) => {
             scope.report(Code::BadName, &FieldPath::root().key("metadata").key("name"), error.to_string());

@@ -14,7 +14,7 @@ use crate::manifest::{self, FieldPath};
 pub(super) fn admit(scope: &mut Scope<'_>, pod: &manifest::Pod) -> Option<Pod> {
     let name = name::dns_subdomain(scope, "pod", &pod.metadata);
     let namespace = name::namespace(scope, &pod.metadata);
-    let called = match (&namespace, &name) {
+    let called = || match (&namespace, &name) {
         (Some(namespace), Some(name)) => format!("pod {namespace}/{name}"),
         _ => "the pod".to_owned(),
     };
@@ -26,14 +26,14 @@ pub(super) fn admit(scope: &mut Scope<'_>, pod: &manifest::Pod) -> Option<Pod> {
         (PodState::HostNetwork, Addresses::default())
     } else if matches!(phase, "Succeeded" | "Failed") {
         // Its address is free, and perhaps another pod's by now. A pod that is being deleted still counts.
-        let message = format!("{called} has finished; no rule names its address");
+        let message = format!("{} has finished; no rule names its address", called());
         scope.report(Code::FinishedPod, &FieldPath::root().key("status").key("phase"), message);
         (PodState::Finished, Addresses::default())
     } else {
         let addresses = addresses(scope, pod);
         if addresses.is_empty() {
             if !says_an_address(pod) {
-                let message = format!("{called} has no status.podIP; no rule can name it");
+                let message = format!("{} has no status.podIP; no rule can name it", called());
                 scope.report(Code::NoAddress, &FieldPath::root().key("status"), message);
             }
             (PodState::NoAddress, addresses)
