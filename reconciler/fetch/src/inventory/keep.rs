@@ -14,7 +14,7 @@ use crate::child;
 use crate::inputs;
 use crate::paths::Paths;
 
-/// How long the events of one change are gathered: whoever adds a pod may write in several steps.
+/// How long the events of one change are gathered at least: whoever adds a pod may write in several steps.
 const GATHER: Duration = Duration::from_millis(50);
 /// How often the folder is looked at where no event comes, and its age told.
 const ROUND: Duration = Duration::from_secs(10);
@@ -58,12 +58,14 @@ pub fn keep(paths: &Paths) {
         if let Some(wanted) = wanted {
             follow(&wanted.folder.unwrap_or_else(|| paths.inventory()), &mut watched, &sender);
         }
+        let began = Instant::now();
         match keeper.refresh(paths) {
             Ok(Some(_)) => {}
             Ok(None) => return,
             Err(error) => tell(&error),
         }
-        if wait_for(&events) == Event::Stop {
+        // However fast pods are born, this takes at most half of a processor: the applying half needs one too.
+        if wait_for(&events, GATHER.max(began.elapsed())) == Event::Stop {
             return;
         }
     }
@@ -73,14 +75,15 @@ fn tell(error: &RefreshError) {
     tracing::error!(%error, "the inventory is not looked at");
 }
 
-fn wait_for(events: &Receiver<Event>) -> Event {
+/// Waits for news, and then as long as the events of one change are gathered.
+fn wait_for(events: &Receiver<Event>, gather: Duration) -> Event {
     let mut due = Instant::now() + ROUND;
     let mut gathering = false;
     loop {
         match events.recv_timeout(due.saturating_duration_since(Instant::now())) {
             Ok(Event::News) if !gathering => {
                 gathering = true;
-                due = Instant::now() + GATHER;
+                due = Instant::now() + gather;
             }
             Ok(Event::News) => {}
             Ok(Event::Stop) | Err(RecvTimeoutError::Disconnected) => return Event::Stop,
