@@ -8,8 +8,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{
-    Pid, Resource, Rlimit, Signal, getrlimit, kill_process, kill_process_group,
-    set_parent_process_death_signal, setrlimit,
+    Pid, Resource, Rlimit, Signal, getrlimit, kill_process, set_parent_process_death_signal, setrlimit,
 };
 
 use crate::config::{Config, Transport};
@@ -180,25 +179,6 @@ pub const GLANCE: Duration = Duration::from_millis(10);
 pub fn end_with_parent() {
     if let Err(error) = set_parent_process_death_signal(Some(Signal::TERM)) {
         tracing::warn!(%error, "this process may outlive the service");
-    }
-}
-
-/// Ends what this process has started, each with the process group that it leads.
-pub fn end_started() {
-    for process in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let Ok(stat) = std::fs::read_to_string(process.path().join("stat")) else { continue };
-        // The name between the brackets may have any in it: proc_pid_stat(5).
-        let Some((_, fields)) = stat.rsplit_once(')') else { continue };
-        // One that has just ended has the group -1.
-        let mut numbers = fields.split_whitespace().skip(1).map(|field| field.parse::<u32>().ok());
-        let (Some(Some(parent)), Some(Some(group))) = (numbers.next(), numbers.next()) else { continue };
-        let leads = process.file_name().to_str() == Some(&group.to_string());
-        if parent == std::process::id()
-            && leads
-            && let Some(group) = Pid::from_raw(group.cast_signed())
-        {
-            kill_process_group(group, Signal::KILL).ok();
-        }
     }
 }
 

@@ -27,6 +27,8 @@ pub const DEADLINE: Duration = Duration::from_secs(30);
 /// Where tools are looked for, whatever the caller's environment says.
 pub const PATH: &str = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin";
 
+/// How often it is asked whether anybody still wants to know what a tool says.
+const ASKED: Duration = Duration::from_millis(100);
 /// How much a pipe holds: pipe(7).
 const CHUNK: usize = 64 * 1024;
 
@@ -96,6 +98,14 @@ impl Call {
     /// # Errors
     /// When it cannot be started, fails, or does not end in time.
     pub fn run(&self, input: &str) -> Result<String, KernelError> {
+        self.run_while(input, &mut || true)
+    }
+
+    /// As [`Self::run`], as long as somebody still wants to know: that is asked ten times a second.
+    ///
+    /// # Errors
+    /// As [`Self::run`]; a tool that was ended because nobody does has not ended in time.
+    pub fn run_while(&self, input: &str, wanted: &mut dyn FnMut() -> bool) -> Result<String, KernelError> {
         let fail = |source| KernelError::Run { command: self.to_string(), source };
         tracing::debug!(command = %self, bytes = input.len(), "running");
         let stdin = stdin(input).map_err(fail)?;
@@ -110,7 +120,7 @@ impl Call {
             .process_group(0)
             .spawn()
             .map_err(fail)?;
-        let Some((status, said)) = listen(&mut child, self.deadline, self.most).map_err(fail)? else {
+        let Some((status, said)) = listen(&mut child, self.deadline, self.most, wanted).map_err(fail)? else {
             let seconds = self.deadline.as_secs();
             return Err(KernelError::Deadline { command: self.to_string(), seconds });
         };
@@ -154,6 +164,7 @@ fn listen(
     child: &mut Child,
     deadline: Duration,
     most: Option<usize>,
+    wanted: &mut dyn FnMut() -> bool,
 ) -> std::io::Result<Option<(ExitStatus, Said)>> {
     let stdout = child.stdout.take().map(OwnedFd::from).map(PipeReader::from);
     let stderr = child.stderr.take().map(OwnedFd::from).map(PipeReader::from);
@@ -172,17 +183,17 @@ fn listen(
             news.push(PollFd::new(&end, PollFlags::IN));
         }
         let left = deadline.saturating_sub(begin.elapsed());
-        let time = Timespec::try_from(left).map_err(std::io::Error::other)?;
+        let time = Timespec::try_from(left.min(ASKED)).map_err(std::io::Error::other)?;
         match poll(&mut news, Some(&time)) {
             // One that prints for ever always has news.
-            Ok(found) if found == 0 || left.is_zero() => {
+            Ok(_) if left.is_zero() || !wanted() => {
                 kill_process_group(process, Signal::KILL)?;
                 child.wait()?;
                 return Ok(None);
             }
+            Ok(0) | Err(Errno::INTR) => continue,
             Ok(_) if all_said => return Ok(Some((child.wait()?, said))),
             Ok(_) => {}
-            Err(Errno::INTR) => continue,
             Err(error) => return Err(error.into()),
         }
         let ready: Vec<bool> = news.iter().map(|news| !news.revents().is_empty()).collect();
@@ -252,6 +263,18 @@ mod tests {
         assert!(matches!(error, KernelError::Deadline { .. }), "{error}");
         // The grandchild holds the pipe: only its death lets the readers end.
         assert!(started.elapsed() < Duration::from_secs(30));
+    }
+
+    #[test]
+    fn a_tool_whose_words_nobody_wants_any_more_is_killed_with_its_children() {
+        let mut times = 0;
+        let mut wanted = || {
+            times += 1;
+            times < 3
+        };
+        let error = Call::new("sh").arg("-c").arg("sleep 60 & wait").run_while("", &mut wanted).unwrap_err();
+        assert!(matches!(error, KernelError::Deadline { .. }), "{error}");
+        assert_eq!(times, 3);
     }
 
     #[test]

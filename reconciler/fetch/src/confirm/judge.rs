@@ -1,7 +1,7 @@
 //! Judges one attempt, and says what was found to the applying half.
 
-use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::time::{Duration, Instant};
+use std::sync::mpsc::channel;
+use std::time::Duration;
 
 use chainmail_reconciler::clock::Moment;
 use chainmail_reconciler::files::{self, FileError};
@@ -12,7 +12,6 @@ use chainmail_reconciler::unit::stop_on_signals;
 use thiserror::Error;
 
 use super::{Attempt, Finding, Judged, Reach, reached_before};
-use crate::child::{self, GLANCE};
 use crate::config::{Config, Confirm};
 use crate::paths::Paths;
 use crate::remote;
@@ -22,8 +21,6 @@ use crate::state::{json, write_json};
 const PRINTED: usize = 1000;
 /// The wait before a remote that does not answer is asked again.
 const PAUSE: Duration = Duration::from_secs(1);
-/// How long a probe that is ended may take to go.
-const LAST_WORD: Duration = Duration::from_secs(1);
 
 /// Why an attempt was not judged.
 #[derive(Debug, Error)]
@@ -45,10 +42,17 @@ pub enum JudgeError {
 /// When a signal ends it, or what was found cannot be written down.
 pub fn judge(paths: &Paths, config: &Config) -> Result<Option<Judged>, JudgeError> {
     let Some(attempt) = Attempt::current(paths) else { return Ok(None) };
-    let Some((finding, reason)) = find_in_time(paths, config, &attempt)? else { return Ok(None) };
-    if !attempt.lasts(paths) {
-        return Ok(None);
+    let (sender, signals) = channel();
+    stop_on_signals(sender, ()).map_err(JudgeError::Signals)?;
+    let mut is_told_to_end = false;
+    let found = find(paths, config, &mut || {
+        is_told_to_end |= signals.try_recv().is_ok();
+        !is_told_to_end && attempt.lasts(paths)
+    });
+    if is_told_to_end {
+        return Err(JudgeError::Ended);
     }
+    let Some((finding, reason)) = found.filter(|_| attempt.lasts(paths)) else { return Ok(None) };
     let Attempt { digest, since } = attempt;
     match finding {
         Finding::Confirmed => {
@@ -70,54 +74,21 @@ pub fn judge(paths: &Paths, config: &Config) -> Result<Option<Judged>, JudgeErro
 /// What is found about an attempt, and why.
 type Found = (Finding, String);
 
-/// What is found while the attempt lasts. A probe that still runs then has nobody to tell, and is ended.
-fn find_in_time(paths: &Paths, config: &Config, attempt: &Attempt) -> Result<Option<Found>, JudgeError> {
-    let (sender, signals) = channel();
-    stop_on_signals(sender, ()).map_err(JudgeError::Signals)?;
-    let (sender, finding) = channel();
-    let asked = (paths.clone(), config.clone(), attempt.clone());
-    std::thread::spawn(move || {
-        let (paths, config, attempt) = asked;
-        sender.send(find(&paths, &config, &attempt))
-    });
-    let ended = loop {
-        match finding.recv_timeout(GLANCE) {
-            Ok(found) => return Ok(found),
-            Err(RecvTimeoutError::Disconnected) => return Ok(None),
-            Err(RecvTimeoutError::Timeout) => {}
-        }
-        if !attempt.lasts(paths) {
-            break Ok(None);
-        }
-        if signals.try_recv().is_ok() {
-            break Err(JudgeError::Ended);
-        }
-    };
-    // Whoever found something has waited for its probe. One that waits for the remote is not waited for.
-    let begun = Instant::now();
-    while begun.elapsed() < LAST_WORD {
-        child::end_started();
-        if finding.recv_timeout(GLANCE) != Err(RecvTimeoutError::Timeout) {
-            break;
-        }
-    }
-    ended
-}
-
-fn find(paths: &Paths, config: &Config, attempt: &Attempt) -> Option<Found> {
-    match probe(&config.confirm) {
-        Ok(()) => ask_remote(paths, config, attempt).map(|reason| (Finding::Confirmed, reason)),
+/// What is found while anybody wants to know.
+fn find(paths: &Paths, config: &Config, wanted: &mut dyn FnMut() -> bool) -> Option<Found> {
+    match probe(&config.confirm, wanted) {
+        Ok(()) => ask_remote(paths, config, wanted).map(|reason| (Finding::Confirmed, reason)),
         Err(found) => Some(found),
     }
 }
 
 /// Runs the probes, one after the other. One that cannot be run says nothing about the snapshot.
-fn probe(confirm: &Confirm) -> Result<(), Found> {
+fn probe(confirm: &Confirm, wanted: &mut dyn FnMut() -> bool) -> Result<(), Found> {
     for probe in &confirm.probes {
         let Some((program, args)) = probe.split_first() else { continue };
         let call = Call::new(program.clone()).deadline(confirm.probe_timeout).most(PRINTED);
         let call = args.iter().fold(call, |call, arg| call.arg(arg.as_str()));
-        match call.run("") {
+        match call.run_while("", wanted) {
             Ok(printed) => tracing::info!(probe = %call, "passed: {}", printed.trim_end().escape_debug()),
             Err(error @ KernelError::Run { .. }) => {
                 return Err((Finding::Unknown, format!("a probe: {error}")));
@@ -129,7 +100,7 @@ fn probe(confirm: &Confirm) -> Result<(), Found> {
 }
 
 /// Asks the remote until it answers, if it answered before; why the snapshot works, or `None` where its time was over.
-fn ask_remote(paths: &Paths, config: &Config, attempt: &Attempt) -> Option<String> {
+fn ask_remote(paths: &Paths, config: &Config, wanted: &mut dyn FnMut() -> bool) -> Option<String> {
     let probes = match config.confirm.probes.len() {
         0 => String::new(),
         1 => "1 probe passed, ".to_owned(),
@@ -138,7 +109,7 @@ fn ask_remote(paths: &Paths, config: &Config, attempt: &Attempt) -> Option<Strin
     if reached_before(paths) == Reach::Silent {
         return Some(format!("{probes}the remote did not answer before either"));
     }
-    while attempt.lasts(paths) {
+    while wanted() {
         match remote::heads(config, paths) {
             Ok(_) => return Some(format!("{probes}the remote answers")),
             Err(error) => tracing::warn!(%error, "the remote answered before"),
