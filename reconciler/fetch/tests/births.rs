@@ -15,7 +15,7 @@ use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use support::net::{Net, Running, chainmaild, skipped};
-use support::{Service, World};
+use support::{Service, World, run};
 
 /// Pods that are there before, each a member of the one set.
 const PODS: usize = 100_000;
@@ -26,11 +26,8 @@ const A_SECOND: u32 = 10;
 /// How often the kernel is asked what is in force.
 const LOOKED: Duration = Duration::from_millis(50);
 const FOLDER: &str = "var/lib/chainmail/inventory";
-/// The longest time from a file to the kernel: what it should be, and what was measured on two processors, which making
-/// and loading a set of 100,000 members keeps busy. It fails at one and a half times that: others may be busy there too.
-const LAG: (Duration, Duration) = (Duration::from_secs(2), Duration::from_millis(1940));
-/// The same of the processor's time for a look that finds nothing.
-const LOOK: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(10));
+/// From the file to the kernel.
+const LAG: Duration = Duration::from_secs(2);
 
 fn pod(name: &str, node: usize, app: &str, address: &str) -> String {
     format!(
@@ -86,7 +83,7 @@ fn cost(id: u32) -> (Duration, u64) {
 
 #[test]
 #[ignore = "takes minutes; make test-long runs it"]
-fn births_beside_100_000_pods() {
+fn ten_births_a_second_beside_100_000_pods_are_in_force_within_two_seconds() {
     let _alone = ALONE.lock();
     if skipped() {
         return;
@@ -129,13 +126,14 @@ fn births_beside_100_000_pods() {
     };
     // A set never changes, and pods are members in the order of their births: how many members a set has says which. The
     // head of a set is asked for, which costs nothing, since whoever measures has the same two processors.
-    let members = |set: &str| -> usize {
-        let head = net.sh(&format!("ipset list -terse {set} || true"));
-        let entries = head.lines().find_map(|line| line.strip_prefix("Number of entries: "));
-        // A set that is gone by now is followed by the next one.
-        entries.map_or(0, |entries| entries.trim().parse().unwrap())
+    let members = |set: &str| -> Option<usize> {
+        let mut list = Command::new("ipset");
+        // It fails where the set is gone by now, and then the next one is looked at.
+        let head = run(&mut net.within(list.args(["list", "-terse", set]))).out;
+        let entries = head.lines().find_map(|line| line.strip_prefix("Number of entries: "))?;
+        Some(entries.trim().parse().unwrap())
     };
-    let at_first = members(&set());
+    let at_first = members(&set()).expect("nothing is born yet, so the set stays");
     let mut lags = Vec::new();
     std::thread::scope(|scope| {
         let (sender, births) = channel();
@@ -159,7 +157,7 @@ fn births_beside_100_000_pods() {
             let now = (set(), Instant::now());
             born.extend(births.try_iter());
             if now.0 != known {
-                let inside = members(&now.0).saturating_sub(at_first);
+                let inside = members(&now.0).map_or(0, |members| members - at_first);
                 lags.extend(born.iter().take(inside).skip(lags.len()).map(|born: &Instant| now.1 - *born));
                 known = now.0;
             }
@@ -183,19 +181,13 @@ fn births_beside_100_000_pods() {
         let share = (after.saturating_sub(before)).as_secs_f64() / f64::from(SECONDS) * 100.0;
         println!("{name}: {share:.0} % of a processor, its largest process had {} MiB", peak / 1024);
     }
-    hold("longest lag", at(100), LAG);
-}
-
-fn hold(what: &str, found: Duration, (goal, measured): (Duration, Duration)) {
-    let word = if found <= goal { "met" } else { "over" };
-    println!("{what}: {found:?}; measured before {measured:?}, goal {goal:?} {word}");
-    assert!(found <= measured.mul_f64(1.5), "{what}: {found:?}");
+    assert!(at(100) < LAG, "{:?}", at(100));
 }
 
 /// A look that finds nothing new is what a node does all day.
 #[test]
 #[ignore = "takes half a minute; make test-long runs it"]
-fn a_look_without_news() {
+fn a_look_without_news_costs_ten_milliseconds() {
     let _alone = ALONE.lock();
     let world = World::new();
     let node = world.node("n1", &world.remote(), "interval = 1\n");
@@ -208,5 +200,5 @@ fn a_look_without_news() {
     std::thread::sleep(Duration::from_secs(looks));
     let one = (cost(service.id()).0 - before) / u32::try_from(looks).unwrap();
     println!("a look without news: {one:?} of a processor");
-    hold("a look", one, LOOK);
+    assert!(one <= Duration::from_millis(10), "{one:?}");
 }
