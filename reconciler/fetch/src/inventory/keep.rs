@@ -16,6 +16,9 @@ use crate::paths::Paths;
 
 /// How long the events of one change are gathered at least: whoever adds a pod may write in several steps.
 const GATHER: Duration = Duration::from_millis(50);
+/// How long they are gathered at most: a look may have taken long because it was the first, or waited for another one, and
+/// a pod is to be in force within a second.
+const GATHER_LONGEST: Duration = Duration::from_millis(500);
 /// How often the folder is looked at where no event comes, and its age told.
 const ROUND: Duration = Duration::from_secs(10);
 /// How long it is from the end of the process to the next one.
@@ -64,8 +67,8 @@ pub fn keep(paths: &Paths) {
             Ok(None) => return,
             Err(error) => tell(&error),
         }
-        // However fast pods are born, this takes at most half of a processor: the applying half needs one too.
-        if wait_for(&events, GATHER.max(began.elapsed())) == Event::Stop {
+        // However fast pods are born, looks take turns with rests as long: the applying half needs a processor too.
+        if wait_for(&events, began.elapsed().clamp(GATHER, GATHER_LONGEST)) == Event::Stop {
             return;
         }
     }
