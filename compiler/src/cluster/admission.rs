@@ -136,10 +136,9 @@ fn second_of(scope: &mut Scope<'_>, first: ObjectRef, what: &str, is_same: bool)
 }
 
 fn namespace_labels(name: &NamespaceName, labels: Labels) -> Labels {
-    let own = LabelKey::admitted(METADATA_NAME);
-    let written = labels.iter().filter(|(key, _)| **key != own);
-    let written: Vec<_> = written.map(|(key, value)| (key.clone(), value.to_owned())).collect();
-    Labels::new(written.into_iter().chain([(own, name.to_string())]))
+    let written = labels.iter().filter(|(key, _)| key.as_str() != METADATA_NAME);
+    let written = written.map(|(key, value)| (key.clone(), value.to_owned()));
+    Labels::new(written.chain([(LabelKey::admitted(METADATA_NAME), name.to_string())]))
 }
 
 fn admit_namespaces(

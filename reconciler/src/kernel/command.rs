@@ -60,8 +60,8 @@ impl Kernel for CommandKernel {
         let mut sets = LiveSets::new();
         for name in self.call("ipset").arg("list").arg("-n").run("")?.lines() {
             let Ok(name) = name.parse::<SetName>() else { continue };
-            match passed_by.remove_entry(&name) {
-                Some((name, set)) => drop(sets.insert(name, set)),
+            match passed_by.remove(&name) {
+                Some(set) => drop(sets.insert(name, set)),
                 None => writeln!(wanted, "save {name}").expect("a String takes all"),
             }
         }

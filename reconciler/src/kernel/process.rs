@@ -174,6 +174,7 @@ fn listen(
     // It can be read once the process has ended: pidfd_open(2).
     let end = pidfd_open(process, PidfdFlags::empty())?;
     let begin = Instant::now();
+    let mut asked = begin;
     let mut chunk = vec![0; CHUNK];
     loop {
         let mut news: Vec<_> =
@@ -184,9 +185,14 @@ fn listen(
         }
         let left = deadline.saturating_sub(begin.elapsed());
         let time = Timespec::try_from(left.min(ASKED)).map_err(std::io::Error::other)?;
-        match poll(&mut news, Some(&time)) {
+        let found = poll(&mut news, Some(&time));
+        let is_wanted = asked.elapsed() < ASKED || {
+            asked = Instant::now();
+            wanted()
+        };
+        match found {
             // One that prints for ever always has news.
-            Ok(_) if left.is_zero() || !wanted() => {
+            Ok(_) if left.is_zero() || !is_wanted => {
                 kill_process_group(process, Signal::KILL)?;
                 child.wait()?;
                 return Ok(None);

@@ -139,7 +139,7 @@ impl Member {
         };
         let inventory = match source {
             Source::Inventory => {
-                // As chainmail.tmpfiles.conf does: a folder that comes later is found by time alone.
+                // As chainmail.tmpfiles.conf does.
                 std::fs::create_dir_all(root.join(INVENTORY))?;
                 "[inventory]\n"
             }
