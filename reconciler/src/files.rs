@@ -1,4 +1,5 @@
-//! The shell: files that are there whole or not at all, and whole after a power loss too.
+//! The shell: files that are there whole or not at all, and whole after a power loss too. What is read is opened
+//! [`beneath`] its folder: a regular file and no link, of a limited length.
 
 #![expect(
     clippy::disallowed_methods,
@@ -6,70 +7,69 @@
 )]
 
 use std::fs::{File, OpenOptions, Permissions};
-use std::io::{ErrorKind, Read as _, Write as _};
+use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::OFlags;
+use chainmail_snapshot::beneath::{self, BeneathError};
+use chainmail_snapshot::limits::{CONFIG_BYTES, STATE_BYTES};
 use thiserror::Error;
 
 /// A file that could not be read or written.
 #[derive(Debug, Error)]
-#[error("cannot {verb} {path}: {source}")]
-pub struct FileError {
-    verb: &'static str,
-    path: String,
-    source: std::io::Error,
+pub enum FileError {
+    /// What stands there is not read.
+    #[error(transparent)]
+    Read(#[from] BeneathError),
+    /// The system refused.
+    #[error("cannot {verb} {path}: {source}")]
+    System {
+        /// What was tried.
+        verb: &'static str,
+        /// The file.
+        path: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
 }
 
 fn error(verb: &'static str, path: &Path) -> impl Fn(std::io::Error) -> FileError {
-    move |source| FileError { verb, path: path.display().to_string(), source }
+    move |source| FileError::System { verb, path: path.display().to_string(), source }
 }
 
-/// Reads a text; `None` when there is no such file.
+/// Reads a text of at most [`STATE_BYTES`] bytes; `None` when there is no such file.
 ///
 /// # Errors
-/// When it is there and cannot be read.
+/// When it is there and cannot be read, is no regular file, or is longer.
 pub fn read(path: &Path) -> Result<Option<String>, FileError> {
-    match std::fs::read_to_string(path) {
-        Ok(text) => Ok(Some(text)),
-        Err(source) if source.kind() == ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(error("read", path)(source)),
-    }
+    Ok(beneath::read_text(path, STATE_BYTES)?)
 }
 
 /// Reads lines that [`append`] added; `None` when there is no such file. What is no text, since a full disk cut it short
 /// within a letter, has the letter for that in its place.
 ///
 /// # Errors
-/// When it is there and cannot be read.
+/// As [`read`].
 pub fn read_lines(path: &Path) -> Result<Option<String>, FileError> {
-    match std::fs::read(path) {
-        Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
-        Err(source) if source.kind() == ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(error("read", path)(source)),
-    }
+    let bytes = beneath::read(path, STATE_BYTES)?;
+    Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
 }
 
-/// Reads a short text that another user writes; `None` when there is no such file. What is no file is not waited for, and
-/// of a long one nothing is taken.
+/// Reads a text of at most that many bytes; `None` when there is no such file.
 ///
 /// # Errors
-/// When it is there and cannot be read.
+/// As [`read`].
 pub fn read_short(path: &Path, most: u64) -> Result<Option<String>, FileError> {
-    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    let file = match OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path) {
-        Ok(file) => file,
-        Err(source) if source.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(error("read", path)(source)),
-    };
-    let fail = |problem: &'static str| error("read", path)(std::io::Error::other(problem));
-    if !file.metadata().map_err(error("read", path))?.is_file() {
-        return Err(fail("it is no file"));
-    }
-    let mut text = String::new();
-    file.take(most + 1).read_to_string(&mut text).map_err(error("read", path))?;
-    if text.len() as u64 > most { Err(fail("it is too long")) } else { Ok(Some(text)) }
+    Ok(beneath::read_text(path, most)?)
+}
+
+/// Reads a text of at most [`CONFIG_BYTES`] bytes that an administrator of this host wrote, who may have put a link in its
+/// place; `None` when there is no such file.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_config(path: &Path) -> Result<Option<String>, FileError> {
+    Ok(beneath::read_chosen(path, CONFIG_BYTES)?)
 }
 
 /// Makes a folder and those above it, for its owner alone.

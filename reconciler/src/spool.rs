@@ -1,5 +1,9 @@
 //! What fetch hands over: the snapshot that is to be in force.
 
+use std::path::Path;
+
+use chainmail_snapshot::beneath::{BeneathError, Budget, Folder};
+use chainmail_snapshot::limits::{PROVENANCE_BYTES, SNAPSHOT_BYTES, WORDS_BYTES};
 use chainmail_snapshot::{Joined, NodeName, Sha256Hex, SnapshotError, read};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -50,12 +54,10 @@ pub enum SpoolError {
         source: SnapshotError,
     },
     /// The folder holds another snapshot than its name says.
-    #[error("folder {digest} holds snapshot {found}")]
+    #[error("folder {digest} holds another snapshot")]
     Other {
         /// The folder's name.
         digest: Sha256Hex,
-        /// The digest in its manifest.
-        found: Sha256Hex,
     },
     /// The snapshot does what none may do.
     #[error("snapshot {digest}: {source}")]
@@ -66,9 +68,6 @@ pub enum SpoolError {
         source: DesiredError,
     },
 }
-
-/// The most that is read of a file that fetch writes about snapshots.
-const WORDS: u64 = 4096;
 
 /// What fetch says against a snapshot that is in force.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,8 +85,8 @@ pub struct Refusal {
 ///
 /// # Errors
 /// When it holds something else.
-pub fn pointer(path: &std::path::Path) -> Result<Option<Sha256Hex>, SpoolError> {
-    let Some(text) = files::read_short(path, WORDS)? else { return Ok(None) };
+pub fn pointer(path: &Path) -> Result<Option<Sha256Hex>, SpoolError> {
+    let Some(text) = files::read_short(path, WORDS_BYTES)? else { return Ok(None) };
     let digest = Sha256Hex::try_from(text.trim_end_matches('\n').to_owned());
     digest.map(Some).map_err(|problem| SpoolError::Pointer { path: path.display().to_string(), problem })
 }
@@ -96,16 +95,20 @@ pub fn pointer(path: &std::path::Path) -> Result<Option<Sha256Hex>, SpoolError> 
 ///
 /// # Errors
 /// When it is not there, not whole, or not fit for this node's kernel.
-pub fn load(folder: &std::path::Path, digest: &Sha256Hex, node: &NodeName) -> Result<Loaded, SpoolError> {
+pub fn load(folder: &Path, digest: &Sha256Hex, node: &NodeName) -> Result<Loaded, SpoolError> {
     let fail = |source| SpoolError::Snapshot { digest: digest.clone(), source };
-    let snapshot = read::snapshot(folder, node).map_err(fail)?;
-    let found = &snapshot.manifest().digest;
-    if found != digest {
-        return Err(SpoolError::Other { digest: digest.clone(), found: found.clone() });
+    let failed = |error: BeneathError| fail(error.into());
+    // Whoever writes into the spool may put a link in the place of the snapshot's folder.
+    let all = Folder::open(folder.parent().unwrap_or(Path::new("."))).map_err(failed)?;
+    let folder = all.folder(digest.as_str()).map_err(failed)?;
+    let mut budget = Budget::bytes(SNAPSHOT_BYTES);
+    let snapshot = read::joined_of_node(&folder, node, &mut budget).map_err(fail)?;
+    if snapshot.manifest().digest != *digest {
+        return Err(SpoolError::Other { digest: digest.clone() });
     }
     let desired = Desired::of_snapshot(&snapshot)
         .map_err(|source| SpoolError::Desired { digest: digest.clone(), source })?;
-    let provenance = files::read(&folder.join("provenance.json"))?;
+    let provenance = folder.text("provenance.json", PROVENANCE_BYTES, &mut budget).map_err(failed)?;
     Ok(Loaded { snapshot, desired, provenance })
 }
 
@@ -122,7 +125,7 @@ pub fn confirms(paths: &Paths, digest: &Sha256Hex) -> bool {
 /// Why fetch says of an attempt that it does harm, if it does; on one line, whatever it wrote.
 #[must_use]
 pub fn refuses(paths: &Paths, digest: &Sha256Hex, since: &str) -> Option<String> {
-    let text = files::read_short(&paths.refused(), WORDS).unwrap_or_else(|error| {
+    let text = files::read_short(&paths.refused(), WORDS_BYTES).unwrap_or_else(|error| {
         tracing::warn!(%error, "it is not known what is refused");
         None
     })?;

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use thiserror::Error;
 
-use crate::{FORMAT_VERSION, Family, Manifest, SetName, Sha256Hex, is_cut_set};
+use crate::beneath::BeneathError;
+use crate::{FORMAT_VERSION, Family, JsonProblem, Manifest, SetName, Sha256Hex, is_cut_set};
 
-/// A snapshot that is not what its manifest says, or cannot be read at all.
+/// A snapshot that is not what its manifest says, or cannot be read at all. The text names places and kinds, and quotes no
+/// line of a file: the file may be one that the reader of the message may not read.
 #[derive(Debug, Error)]
 pub enum SnapshotError {
     /// A file is missing or unreadable.
@@ -17,13 +19,16 @@ pub enum SnapshotError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A file is no regular file, or is too long.
+    #[error(transparent)]
+    File(#[from] BeneathError),
     /// `manifest.json` is not a manifest.
-    #[error("{path} is not a snapshot manifest: {source}")]
+    #[error("{path} is not a snapshot manifest: {problem}")]
     Manifest {
         /// The file.
         path: String,
         /// Where and why.
-        source: serde_json::Error,
+        problem: JsonProblem,
     },
     /// The snapshot was written by a newer program.
     #[error("snapshot format {found} is newer than {FORMAT_VERSION}, the newest that this program reads")]
@@ -50,20 +55,29 @@ pub enum SnapshotError {
         wanted: String,
     },
     /// A part's bytes are not the ones that the manifest names.
-    #[error("{part} does not have the SHA-256 that manifest.json says: {expected}, found {found}")]
+    #[error("{part} does not have the SHA-256 that manifest.json says")]
     Digest {
         /// The part.
         part: String,
-        /// As the manifest says.
-        expected: String,
-        /// As computed.
-        found: String,
     },
-    /// The set list, the set texts and the manifest do not name the same sets.
+    /// The digest in the manifest is not the one of its own lines.
+    #[error("the digest in manifest.json is not the one of its lines")]
+    ManifestDigest,
+    /// A line of the set list or of `ipsets` has no place there.
+    #[error("{file}:{line}: {problem}")]
+    Line {
+        /// The file.
+        file: String,
+        /// The line, counted from 1.
+        line: usize,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// The set texts and the manifest do not name the same sets.
     #[error("set {set}: {problem}")]
     Sets {
-        /// The set, or a line of the set file.
-        set: String,
+        /// The set.
+        set: SetName,
         /// What is wrong with it.
         problem: &'static str,
     },
@@ -99,22 +113,15 @@ impl Joined {
                 Some(expected) => verify(&format!("set {name}"), expected, text)?,
                 None if is_cut_set(name) => {}
                 None => {
-                    return Err(SnapshotError::Sets {
-                        set: name.to_string(),
-                        problem: "not in manifest.json",
-                    });
+                    return Err(SnapshotError::Sets { set: name.clone(), problem: "not in manifest.json" });
                 }
             }
         }
         if let Some(name) = manifest.sets.keys().find(|name| !sets.contains_key(name)) {
-            return Err(SnapshotError::Sets { set: name.to_string(), problem: "its text is missing" });
+            return Err(SnapshotError::Sets { set: name.clone(), problem: "its text is missing" });
         }
         if !manifest.digest_holds() {
-            return Err(SnapshotError::Digest {
-                part: "manifest.json".to_owned(),
-                expected: manifest.digest.to_string(),
-                found: "another over its own lines".to_owned(),
-            });
+            return Err(SnapshotError::ManifestDigest);
         }
         Ok(Self { manifest, rules_v4, rules_v6, sets })
     }
@@ -151,10 +158,14 @@ impl Joined {
     /// # Errors
     /// When a line belongs to no set, or a set is created twice.
     pub fn split_ipsets(text: &str) -> Result<BTreeMap<SetName, String>, SnapshotError> {
-        let bad = |line: &str, problem| SnapshotError::Sets { set: line.to_owned(), problem };
+        let bad = |index: usize, problem| SnapshotError::Line {
+            file: "ipsets".to_owned(),
+            line: index + 1,
+            problem,
+        };
         let mut sets: BTreeMap<SetName, String> = BTreeMap::new();
         let mut current: Option<(SetName, String)> = None;
-        for line in text.lines() {
+        for (index, line) in text.lines().enumerate() {
             // Nearly all lines add a member to the set of the line before.
             if let Some((name, set)) = &mut current
                 && let Some(rest) = line.strip_prefix("add ")
@@ -169,11 +180,11 @@ impl Joined {
             let (verb, name) = (words.next(), words.next());
             let name: SetName = name
                 .and_then(|name| name.parse().ok())
-                .ok_or_else(|| bad(line, "the line names no set of ours"))?;
+                .ok_or_else(|| bad(index, "the line names no set of ours"))?;
             match verb {
                 Some("create") if !sets.contains_key(&name) => current = Some((name, format!("{line}\n"))),
-                Some("create") => return Err(bad(line, "created twice")),
-                _ => return Err(bad(line, "the line does not follow its set's create line")),
+                Some("create") => return Err(bad(index, "created twice")),
+                _ => return Err(bad(index, "the line does not follow its set's create line")),
             }
         }
         sets.extend(current);
@@ -182,13 +193,10 @@ impl Joined {
 }
 
 fn verify(part: &str, expected: &Sha256Hex, text: &str) -> Result<(), SnapshotError> {
-    let found = Sha256Hex::of(text);
-    if *expected == found {
-        return Ok(());
+    // The digest that was found is not told: it would answer guesses about a file that others may not read.
+    if *expected == Sha256Hex::of(text) {
+        Ok(())
+    } else {
+        Err(SnapshotError::Digest { part: part.to_owned() })
     }
-    Err(SnapshotError::Digest {
-        part: part.to_owned(),
-        expected: expected.to_string(),
-        found: found.to_string(),
-    })
 }

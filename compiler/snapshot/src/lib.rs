@@ -9,7 +9,8 @@
 //! ```
 //!
 //! A node keeps the *joined* form, where the texts of its sets stand in one file, `ipsets`. Both forms of one
-//! snapshot have the same digest. [`read`] is the only module here that touches files.
+//! snapshot have the same digest. [`beneath`] and [`read`] are the only modules here that touch files; [`limits`] says how much
+//! they read.
 
 // What others wrote never ends the program: it becomes an error that names its place.
 #![warn(
@@ -20,12 +21,15 @@
     clippy::indexing_slicing
 )]
 
+pub mod beneath;
 mod content;
 mod date;
 mod digest;
 pub mod exit;
 mod family;
 mod joined;
+mod json;
+pub mod limits;
 mod manifest;
 mod name;
 mod position;
@@ -40,6 +44,7 @@ pub use digest::Sha256Hex;
 pub use exit::Exit;
 pub use family::Family;
 pub use joined::{Joined, SnapshotError};
+pub use json::JsonProblem;
 pub use manifest::{FORMAT_VERSION, Manifest, Parts};
 pub use name::{
     CHAIN_NAME_MAX, CHAIN_PREFIX, COMMENT_MAX, ChainName, DENY_CHAIN, DENY_GROUP, DENY_PREFIX, FORWARD_CHAIN,

@@ -1,22 +1,41 @@
-//! The shell: reads snapshots from folders, in either form.
+//! The shell: reads snapshots from folders, in either form. The folder itself is the reader's choice; what stands in it may
+//! be another user's, so each file is opened [`beneath`](crate::beneath) it and has a limit.
 
 #![expect(clippy::disallowed_methods, reason = "this module is the one that reads snapshot files")]
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::{Family, Joined, Manifest, NodeName, SetName, SnapshotError};
+use crate::beneath::{Budget, FileKind, Folder};
+use crate::limits::{IPSETS_BYTES, MANIFEST_BYTES, RULES_BYTES, SET_LIST_BYTES, SNAPSHOT_BYTES};
+use crate::{Family, Joined, JsonProblem, Manifest, NodeName, SetName, SnapshotError};
 
 /// Reads one node's snapshot from `dir`, which is either what `chainmail compile --out` wrote (with `nodes/` and
 /// `sets/`) or one joined snapshot (with `ipsets`).
 ///
 /// # Errors
-/// When a file is missing, a digest differs, or the snapshot is of another node.
+/// When a file is missing, is no regular file, is too long, a digest differs, or the snapshot is of another node.
 pub fn snapshot(dir: &Path, node: &NodeName) -> Result<Joined, SnapshotError> {
     let joined = match joined_if_any(dir)? {
         Some(joined) => joined,
         None => node_of_tree(dir, node)?,
     };
+    of_node(joined, node)
+}
+
+/// Reads the joined snapshot of a node from a folder that is open, and counts its files towards a budget.
+///
+/// # Errors
+/// As [`snapshot`].
+pub fn joined_of_node(
+    folder: &Folder,
+    node: &NodeName,
+    budget: &mut Budget,
+) -> Result<Joined, SnapshotError> {
+    of_node(joined(folder, budget)?, node)
+}
+
+fn of_node(joined: Joined, node: &NodeName) -> Result<Joined, SnapshotError> {
     if joined.manifest().node == *node {
         Ok(joined)
     } else {
@@ -27,9 +46,13 @@ pub fn snapshot(dir: &Path, node: &NodeName) -> Result<Joined, SnapshotError> {
 /// Reads the joined snapshot of a folder, where that holds one.
 ///
 /// # Errors
-/// When a file is missing or a digest differs.
+/// When a file is missing, is no regular file, is too long, or a digest differs.
 pub fn joined_if_any(dir: &Path) -> Result<Option<Joined>, SnapshotError> {
-    if dir.join("ipsets").exists() { joined(dir).map(Some) } else { Ok(None) }
+    let folder = Folder::open(dir)?;
+    if folder.kind("ipsets").is_none() {
+        return Ok(None);
+    }
+    joined(&folder, &mut Budget::bytes(SNAPSHOT_BYTES)).map(Some)
 }
 
 /// The nodes in a folder that `chainmail compile --out` wrote, in order of names.
@@ -55,8 +78,8 @@ pub fn nodes(dir: &Path) -> Result<Vec<NodeName>, SnapshotError> {
 /// # Errors
 /// As [`snapshot`].
 pub fn node_of_tree(dir: &Path, node: &NodeName) -> Result<Joined, SnapshotError> {
-    let folder = dir.join("nodes").join(node.as_str());
-    if !folder.is_dir() {
+    let folder = Folder::open(dir)?;
+    if folder.kind(&format!("nodes/{node}")) != Some(FileKind::Folder) {
         let known = nodes(dir)?.iter().map(ToString::to_string).collect();
         return Err(SnapshotError::UnknownNode {
             node: node.to_string(),
@@ -64,7 +87,18 @@ pub fn node_of_tree(dir: &Path, node: &NodeName) -> Result<Joined, SnapshotError
             known,
         });
     }
-    node_with(node, |path| text(&dir.join(path)))
+    let mut budget = Budget::bytes(SNAPSHOT_BYTES);
+    node_with(node, |path| text(&folder, path, most_of(path), &mut budget))
+}
+
+/// The limit of a file of the fleet's folder.
+fn most_of(path: &str) -> u64 {
+    match path.rsplit_once('/') {
+        Some(("sets", _)) => IPSETS_BYTES,
+        Some((_, "manifest.json")) => MANIFEST_BYTES,
+        Some((_, "sets")) => SET_LIST_BYTES,
+        _ => RULES_BYTES,
+    }
 }
 
 /// Reads a node's snapshot from wherever the texts of the fleet's folder are, each asked for by its path in there.
@@ -77,10 +111,13 @@ pub fn node_with(
 ) -> Result<Joined, SnapshotError> {
     let folder = format!("nodes/{node}");
     let mut sets = BTreeMap::new();
-    for line in text(&format!("{folder}/sets"))?.lines() {
-        let name: SetName = line
-            .parse()
-            .map_err(|_| SnapshotError::Sets { set: line.to_owned(), problem: "not a set name of ours" })?;
+    let list = format!("{folder}/sets");
+    for (index, line) in text(&list)?.lines().enumerate() {
+        let name: SetName = line.parse().map_err(|_| SnapshotError::Line {
+            file: list.clone(),
+            line: index + 1,
+            problem: "it is no name of a set of ours",
+        })?;
         let body = text(&format!("sets/{name}"))?;
         sets.insert(name, body);
     }
@@ -91,11 +128,13 @@ pub fn node_with(
     Joined::new(manifest, rules_v4?, rules_v6?, sets)
 }
 
-fn joined(dir: &Path) -> Result<Joined, SnapshotError> {
-    let path = dir.join("manifest.json");
-    let manifest = manifest(&path.display().to_string(), &text(&path)?)?;
-    let sets = Joined::split_ipsets(&text(&dir.join("ipsets"))?)?;
-    Joined::new(manifest, text(&dir.join("rules.v4"))?, text(&dir.join("rules.v6"))?, sets)
+fn joined(folder: &Folder, budget: &mut Budget) -> Result<Joined, SnapshotError> {
+    let mut text = |name: &str, most| text(folder, name, most, budget);
+    let path = folder.path().join("manifest.json").display().to_string();
+    let manifest = manifest(&path, &text("manifest.json", MANIFEST_BYTES)?)?;
+    let sets = Joined::split_ipsets(&text("ipsets", IPSETS_BYTES)?)?;
+    let [v4, v6] = Family::ALL.map(|family| text(family.rules_file(), RULES_BYTES));
+    Joined::new(manifest, v4?, v6?, sets)
 }
 
 fn manifest(path: &str, json: &str) -> Result<Manifest, SnapshotError> {
@@ -109,10 +148,16 @@ fn manifest(path: &str, json: &str) -> Result<Manifest, SnapshotError> {
     {
         return Err(SnapshotError::NewerFormat { found: format });
     }
-    serde_json::from_str(json).map_err(|source| SnapshotError::Manifest { path: path.to_owned(), source })
+    serde_json::from_str(json).map_err(|error| SnapshotError::Manifest {
+        path: path.to_owned(),
+        problem: JsonProblem::from(&error),
+    })
 }
 
-fn text(path: &Path) -> Result<String, SnapshotError> {
-    std::fs::read_to_string(path)
-        .map_err(|source| SnapshotError::Read { path: path.display().to_string(), source })
+fn text(folder: &Folder, name: &str, most: u64, budget: &mut Budget) -> Result<String, SnapshotError> {
+    let missing = || SnapshotError::Read {
+        path: folder.path().join(name).display().to_string(),
+        source: std::io::ErrorKind::NotFound.into(),
+    };
+    folder.text(name, most, budget)?.ok_or_else(missing)
 }

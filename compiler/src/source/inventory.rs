@@ -4,8 +4,11 @@
 #![expect(clippy::disallowed_methods, reason = "this module is the one that opens inventories")]
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Read as _};
 use std::path::{Path, PathBuf};
+
+use chainmail_snapshot::beneath::{BeneathError, Folder};
+use chainmail_snapshot::limits::INVENTORY_FILE_BYTES;
 
 use super::folder::{file_name, walk};
 use super::unread::Walked;
@@ -22,6 +25,13 @@ pub struct Inventory {
 enum Content {
     /// A regular file: opened at each reading.
     File(PathBuf),
+    /// A regular file of a folder that another user may write: opened beneath that folder at each reading.
+    Beneath {
+        /// The folder.
+        folder: PathBuf,
+        /// The file in it.
+        name: String,
+    },
     /// What can be read once only, a pipe, or was never a file.
     Bytes(Vec<u8>),
 }
@@ -39,6 +49,13 @@ impl Inventory {
         Self { path: path.into(), content: Content::File(file) }
     }
 
+    /// An inventory in a folder that another user may write. It is read when its time comes, if it is a regular file of at
+    /// most [`INVENTORY_FILE_BYTES`] then.
+    #[must_use]
+    pub fn beneath(path: impl Into<String>, folder: PathBuf, name: String) -> Self {
+        Self { path: path.into(), content: Content::Beneath { folder, name } }
+    }
+
     /// The path that findings name.
     #[must_use]
     pub fn path(&self) -> &str {
@@ -52,9 +69,23 @@ impl Inventory {
     pub fn open(&self) -> io::Result<Box<dyn BufRead + '_>> {
         Ok(match &self.content {
             Content::File(path) => Box::new(BufReader::with_capacity(1 << 16, File::open(path)?)),
+            Content::Beneath { folder, name } => {
+                let file = open_beneath(folder, name)?.take(INVENTORY_FILE_BYTES);
+                Box::new(BufReader::with_capacity(1 << 16, file))
+            }
             Content::Bytes(bytes) => Box::new(bytes.as_slice()),
         })
     }
+}
+
+fn open_beneath(folder: &Path, name: &str) -> io::Result<File> {
+    let file = Folder::open(folder).and_then(|folder| folder.file(name)).map_err(io::Error::other)?;
+    let file = file.ok_or(io::ErrorKind::NotFound)?;
+    if file.metadata()?.len() > INVENTORY_FILE_BYTES {
+        let (path, most) = (folder.join(name).display().to_string(), INVENTORY_FILE_BYTES);
+        return Err(io::Error::other(BeneathError::TooLong { path, most }));
+    }
+    Ok(file)
 }
 
 /// The inventories of a path: itself, or every manifest below it.

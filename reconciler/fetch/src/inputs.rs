@@ -75,9 +75,9 @@ impl Inputs {
             Mode::Off => (Keys::default(), Sha256Hex::of("off")),
             Mode::Range | Mode::Tag => {
                 let missing = |path: &Path| KeysError::Missing { path: path.to_owned() };
-                let allowed = files::read(&signers)?.ok_or_else(|| missing(&signers))?;
+                let allowed = files::read_config(&signers)?.ok_or_else(|| missing(&signers))?;
                 let revoked = match &config.trust.revoked_keys {
-                    Some(path) => Some((path, files::read(path)?.ok_or_else(|| missing(path))?)),
+                    Some(path) => Some((path, files::read_config(path)?.ok_or_else(|| missing(path))?)),
                     None => None,
                 };
                 let revoked = revoked.as_ref().map(|(path, text)| (*path, text.as_str()));
@@ -103,7 +103,7 @@ impl Inputs {
 /// When there is none, or it is wrong.
 pub fn config(paths: &Paths) -> Result<(String, Config), InputsError> {
     let path = paths.config();
-    let text = files::read(&path)?.ok_or_else(|| InputsError::NoConfig { path: path.clone() })?;
+    let text = files::read_config(&path)?.ok_or_else(|| InputsError::NoConfig { path: path.clone() })?;
     let config = Config::parse(&path.display().to_string(), &text)?;
     Ok((text, config))
 }

@@ -21,9 +21,10 @@ use chainmail_compiler::manifest::{Cache, Manifests, read_inventory};
 use chainmail_compiler::source::{self, Sources};
 use chainmail_reconciler::files::{self, FileError};
 use chainmail_snapshot::Sha256Hex;
+use chainmail_snapshot::limits::{INVENTORY_BYTES, INVENTORY_FILE_BYTES};
 use serde::{Deserialize, Serialize};
 
-use crate::state::{json_line, read_json};
+use crate::state::{json_line, read_json_of};
 use folder::{Found, Stamp};
 pub use status::{Counts, InventoryStatus};
 
@@ -73,7 +74,7 @@ impl Inventory {
     pub fn open(store: &Path) -> Result<Self, FileError> {
         let mut inventory = Self::default();
         for name in files::names(store)? {
-            match read_json::<Kept>(&store.join(&name)) {
+            match read_json_of::<Kept>(&store.join(&name), INVENTORY_FILE_BYTES) {
                 Ok(Some(kept)) => drop(inventory.files.insert(kept.name.clone(), kept)),
                 Ok(None) => {}
                 Err(error) => tracing::warn!(%error, "it is read again"),
@@ -99,14 +100,21 @@ impl Inventory {
                 return Ok(changed);
             }
         };
+        if folder::bytes(&found) > INVENTORY_BYTES {
+            self.trouble = Some(format!(
+                "{} has more than {INVENTORY_BYTES} bytes of manifests, what it held before stands",
+                self.folder
+            ));
+            return Ok(changed);
+        }
         self.troubles.retain(|name, _| found.contains_key(name));
         for (name, found) in &found {
-            changed |= self.file(name, found, &folder.join(name), store)?;
+            changed |= self.file(name, found, folder, store)?;
         }
         Ok(changed | self.forget(&found, store)?)
     }
 
-    fn file(&mut self, name: &str, found: &Found, path: &Path, store: &Path) -> Result<bool, FileError> {
+    fn file(&mut self, name: &str, found: &Found, folder: &Path, store: &Path) -> Result<bool, FileError> {
         let stamp = match found {
             Found::File(stamp) => stamp,
             Found::Other(what) => {
@@ -123,7 +131,7 @@ impl Inventory {
         if self.troubles.get(name).is_some_and(|trouble| trouble.stamp.as_ref() == Some(stamp)) {
             return Ok(false);
         }
-        let read = read(name, stamp, path).and_then(|kept| match before {
+        let read = read(name, stamp, folder).and_then(|kept| match before {
             Some(before) if before.counts().any() && !kept.counts().any() => {
                 Err("it holds no object any more".to_owned())
             }
@@ -132,7 +140,7 @@ impl Inventory {
         let kept = match read {
             Ok(kept) => kept,
             Err(why) => {
-                tracing::warn!(file = %path.display(), "{why}");
+                tracing::warn!(file = %folder.join(name).display(), "{why}");
                 let stamp = Some(stamp.clone());
                 self.troubles.insert(name.to_owned(), Trouble { stamp, why });
                 return Ok(false);
@@ -194,9 +202,10 @@ fn entry(store: &Path, name: &str) -> std::path::PathBuf {
 }
 
 /// Reads a file whole, or says why that cannot be done.
-fn read(name: &str, stamp: &Stamp, path: &Path) -> Result<Kept, String> {
-    let shown = path.display().to_string();
-    let (mut manifests, findings) = read_inventory(source::Inventory::from_file(shown, path.to_owned()));
+fn read(name: &str, stamp: &Stamp, folder: &Path) -> Result<Kept, String> {
+    let shown = folder.join(name).display().to_string();
+    let file = source::Inventory::beneath(shown, folder.to_owned(), name.to_owned());
+    let (mut manifests, findings) = read_inventory(file);
     // What decides no rule need not be kept.
     manifests.workloads.clear();
     manifests.flow_tests.clear();

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use chainmail_reconciler::files::{self, FileError};
-use chainmail_snapshot::Sha256Hex;
+use chainmail_snapshot::limits::STATE_BYTES;
+use chainmail_snapshot::{JsonProblem, Sha256Hex};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -53,12 +54,12 @@ pub enum StateError {
     #[error(transparent)]
     File(#[from] FileError),
     /// It is not what was written.
-    #[error("{path} is broken: {source}")]
+    #[error("{path} is broken: {problem}")]
     Broken {
         /// The file.
         path: String,
         /// What is wrong.
-        source: serde_json::Error,
+        problem: JsonProblem,
     },
 }
 
@@ -67,8 +68,19 @@ pub enum StateError {
 /// # Errors
 /// When it is there and broken.
 pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, StateError> {
-    let Some(text) = files::read(path)? else { return Ok(None) };
-    let fail = |source| StateError::Broken { path: path.display().to_string(), source };
+    read_json_of(path, STATE_BYTES)
+}
+
+/// As [`read_json`], of a file of at most that many bytes.
+///
+/// # Errors
+/// As [`read_json`].
+pub fn read_json_of<T: DeserializeOwned>(path: &Path, most: u64) -> Result<Option<T>, StateError> {
+    let Some(text) = files::read_short(path, most)? else { return Ok(None) };
+    let fail = |error: serde_json::Error| StateError::Broken {
+        path: path.display().to_string(),
+        problem: JsonProblem::from(&error),
+    };
     serde_json::from_str(&text).map(Some).map_err(fail)
 }
 

@@ -12,7 +12,7 @@ use crate::state::State;
 /// The configuration; the defaults where there is no file.
 pub(super) fn config(paths: &Paths) -> Result<Config, CliError> {
     let path = paths.config();
-    let text = files::read(&path)?.unwrap_or_default();
+    let text = files::read_config(&path)?.unwrap_or_default();
     Ok(Config::parse(&path.display().to_string(), &text)?)
 }
 

@@ -63,6 +63,16 @@ pub fn list(folder: &Path) -> io::Result<BTreeMap<String, Found>> {
     Ok(found)
 }
 
+/// How long all files are together.
+#[must_use]
+pub fn bytes(found: &BTreeMap<String, Found>) -> u64 {
+    let length = |found: &Found| match found {
+        Found::File(stamp) => stamp.length,
+        Found::Other(_) => 0,
+    };
+    found.values().map(length).fold(0, u64::saturating_add)
+}
+
 /// Where a folder can be seen to change, or to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
