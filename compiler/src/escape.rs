@@ -5,65 +5,8 @@
 
 use std::fmt::Write as _;
 
-/// Whether a character has no place in a line of text: controls (escape sequences and line breaks among them), what
-/// breaks lines elsewhere, and what reorders or hides text.
-fn is_treacherous(c: char) -> bool {
-    c.is_control()
-        || matches!(
-            c,
-            '\u{ad}'
-                | '\u{61c}'
-                | '\u{180e}'
-                | '\u{200b}'..='\u{200f}'
-                | '\u{2028}'..='\u{202e}'
-                | '\u{2060}'..='\u{206f}'
-                | '\u{feff}'
-                | '\u{fff9}'..='\u{fffb}'
-                | '\u{e0000}'..='\u{e007f}'
-        )
-}
-
-fn visible(text: &str, also: impl Fn(char) -> bool) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '\t' => out.push(' '),
-            c if is_treacherous(c) || also(c) => {
-                write!(out, "\\u{{{:x}}}", u32::from(c)).expect("writing to a String cannot fail");
-            }
-            c => out.push(c),
-        }
-    }
-    out
-}
-
-/// Text on one line of a terminal or a log.
-#[must_use]
-pub fn line(text: &str) -> String {
-    visible(text, |_| false)
-}
-
-/// Text whose line breaks are our own.
-#[must_use]
-pub fn lines(text: &str) -> String {
-    text.split('\n').map(line).collect::<Vec<_>>().join("\n")
-}
-
-/// A JSON document that says the same to a program and does nothing to a terminal: JSON itself leaves most controls and
-/// what reorders text as they are.
-pub(crate) fn json(document: &str) -> String {
-    let mut out = String::with_capacity(document.len());
-    for c in document.chars() {
-        if c != '\n' && is_treacherous(c) {
-            for unit in c.encode_utf16(&mut [0; 2]) {
-                write!(out, "\\u{unit:04x}").expect("writing to a String cannot fail");
-            }
-        } else {
-            out.push(c);
-        }
-    }
-    out
-}
+use chainmail_snapshot::escape::visible;
+pub use chainmail_snapshot::escape::{json, line, lines, screen};
 
 /// A path as a relative reference of RFC 3986.
 pub(crate) fn uri(path: &str) -> String {
@@ -130,16 +73,6 @@ mod tests {
         for (text, expected) in rows {
             assert_eq!(code(text), expected, "{text:?}");
         }
-    }
-
-    #[test]
-    fn json_says_the_same_and_is_plain() {
-        let text = "a\u{9b}31m\u{202e}\u{e0041}é";
-        let document = json(&format!("{{\n \"a\": {}\n}}", serde_json::Value::from(text)));
-        assert!(document.chars().all(|c| c == '\n' || !is_treacherous(c)), "{document:?}");
-        let read: serde_json::Value = serde_json::from_str(&document).expect("it is JSON still");
-        assert_eq!(read["a"], text);
-        assert_eq!(lines("a\tb\n\u{1b}c\n"), "a b\n\\u{1b}c\n");
     }
 
     #[test]

@@ -25,6 +25,7 @@ pub mod beneath;
 mod content;
 mod date;
 mod digest;
+pub mod escape;
 pub mod exit;
 mod family;
 mod joined;

@@ -5,7 +5,7 @@
 use std::io::{ErrorKind, IsTerminal as _, Write as _};
 
 use chainmail_compiler::diagnostic::Style;
-use chainmail_compiler::escape::lines;
+use chainmail_compiler::escape::{lines, screen as screen_text};
 
 use super::{Colour, Exit, Failure, Screen};
 
@@ -22,12 +22,12 @@ pub(super) fn screen(colour: Colour) -> Screen {
     Screen { stdout: style(std::io::stdout().is_terminal()), stderr: style(std::io::stderr().is_terminal()) }
 }
 
-/// Prints a result. A reader that has seen enough is no failure.
+/// Prints a result, made inert. A reader that has seen enough is no failure.
 pub(super) fn text(text: &str) -> Result<Exit, Failure> {
-    bytes(text.as_bytes())
+    bytes(screen_text(text).as_bytes())
 }
 
-/// Prints a result.
+/// Prints a result as it is: a snapshot, or a shell's script.
 pub(super) fn bytes(bytes: &[u8]) -> Result<Exit, Failure> {
     let mut stdout = std::io::stdout().lock();
     match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
@@ -49,9 +49,9 @@ pub(super) fn error_line(line: &str) {
     let _nobody_listens = writeln!(std::io::stderr().lock(), "{}", lines(line));
 }
 
-/// Prints findings as they are.
+/// Prints findings.
 pub(super) fn error_text(text: &str) {
-    let _nobody_listens = write!(std::io::stderr().lock(), "{text}");
+    let _nobody_listens = write!(std::io::stderr().lock(), "{}", screen_text(text));
 }
 
 /// Prints help, version or a usage error where it belongs.
