@@ -7,11 +7,10 @@ mod serve;
 mod setup;
 mod steer;
 
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use chainmail_snapshot::{DENY_GROUP, SnapshotError};
+use chainmail_snapshot::{DENY_GROUP, JsonProblem, SnapshotError};
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 use thiserror::Error;
 
@@ -27,7 +26,9 @@ use crate::log;
 use crate::orders::OrdersError;
 use crate::paths::Paths;
 use crate::preflight::PreflightError;
+use crate::service::REPAIR;
 use crate::spool::SpoolError;
+use crate::terminal;
 use crate::uninstall::UninstallError;
 
 /// Keeps this node's kernel at exactly the snapshot that was reviewed.
@@ -130,14 +131,16 @@ enum CliError {
     Apply(#[from] ApplyError),
     #[error(transparent)]
     Uninstall(#[from] UninstallError),
-    #[error("{path} cannot be read as a status: {source}")]
-    Status { path: String, source: serde_json::Error },
+    #[error("{path} cannot be read as a status: {problem}")]
+    Status { path: String, problem: JsonProblem },
     #[error("there is no {path}: is chainmail-apply.service running?")]
     NoStatus { path: String },
     #[error("a change is being made, and takes long: ask again, or see `chainmaild status`")]
     Changing,
     #[error("there is no snapshot in force yet")]
     NoSnapshot,
+    #[error("no copy of a snapshot can be used: {lost}; {REPAIR}")]
+    Lost { lost: String },
     #[error(transparent)]
     Orders(#[from] OrdersError),
     #[error("no snapshot waits to be confirmed, and none was taken back")]
@@ -186,6 +189,7 @@ impl CliError {
             | CliError::Status { .. }
             | CliError::NoStatus { .. }
             | CliError::NoSnapshot
+            | CliError::Lost { .. }
             | CliError::Orders(_)
             | CliError::NothingToConfirm
             | CliError::NotAwaited { .. }
@@ -226,11 +230,11 @@ pub fn main() -> ExitCode {
         Command::Pause(args) => steer::pause(&paths, args),
         Command::Resume => steer::resume(&paths),
         Command::Apply(args) => once::apply(&paths, &args).map(Answer::done),
-        Command::Completions { shell } => Ok(completions(shell)),
+        Command::Completions { shell } => completions(shell),
         Command::Uninstall(args) => once::uninstall(&paths, &args).map(Answer::done),
     };
     match result {
-        Ok(Answer { text, exit }) => match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Ok(Answer { text, exit }) => match terminal::print(&text) {
             Ok(()) => exit.into(),
             Err(error) => fail(&CliError::Print(error)),
         },
@@ -238,14 +242,14 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn completions(shell: clap_complete::Shell) -> Answer {
+fn completions(shell: clap_complete::Shell) -> Result<Answer, CliError> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "chainmaild", &mut script);
-    Answer::done(String::from_utf8_lossy(&script).into_owned())
+    terminal::print_script(&script).map_err(CliError::Print)?;
+    Ok(Answer::done(String::new()))
 }
 
 fn fail(error: &CliError) -> ExitCode {
-    // Standard error may be closed; the exit code still says it.
-    drop(writeln!(std::io::stderr(), "error: {error}"));
+    terminal::print_error(error);
     error.exit().into()
 }

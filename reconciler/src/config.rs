@@ -31,6 +31,8 @@ pub struct Config {
     pub confirm_timeout: Duration,
     /// Whether a snapshot is loaded into a network namespace of its own first, where one can be made.
     pub trial: Trial,
+    /// What becomes of the pod networks of a node that has lost every copy of its snapshot.
+    pub without_snapshot: WithoutSnapshot,
     /// How many snapshots that were in force are kept.
     pub keep: usize,
     /// How long the audit log grows.
@@ -81,6 +83,17 @@ pub enum Trial {
     Off,
 }
 
+/// What becomes of the pod networks of a node that has lost every copy of its snapshot.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WithoutSnapshot {
+    /// Nothing from them or to them is forwarded.
+    #[default]
+    Closed,
+    /// They are open.
+    Open,
+}
+
 /// How long the audit log grows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -109,6 +122,7 @@ impl Default for Config {
             confirm: Confirm::None,
             confirm_timeout: Duration::from_secs(60),
             trial: Trial::Auto,
+            without_snapshot: WithoutSnapshot::Closed,
             keep: 10,
             audit: Audit::default(),
         }
@@ -143,6 +157,8 @@ struct File {
     confirm_timeout: Option<toml::Spanned<u64>>,
     #[serde(default)]
     trial: Trial,
+    #[serde(default)]
+    without_snapshot: WithoutSnapshot,
     keep: Option<toml::Spanned<usize>>,
     audit: Option<toml::Spanned<Audit>>,
 }
@@ -189,7 +205,7 @@ impl Config {
         };
         let mut config =
             Self { backend: file.backend, drift: file.drift, confirm: file.confirm, ..Self::default() };
-        config.trial = file.trial;
+        (config.trial, config.without_snapshot) = (file.trial, file.without_snapshot);
         if let Some(node) = file.node {
             let name = node.get_ref().parse::<NodeName>();
             config.node = Some(name.map_err(|error| {
@@ -276,7 +292,7 @@ mod tests {
     #[test]
     fn all_keys_are_read() {
         let text = "node = \"worker-1\"\nbackend = \"nft\"\njump = \"after KUBE-SERVICES\"\ninterval = 5\n\
-                    deadline = 9\ndrift = \"report\"\nconfirm = \"required\"\nconfirm_timeout = 7\ntrial = \"off\"\nkeep = 3\n[audit]\nmax_megabytes = 1\n";
+                    deadline = 9\ndrift = \"report\"\nconfirm = \"required\"\nconfirm_timeout = 7\ntrial = \"off\"\nwithout_snapshot = \"open\"\nkeep = 3\n[audit]\nmax_megabytes = 1\n";
         let config = Config {
             node: Some("worker-1".parse().unwrap()),
             backend: Some(Backend::Nft),
@@ -287,6 +303,7 @@ mod tests {
             confirm: Confirm::Required,
             confirm_timeout: Duration::from_secs(7),
             trial: Trial::Off,
+            without_snapshot: WithoutSnapshot::Open,
             keep: 3,
             audit: Audit { max_megabytes: 1, keep: 5 },
         };

@@ -20,7 +20,7 @@ use crate::{files, preflight, spool, state};
 #[must_use]
 pub fn gather(paths: &Paths, config: &Config) -> Facts {
     let host_backend = Backend::detect().ok();
-    let pinned = state::pinned_backend(paths).ok().flatten();
+    let pinned = state::pinned_backend(paths);
     let holding = |backend: &Backend| !preflight::own_tables(*backend).is_empty();
     Facts {
         forward_v4: number("/proc/sys/net/ipv4/ip_forward"),

@@ -8,7 +8,9 @@
 
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{ErrorKind, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{
+    DirBuilderExt as _, FileExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
+};
 use std::path::{Path, PathBuf};
 
 use chainmail_snapshot::beneath::{self, BeneathError};
@@ -194,6 +196,25 @@ pub fn append(path: &Path, lines: impl AsRef<[u8]>) -> Result<(), FileError> {
         file.write_all(lines.as_ref())
     };
     add().map_err(error("write", path))
+}
+
+/// Whether something stands there.
+#[must_use]
+pub fn is_there(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_ok()
+}
+
+/// How long the files of a folder are together; one that is not there has none.
+#[must_use]
+pub fn folder_bytes(path: &Path) -> u64 {
+    let length = |name| std::fs::symlink_metadata(path.join(name)).map_or(0, |metadata| metadata.len());
+    names(path).unwrap_or_default().iter().map(length).sum()
+}
+
+/// When a file was written last, in seconds since 1970; one that is not there never was.
+#[must_use]
+pub fn written(path: &Path) -> i64 {
+    std::fs::symlink_metadata(path).map_or(0, |metadata| metadata.mtime())
 }
 
 /// How long a file is; one that is not there has no length.

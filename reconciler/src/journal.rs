@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chainmail_snapshot::{ChainName, Family, SetName, Sha256Hex};
+use chainmail_snapshot::{ChainName, Family, JsonProblem, SetName, Sha256Hex};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -14,6 +14,7 @@ use crate::desired::{Desired, DesiredTable, Jump};
 use crate::files::{self, FileError};
 use crate::live::Live;
 use crate::paths::Paths;
+use crate::sealed;
 use crate::step::Stage;
 
 /// A change that was begun.
@@ -75,12 +76,12 @@ pub enum JournalError {
     #[error(transparent)]
     File(#[from] FileError),
     /// The file is not one that this program wrote.
-    #[error("{path} is no journal: {source}")]
+    #[error("{path} is no journal: {problem}")]
     Form {
         /// The file.
         path: String,
         /// What is wrong with it.
-        source: serde_json::Error,
+        problem: String,
     },
 }
 
@@ -121,7 +122,7 @@ impl Journal {
             sets: self.old.sets.clone(),
             awaits: self.awaits.clone(),
         };
-        let mut text = serde_json::to_string(&head).expect("it has only string keys") + "\n";
+        let mut text = sealed::seal(&serde_json::to_string(&head).expect("it has only string keys"));
         if self.awaits.is_some() {
             text.push_str(&format!("{}\n", Stage::AwaitConfirm));
         }
@@ -135,8 +136,11 @@ impl Journal {
     pub fn read(paths: &Paths) -> Result<Option<Self>, JournalError> {
         let path = paths.journal();
         let Some(text) = files::read(&path)? else { return Ok(None) };
-        let head: Head = serde_json::from_str(text.lines().next().unwrap_or_default())
-            .map_err(|source| JournalError::Form { path: path.display().to_string(), source })?;
+        let form = |problem: String| JournalError::Form { path: path.display().to_string(), problem };
+        // A rule in it may be put into the kernel again, so a wrong byte must not pass for another rule.
+        let line = sealed::open(&text).map_err(|error| form(error.to_string()))?;
+        let head: Head =
+            serde_json::from_str(line).map_err(|error| form(JsonProblem::from(&error).to_string()))?;
         let tables = [(Family::V4, head.v4), (Family::V6, head.v6)];
         let tables = tables.into_iter().filter_map(|(family, table)| {
             let Table { jump, chains } = table?;

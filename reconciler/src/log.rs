@@ -2,10 +2,10 @@
 
 #![expect(clippy::disallowed_methods, reason = "this module is the one that asks the environment")]
 
-use std::io::IsTerminal as _;
-
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
+
+use crate::terminal::Inert;
 
 /// Sends messages to the journal if standard error is connected to it, else to standard error.
 pub fn start() {
@@ -16,8 +16,9 @@ pub fn start() {
     let journal = std::env::var("JOURNAL_STREAM").is_ok().then(tracing_journald::layer).and_then(Result::ok);
     let text = journal.is_none().then(|| {
         tracing_subscriber::fmt::layer()
-            .with_writer(std::io::stderr)
-            .with_ansi(std::io::stderr().is_terminal())
+            .with_writer(|| Inert(std::io::stderr()))
+            // Colours are the same sequences that others must not write.
+            .with_ansi(false)
             .with_target(false)
             .without_time()
     });

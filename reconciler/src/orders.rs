@@ -3,13 +3,15 @@
 use std::fmt;
 use std::time::Duration;
 
-use chainmail_snapshot::Sha256Hex;
+use chainmail_snapshot::limits::ORDERS_BYTES;
+use chainmail_snapshot::{JsonProblem, Sha256Hex};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::clock::{Clock, Moment, Uptime};
 use crate::files::{self, FileError};
 use crate::paths::Paths;
+use crate::sealed;
 
 /// All that was ordered and still holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,12 +62,12 @@ pub enum OrdersError {
     #[error(transparent)]
     File(#[from] FileError),
     /// The file is not one that this program wrote.
-    #[error("{path} holds no orders: {source}; `chainmaild resume` begins anew")]
+    #[error("{path} holds no orders: {problem}; `chainmaild resume` begins anew")]
     Form {
         /// The file.
         path: String,
         /// What is wrong with it.
-        source: serde_json::Error,
+        problem: String,
     },
 }
 
@@ -76,9 +78,10 @@ impl Orders {
     /// When the file cannot be read, or is damaged.
     pub fn read(paths: &Paths) -> Result<Self, OrdersError> {
         let path = paths.orders();
-        let Some(text) = files::read(&path)? else { return Ok(Self::default()) };
-        let form = |source| OrdersError::Form { path: path.display().to_string(), source };
-        serde_json::from_str(&text).map_err(form)
+        let Some(text) = files::read_short(&path, ORDERS_BYTES)? else { return Ok(Self::default()) };
+        let form = |problem: String| OrdersError::Form { path: path.display().to_string(), problem };
+        let line = sealed::open(&text).map_err(|error| form(error.to_string()))?;
+        serde_json::from_str(line).map_err(|error| form(JsonProblem::from(&error).to_string()))
     }
 
     /// Writes them. A service that runs sees it at once.
@@ -88,7 +91,7 @@ impl Orders {
     pub fn write(&self, paths: &Paths) -> Result<(), FileError> {
         files::make_dir(&paths.orders_folder())?;
         let text = serde_json::to_string(self).expect("it has only string keys");
-        files::replace(&paths.orders(), &(text + "\n"))
+        files::replace(&paths.orders(), &sealed::seal(&text))
     }
 }
 

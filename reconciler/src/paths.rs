@@ -83,6 +83,12 @@ impl Paths {
         self.state().join("good")
     }
 
+    /// The networks that are closed where no copy of a snapshot can be used.
+    #[must_use]
+    pub fn closed(&self) -> PathBuf {
+        self.state().join("closed")
+    }
+
     /// A snapshot that is or was in force.
     #[must_use]
     pub fn kept(&self, digest: &Sha256Hex) -> PathBuf {

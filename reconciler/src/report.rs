@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::flip::{Edge, Flip};
 use crate::kernel::backend::Backend;
 use crate::step::Step;
+use crate::terminal;
 
 /// The result of one `apply`.
 #[derive(Debug, Clone)]
@@ -80,7 +81,7 @@ impl Report<'_> {
             steps: self.steps.iter().map(StepJson::of).collect(),
             stuck: self.stuck,
         };
-        serde_json::to_string_pretty(&json).expect("it has only string keys") + "\n"
+        terminal::json(&json)
     }
 }
 

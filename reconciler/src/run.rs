@@ -51,7 +51,11 @@ pub fn run<K: Kernel>(service: &mut Service<K>, paths: &Paths) -> std::io::Resul
         let status = service.status();
         let settled = matches!(
             status.enforce,
-            Enforce::Enforcing | Enforce::Observing | Enforce::RolledBack | Enforce::Nothing
+            Enforce::Enforcing
+                | Enforce::Observing
+                | Enforce::RolledBack
+                | Enforce::Closed
+                | Enforce::Nothing
         );
         if !ready && settled {
             ready = true;

@@ -6,6 +6,7 @@ mod error;
 mod flows;
 mod hold;
 mod keep;
+mod last_good;
 mod wanted;
 mod watch;
 
@@ -13,12 +14,15 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use chainmail_snapshot::limits::PROVENANCE_BYTES;
 use chainmail_snapshot::{DENY_CHAIN, Family, NodeName, Sha256Hex};
 
 use self::confirm::Awaited;
 pub use self::error::ServiceError;
 use self::hold::Hold;
-use self::wanted::Source;
+use self::last_good::Good;
+pub use self::last_good::REPAIR;
+use self::wanted::Unusable;
 use crate::apply::ApplyError;
 use crate::audit::Audit;
 use crate::changes::Line;
@@ -36,7 +40,7 @@ use crate::paths::Paths;
 use crate::preflight::PreflightError;
 use crate::provenance::Provenance;
 use crate::setback::Setback;
-use crate::spool::{self, Loaded, SpoolError};
+use crate::spool::{self, Loaded};
 use crate::state::State;
 use crate::status::{Enforce, Status, Sync};
 
@@ -74,11 +78,15 @@ pub enum Reach {
     LastGood,
 }
 
-/// The last good snapshot, which is in force unless another one waits to be confirmed.
-struct Good {
-    digest: Sha256Hex,
-    desired: Rc<Desired>,
+/// What the kernel held when it was read and compared last, and nothing was to be done.
+struct Looked {
+    at: Instant,
+    live: Live,
 }
+
+/// For how long such a look is good enough to plan a change from. What others do meanwhile is found when the change is
+/// read back.
+const LOOK_IS_FRESH: Duration = Duration::from_secs(1);
 
 /// The service between two cycles.
 pub struct Service<K> {
@@ -87,7 +95,11 @@ pub struct Service<K> {
     state: State,
     audit: Audit,
     good: Option<Good>,
+    /// What is wrong with the last good snapshot, where there is none to be used.
+    lost: Option<String>,
     awaited: Option<Awaited>,
+    looked: Option<Looked>,
+    unusable: Option<Unusable>,
     setback: Option<Setback>,
     /// Snapshots that a person says work.
     vouched: Vec<Sha256Hex>,
@@ -116,7 +128,10 @@ impl<K: Kernel> Service<K> {
     /// When it cannot be made or read.
     pub fn open(kernel: K, settings: Settings) -> Result<Self, FileError> {
         let state = State::open(&settings.paths, settings.config.keep, settings.clock)?;
-        let history = state.history()?;
+        let history = state.history().unwrap_or_else(|error| {
+            tracing::warn!(%error, "it is not known what was done on this node");
+            Vec::new()
+        });
         let since =
             history.iter().rfind(|entry| entry.event.brings_another()).map(|entry| entry.time.clone());
         let status = Status {
@@ -145,7 +160,7 @@ impl<K: Kernel> Service<K> {
             denied: BTreeMap::new(),
         };
         let audit = Audit::new(settings.paths.audit(), settings.config.audit, settings.clock);
-        let uncut = state.uncut()?;
+        let uncut = state.uncut().unwrap_or_else(|error| Some(error.to_string()));
         let (fight, hold, retry) = (Fight::default(), Hold::default(), RETRY_FIRST);
         Ok(Self {
             kernel,
@@ -153,7 +168,10 @@ impl<K: Kernel> Service<K> {
             state,
             audit,
             good: None,
+            lost: None,
             awaited: None,
+            looked: None,
+            unusable: None,
             setback: None,
             vouched: Vec::new(),
             hold,
@@ -192,7 +210,10 @@ impl<K: Kernel> Service<K> {
             tracing::error!(digest = self.status.desired.as_ref().map_or("", Sha256Hex::as_str), "{error}");
         }
         self.status.last_error = error;
-        self.status.enforced = self.in_force().map(|(digest, _)| digest.clone());
+        self.looked = None;
+        // What is made to close a node is no snapshot that anybody reviewed.
+        let closed = self.awaited.is_none() && self.good.as_ref().is_some_and(Good::is_closed);
+        self.status.enforced = self.in_force().filter(|_| !closed).map(|(digest, _)| digest.clone());
         self.status.awaits = self.awaited.as_ref().map(|awaited| awaited.shown.clone());
         self.status.set_back = self.kept_back().cloned();
         self.status.alarms = self.alarms();
@@ -216,7 +237,7 @@ impl<K: Kernel> Service<K> {
         }
         self.withdrawn = None;
         let journal = self.interrupted();
-        let loaded = self.load_good();
+        self.load_good();
         let wanted = self.wanted(reach, orders);
         self.read_setback(wanted.desired.as_ref());
         let journal = self.take_up(journal, reach, now);
@@ -229,12 +250,18 @@ impl<K: Kernel> Service<K> {
             return self.attempt(reach, now);
         }
         self.status.desired = wanted.desired.or_else(|| in_force.clone());
-        // A snapshot that cannot be used leaves the last good one in force, which is looked after all the same.
+        // What is in force is looked after before anything new is read, however long that may take. A snapshot that
+        // cannot be used leaves it in force.
+        let (mut journal, mut looked_after) = (journal, None);
         let (new, mut refused) = match wanted.chosen {
             Ok(Some(source)) if Some(&source.digest) != in_force.as_ref() => {
+                if in_force.is_some() {
+                    looked_after = Some(self.keep(journal.clone(), now));
+                    journal = journal.filter(|_| !matches!(looked_after, Some(Ok(_))));
+                }
                 match self.load_wanted(&source, now) {
                     Ok(new) => (new, None),
-                    Err(error) => (None, Some(ServiceError::from(error))),
+                    Err(error) => (None, Some(error)),
                 }
             }
             Ok(_) => {
@@ -257,10 +284,16 @@ impl<K: Kernel> Service<K> {
                 }
                 done => done,
             },
-            None if self.in_force().is_some() => self.stay(journal, now),
+            None if self.in_force().is_some() => match looked_after {
+                Some(done) if self.awaited.is_none() => done,
+                _ => self.stay(journal, now),
+            },
             None => {
-                loaded?;
-                self.nothing(journal)
+                let done = self.nothing(journal);
+                match &self.lost {
+                    Some(lost) => done.and(Err(ServiceError::Lost(lost.clone()))),
+                    None => done,
+                }
             }
         };
         match done {
@@ -305,6 +338,11 @@ impl<K: Kernel> Service<K> {
         self.status.enforce = match done.enforce {
             // As long as the snapshot that failed is the wanted one.
             Enforce::Enforcing if rolled_back => Enforce::RolledBack,
+            Enforce::Enforcing
+                if self.awaited.is_none() && self.good.as_ref().is_some_and(Good::is_closed) =>
+            {
+                Enforce::Closed
+            }
             Enforce::Enforcing if self.in_force().is_some_and(|(_, desired)| desired.observes()) => {
                 Enforce::Observing
             }
@@ -316,6 +354,7 @@ impl<K: Kernel> Service<K> {
 
     fn alarms(&self) -> Vec<String> {
         let mut alarms: Vec<String> = self.withdrawn.iter().cloned().collect();
+        alarms.extend(self.alarm_of_good());
         if let Some(error) = &self.uncut {
             alarms.push(format!("flows that the rules refuse may go on: {error}"));
         }
@@ -337,44 +376,23 @@ impl<K: Kernel> Service<K> {
         }
     }
 
-    /// What a run that did not end has left. A damaged journal is told and passed over: the way forward needs none.
+    /// What a run that did not end has left. A damaged journal is told and taken away: the way forward needs none.
     fn interrupted(&self) -> Option<Journal> {
         match Journal::read(&self.settings.paths) {
             Ok(journal) => journal,
             Err(error) => {
                 tracing::error!(%error, "an interrupted change cannot be undone, only finished");
+                if let Err(error) = Journal::end(&self.settings.paths) {
+                    tracing::warn!(%error, "the damaged journal stays");
+                }
                 None
             }
         }
     }
 
-    /// Loads the last good snapshot, once. Where the copy is damaged, the spool may still have it.
-    fn load_good(&mut self) -> Result<(), ServiceError> {
-        let Some(digest) = self.state.good_digest()? else { return Ok(()) };
-        if self.good.as_ref().is_some_and(|good| good.digest == digest) {
-            return Ok(());
-        }
-        let Settings { paths, node, .. } = &self.settings;
-        let loaded = match spool::load(&paths.kept(&digest), &digest, node) {
-            Ok(loaded) => loaded,
-            Err(damage) => {
-                let loaded = spool::load(&paths.spooled(&digest), &digest, node).map_err(|_| damage)?;
-                files::remove_folder(&paths.kept(&digest))?;
-                self.state.keep(&loaded.snapshot, loaded.provenance.as_deref())?;
-                loaded
-            }
-        };
-        self.good = Some(Good { digest, desired: Rc::new(loaded.desired) });
-        Ok(())
-    }
-
-    /// Loads a snapshot that is not in force; `None` while one that failed waits.
-    fn load_wanted(&mut self, source: &Source, now: Instant) -> Result<Option<Loaded>, SpoolError> {
-        let Source { digest, folder } = source;
-        if self.hold.is_waiting(digest, now) || self.is_set_back(digest) {
-            return Ok(None);
-        }
-        spool::load(folder, digest, &self.settings.node).map(Some)
+    /// What the kernel held a moment ago, where nothing was to be done about it.
+    fn take_look(&mut self) -> Option<Live> {
+        self.looked.take().filter(|looked| looked.at.elapsed() < LOOK_IS_FRESH).map(|looked| looked.live)
     }
 
     /// What the clock of the host says, for people.
@@ -412,14 +430,14 @@ impl<K: Kernel> Service<K> {
         let (Some(digest), Some((_, desired))) = (digest, self.in_force()) else {
             return Provenance::default();
         };
-        let text = files::read(&self.settings.paths.kept(digest).join("provenance.json")).ok().flatten();
+        let path = self.settings.paths.kept(digest).join("provenance.json");
+        let text = files::read_short(&path, PROVENANCE_BYTES).ok().flatten();
         Provenance::of(desired, text.as_deref().unwrap_or_default())
     }
 
     /// Where the lines come from of a snapshot that is not in force any more, as long as there is a copy of it.
     fn provenance_of_kept(&self, digest: &Sha256Hex) -> Provenance {
-        let kept = spool::load(&self.settings.paths.kept(digest), digest, &self.settings.node);
-        match kept {
+        match spool::load_kept(&self.settings.paths, digest, &self.settings.node) {
             Ok(Loaded { desired, provenance, .. }) => {
                 Provenance::of(&desired, provenance.as_deref().unwrap_or_default())
             }

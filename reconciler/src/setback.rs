@@ -3,12 +3,14 @@
 use std::fmt;
 use std::time::Duration;
 
-use chainmail_snapshot::Sha256Hex;
+use chainmail_snapshot::limits::ORDERS_BYTES;
+use chainmail_snapshot::{JsonProblem, Sha256Hex};
 use serde::{Deserialize, Serialize};
 
 use crate::clock::{Clock, Uptime};
 use crate::files::{self, FileError};
 use crate::paths::Paths;
+use crate::sealed;
 use crate::state::Event;
 
 /// The first wait before a snapshot that nobody confirmed is tried again; it doubles each time.
@@ -95,8 +97,11 @@ impl Setback {
     /// Reads it. One that cannot be read keeps nothing back.
     #[must_use]
     pub fn read(paths: &Paths) -> Option<Self> {
-        let read = files::read(&paths.setback()).map_err(|error| error.to_string());
-        let parse = |text: &String| serde_json::from_str(text).map_err(|error| error.to_string());
+        let read = files::read_short(&paths.setback(), ORDERS_BYTES).map_err(|error| error.to_string());
+        let parse = |text: &String| {
+            let line = sealed::open(text).map_err(|error| error.to_string())?;
+            serde_json::from_str(line).map_err(|error| JsonProblem::from(&error).to_string())
+        };
         let parsed = read.and_then(|text| text.as_ref().map(parse).transpose());
         parsed.unwrap_or_else(|error| {
             tracing::warn!(%error, "it is not known which snapshot was taken back");
@@ -110,7 +115,7 @@ impl Setback {
     /// When the disk is full.
     pub fn write(&self, paths: &Paths) -> Result<(), FileError> {
         let text = serde_json::to_string(self).expect("it has only string keys");
-        files::replace(&paths.setback(), &(text + "\n"))
+        files::replace(&paths.setback(), &sealed::seal(&text))
     }
 
     /// Forgets it.

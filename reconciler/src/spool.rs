@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use chainmail_snapshot::beneath::{BeneathError, Budget, Folder};
+use chainmail_snapshot::beneath::{BeneathError, Budget, Folder, Stamp};
 use chainmail_snapshot::limits::{PROVENANCE_BYTES, SNAPSHOT_BYTES, WORDS_BYTES};
-use chainmail_snapshot::{Joined, NodeName, Sha256Hex, SnapshotError, read};
+use chainmail_snapshot::{Joined, JsonProblem, NodeName, Sha256Hex, SnapshotError, read};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -38,12 +38,10 @@ pub enum SpoolError {
     #[error(transparent)]
     File(#[from] FileError),
     /// The file that names the snapshot holds something else.
-    #[error("{path} is not a digest: {problem}")]
+    #[error("{path} is not a digest of 64 lowercase hex digits")]
     Pointer {
         /// The file.
         path: String,
-        /// What is wrong.
-        problem: String,
     },
     /// The snapshot is not whole, not genuine, of another node, or of a newer format.
     #[error("snapshot {digest}: {source}")]
@@ -88,7 +86,7 @@ pub struct Refusal {
 pub fn pointer(path: &Path) -> Result<Option<Sha256Hex>, SpoolError> {
     let Some(text) = files::read_short(path, WORDS_BYTES)? else { return Ok(None) };
     let digest = Sha256Hex::try_from(text.trim_end_matches('\n').to_owned());
-    digest.map(Some).map_err(|problem| SpoolError::Pointer { path: path.display().to_string(), problem })
+    digest.map(Some).map_err(|_| SpoolError::Pointer { path: path.display().to_string() })
 }
 
 /// Reads a snapshot from the spool, or from the ones that are kept, and verifies it.
@@ -96,6 +94,32 @@ pub fn pointer(path: &Path) -> Result<Option<Sha256Hex>, SpoolError> {
 /// # Errors
 /// When it is not there, not whole, or not fit for this node's kernel.
 pub fn load(folder: &Path, digest: &Sha256Hex, node: &NodeName) -> Result<Loaded, SpoolError> {
+    let (loaded, provenance) = load_but_provenance(folder, digest, node)?;
+    let failed = |error: BeneathError| SpoolError::Snapshot { digest: digest.clone(), source: error.into() };
+    Ok(Loaded { provenance: provenance.map_err(failed)?, ..loaded })
+}
+
+/// Reads a snapshot of which this node keeps a copy. Nothing depends on where its rules come from, so where that cannot be
+/// read it is not known.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_kept(paths: &Paths, digest: &Sha256Hex, node: &NodeName) -> Result<Loaded, SpoolError> {
+    let (loaded, provenance) = load_but_provenance(&paths.kept(digest), digest, node)?;
+    let provenance = provenance.unwrap_or_else(|error| {
+        tracing::warn!(%error, "it is not known which policies the rules come from");
+        None
+    });
+    Ok(Loaded { provenance, ..loaded })
+}
+
+type Text = Result<Option<String>, BeneathError>;
+
+fn load_but_provenance(
+    folder: &Path,
+    digest: &Sha256Hex,
+    node: &NodeName,
+) -> Result<(Loaded, Text), SpoolError> {
     let fail = |source| SpoolError::Snapshot { digest: digest.clone(), source };
     let failed = |error: BeneathError| fail(error.into());
     // Whoever writes into the spool may put a link in the place of the snapshot's folder.
@@ -108,9 +132,23 @@ pub fn load(folder: &Path, digest: &Sha256Hex, node: &NodeName) -> Result<Loaded
     }
     let desired = Desired::of_snapshot(&snapshot)
         .map_err(|source| SpoolError::Desired { digest: digest.clone(), source })?;
-    let provenance = folder.text("provenance.json", PROVENANCE_BYTES, &mut budget).map_err(failed)?;
-    Ok(Loaded { snapshot, desired, provenance })
+    let provenance = folder.text("provenance.json", PROVENANCE_BYTES, &mut budget);
+    Ok((Loaded { snapshot, desired, provenance: None }, provenance))
 }
+
+/// What changes whenever a file of a snapshot in the spool does.
+#[must_use]
+pub fn stamps(folder: &Path) -> Vec<Option<Stamp>> {
+    let all = folder.parent().and_then(|all| Folder::open(all).ok());
+    let name = folder.file_name().and_then(|name| name.to_str());
+    let opened = all.as_ref().zip(name).and_then(|(all, name)| all.folder(name).ok());
+    let itself = all.as_ref().zip(name).and_then(|(all, name)| all.stamp(name));
+    let files = FILES.iter().map(|file| opened.as_ref()?.stamp(file));
+    std::iter::once(itself).chain(files).collect()
+}
+
+/// The files of a joined snapshot.
+const FILES: [&str; 5] = ["manifest.json", "ipsets", "rules.v4", "rules.v6", "provenance.json"];
 
 /// Whether fetch says of a snapshot that it works.
 #[must_use]
@@ -130,7 +168,9 @@ pub fn refuses(paths: &Paths, digest: &Sha256Hex, since: &str) -> Option<String>
         None
     })?;
     let refusal: Refusal = serde_json::from_str(&text)
-        .inspect_err(|error| tracing::warn!(%error, "what is refused cannot be read"))
+        .inspect_err(
+            |error| tracing::warn!(error = %JsonProblem::from(error), "what is refused cannot be read"),
+        )
         .ok()?;
     let meant = refusal.digest == *digest && refusal.since == since;
     meant.then(|| {

@@ -1,16 +1,23 @@
 //! What apply remembers: the last good snapshot, what was in force before it, and the backend.
 
+mod last_good;
+
 use std::collections::{BTreeMap, BTreeSet};
 
-use chainmail_snapshot::{Joined, Sha256Hex};
+use chainmail_snapshot::limits::{KEPT_BYTES, WORDS_BYTES};
+use chainmail_snapshot::{Joined, Manifest, Sha256Hex};
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Clock;
+use crate::closed::Closed;
+use crate::desired::Desired;
 use crate::files::{self, FileError};
 use crate::journal::Journal;
 use crate::kernel::backend::Backend;
 use crate::paths::Paths;
 use crate::spool::{self, SpoolError};
+
+pub use self::last_good::LastGood;
 
 /// How many bytes the history grows to before it is cut back to its younger half: some thousand lines.
 const HISTORY_BYTES: u64 = 512 * 1024;
@@ -107,25 +114,40 @@ impl State {
         spool::pointer(&self.paths.good())
     }
 
-    /// Keeps a copy of a snapshot. It is made before anything is changed: when the disk is full, nothing is.
+    /// Keeps a copy of a snapshot. It is made before anything is changed: when the disk is full, nothing is. A copy that is
+    /// there and damaged is made anew.
     ///
     /// # Errors
     /// When it cannot be written.
     pub fn keep(&self, snapshot: &Joined, provenance: Option<&str>) -> Result<(), FileError> {
+        let Manifest { node, digest, .. } = snapshot.manifest();
+        let folder = self.paths.kept(digest);
+        if files::is_there(&folder) && spool::load_kept(&self.paths, digest, node).is_err() {
+            files::remove_folder(&folder)?;
+        }
         let (manifest, ipsets) = (snapshot.manifest().to_json(), snapshot.ipsets());
         let mut parts = vec![("manifest.json", manifest.as_str()), ("ipsets", ipsets.as_str())];
         for family in chainmail_snapshot::Family::ALL {
             parts.push((family.rules_file(), snapshot.rules(family)));
         }
         parts.extend(provenance.map(|text| ("provenance.json", text)));
-        files::write_folder(&self.paths.kept(&snapshot.manifest().digest), &parts)
+        files::write_folder(&folder, &parts)
     }
 
-    /// Says that a snapshot, of which a copy is kept, is verified to be in force.
+    /// Says that a snapshot, of which a copy is kept, is verified to be in force, and remembers what it closes.
     ///
     /// # Errors
     /// When it cannot be written; the snapshot before then stays the last good one.
-    pub fn record_good(&self, digest: &Sha256Hex) -> Result<(), FileError> {
+    pub fn record_good(&self, digest: &Sha256Hex, desired: &Desired) -> Result<(), FileError> {
+        Closed::of(desired).write(&self.paths)?;
+        self.point_to_good(digest)
+    }
+
+    /// Names the last good snapshot again, where its name was lost.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn point_to_good(&self, digest: &Sha256Hex) -> Result<(), FileError> {
         files::replace(&self.paths.good(), &format!("{digest}\n"))
     }
 
@@ -177,16 +199,21 @@ impl State {
 
     fn drop_old(&self) -> Result<(), FileError> {
         let history = self.history()?;
+        let kept = self.paths.kept_all();
         let mut needed = BTreeSet::new();
         needed.extend(self.good_digest().ok().flatten().map(|digest| digest.to_string()));
         needed.extend(awaiting(&self.paths).map(|digest| digest.to_string()));
+        let mut bytes: u64 = needed.iter().map(|name| files::folder_bytes(&kept.join(name))).sum();
         for digest in stood(&history) {
-            if needed.len() >= self.keep {
+            if needed.contains(digest.as_str()) {
+                continue;
+            }
+            bytes += files::folder_bytes(&self.paths.kept(digest));
+            if needed.len() >= self.keep || bytes > KEPT_BYTES {
                 break;
             }
             needed.insert(digest.to_string());
         }
-        let kept = self.paths.kept_all();
         for name in files::names(&kept)?.iter().filter(|name| !needed.contains(*name)) {
             files::remove_folder(&kept.join(name))?;
         }
@@ -198,7 +225,7 @@ impl State {
     /// # Errors
     /// When the file cannot be read.
     pub fn uncut(&self) -> Result<Option<String>, FileError> {
-        Ok(files::read(&self.paths.uncut())?.map(|why| why.trim_end().to_owned()))
+        Ok(files::read_lines(&self.paths.uncut())?.map(|why| why.trim_end().to_owned()))
     }
 
     /// Remembers why, or that there is nothing to remember.
@@ -213,10 +240,8 @@ impl State {
     }
 
     /// The backend that was found when this node's rules were first applied.
-    ///
-    /// # Errors
-    /// When the file cannot be read.
-    pub fn pinned_backend(&self) -> Result<Option<Backend>, FileError> {
+    #[must_use]
+    pub fn pinned_backend(&self) -> Option<Backend> {
         pinned_backend(&self.paths)
     }
 
@@ -235,13 +260,22 @@ fn younger_half(text: &str) -> &str {
     half.split_once('\n').map_or("", |(_, younger)| younger)
 }
 
-/// The backend that a node was found to use.
-///
-/// # Errors
-/// When the file cannot be read.
-pub fn pinned_backend(paths: &Paths) -> Result<Option<Backend>, FileError> {
-    let text = files::read(&paths.backend())?;
-    Ok(text.and_then(|text| Backend::ALL.into_iter().find(|backend| backend.as_str() == text.trim_end())))
+/// The backend that a node was found to use. Where the file cannot be used it is found out anew.
+#[must_use]
+pub fn pinned_backend(paths: &Paths) -> Option<Backend> {
+    let path = paths.backend();
+    let text = match files::read_short(&path, WORDS_BYTES) {
+        Ok(text) => text?,
+        Err(error) => {
+            tracing::warn!(%error, "the backend is found out anew");
+            return None;
+        }
+    };
+    let known = Backend::ALL.into_iter().find(|backend| backend.as_str() == text.trim_end());
+    if known.is_none() {
+        tracing::warn!(path = %path.display(), "it names no backend, which is found out anew");
+    }
+    known
 }
 
 /// The snapshots that came into force and were not taken back, youngest first.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use chainmail_snapshot::Sha256Hex;
+use chainmail_snapshot::{Sha256Hex, escape};
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Uptime;
@@ -11,6 +11,7 @@ use crate::config::Confirm;
 use crate::orders::Pin;
 use crate::setback::Setback;
 use crate::state::Event;
+use crate::terminal;
 
 /// What is in force, compared with what fetch wants in force.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -38,6 +39,8 @@ pub enum Enforce {
     Drifted,
     /// A change failed, and the kernel was brought back to what was in force before.
     RolledBack,
+    /// Every copy of the last good snapshot is damaged, and the networks of this node's pods are closed.
+    Closed,
     /// There is no snapshot to enforce yet.
     Nothing,
     /// The kernel could not be read, or could not be brought to a known state.
@@ -189,6 +192,7 @@ impl Enforce {
             Enforce::Observing => "observing",
             Enforce::Drifted => "drifted",
             Enforce::RolledBack => "rolled-back",
+            Enforce::Closed => "closed",
             Enforce::Nothing => "nothing",
             Enforce::Unknown => "unknown",
         }
@@ -205,13 +209,16 @@ impl Status {
     /// The file's text.
     #[must_use]
     pub fn json(&self) -> String {
-        serde_json::to_string_pretty(self).expect("it has only string keys") + "\n"
+        terminal::json(self)
     }
 
     fn text(&self, warning: Option<String>) -> String {
         let mut text = format!("● {}  node {} ({})\n", self.words(), self.node, self.backend);
-        let mut row =
-            |name: &str, value: String| writeln!(text, "  {name:<9} {value}").expect("a String takes all");
+        // What others wrote must not look like a line of ours: it begins none.
+        let mut row = |name: &str, value: String| {
+            let value = value.split('\n').map(escape::line).collect::<Vec<_>>().join("\n            ");
+            writeln!(text, "  {name:<9} {value}").expect("a String takes all");
+        };
         if let Some(warning) = warning {
             row("service", warning);
         }
@@ -280,6 +287,52 @@ impl Shown {
     /// For programs.
     #[must_use]
     pub fn json(&self) -> String {
-        serde_json::to_string_pretty(self).expect("it has only string keys") + "\n"
+        terminal::json(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_wrote_imitates_no_line_and_commands_no_terminal() {
+        let hostile = "x\u{1b}]0;title\u{7}\u{1b}[2J\n● synced enforcing  node n1 (nft)\u{202e}";
+        let status = Status {
+            sync: Sync::Held,
+            enforce: Enforce::Closed,
+            node: "n1".to_owned(),
+            backend: "nft".to_owned(),
+            desired: None,
+            enforced: None,
+            since: None,
+            confirm: Confirm::None,
+            awaits: None,
+            set_back: None,
+            checked: Some(hostile.to_owned()),
+            written: Uptime { boot: String::new(), seconds: 0 },
+            late_after: 0,
+            pin: None,
+            pause: Some(hostile.to_owned()),
+            drift: 1,
+            drift_lines: vec![hostile.to_owned()],
+            last_heal: None,
+            alarms: vec![hostile.to_owned()],
+            last_error: Some(hostile.to_owned()),
+            skipped: Vec::new(),
+            counts: BTreeMap::new(),
+            denied: BTreeMap::new(),
+        };
+        let shown = Shown { writer: Writer::Running, status };
+        let text = shown.text();
+        assert_eq!(text.lines().filter(|line| line.starts_with('●')).count(), 1, "{text}");
+        assert!(!text.contains(|c: char| c != '\n' && c.is_control()), "{text:?}");
+        let json = shown.json();
+        assert!(
+            !json.contains(|c: char| c != '\n' && c.is_control()) && !json.contains('\u{202e}'),
+            "{json:?}"
+        );
+        let read: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(read["last_error"], hostile);
     }
 }

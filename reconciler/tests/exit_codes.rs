@@ -156,12 +156,33 @@ const CASES: &[Case] = &[
         vec![none, lab.ask("boot")]
     }),
     ("boot", 5, "a capability is missing", |lab| vec![lab.ask_weak("boot")]),
+    ("boot", 5, "the last good snapshot is damaged, and an older one is in force", |lab| {
+        lab.good();
+        let next = small();
+        lab.0.enforce(&next).stop();
+        lab.damage("state/snapshots", next.manifest.digest.as_str());
+        lab.damage("spool", next.manifest.digest.as_str());
+        vec![lab.ask("boot")]
+    }),
     ("boot", 6, "the kernel cannot be brought to the last good snapshot", |lab| {
         lab.good();
         lab.refuse_rules();
         lab.0.namespace.ok(&["ip6tables-nft", "-F"], "");
         vec![lab.ask("boot")]
     }),
+    (
+        "boot",
+        6,
+        "every copy of a snapshot is damaged, and the networks of this node's pods are closed or open",
+        |lab| {
+            let good = lab.good();
+            lab.damage("state/snapshots", good.manifest.digest.as_str());
+            lab.damage("spool", good.manifest.digest.as_str());
+            let closed = lab.ask("boot");
+            lab.0.configure("without_snapshot = \"open\"\n");
+            vec![closed, lab.ask("boot")]
+        },
+    ),
     ("boot", 7, "another `chainmaild` is at work", |lab| {
         let _lock = lab.lock();
         vec![lab.ask("boot")]
@@ -289,9 +310,10 @@ const CASES: &[Case] = &[
         lab.rule("-F CM-INGRESS");
         vec![lab.ask("verify")]
     }),
-    ("verify", 3, "the copy of the snapshot in force is damaged", |lab| {
+    ("verify", 3, "every copy of a snapshot is damaged", |lab| {
         let good = lab.good();
         lab.damage("state/snapshots", good.manifest.digest.as_str());
+        lab.damage("spool", good.manifest.digest.as_str());
         vec![lab.ask("verify")]
     }),
     ("verify", 5, "a capability is missing", |lab| {

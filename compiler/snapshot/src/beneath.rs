@@ -145,6 +145,15 @@ impl Budget {
     }
 }
 
+/// What changes whenever a file does: it is written, or another one takes its name. The owner of a file cannot choose when
+/// it was changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp {
+    inode: u64,
+    length: i64,
+    changed: (i64, u64),
+}
+
 /// A folder that is open.
 #[derive(Debug)]
 pub struct Folder {
@@ -201,6 +210,13 @@ impl Folder {
     pub fn kind(&self, name: &str) -> Option<FileKind> {
         let stat = rustix::fs::statat(&self.handle, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
         Some(FileKind::of(FileType::from_raw_mode(stat.st_mode)))
+    }
+
+    /// What changes whenever the file of a name does; `None` where there is nothing of that name.
+    #[must_use]
+    pub fn stamp(&self, name: &str) -> Option<Stamp> {
+        let stat = rustix::fs::statat(&self.handle, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+        Some(Stamp { inode: stat.st_ino, length: stat.st_size, changed: (stat.st_ctime, stat.st_ctime_nsec) })
     }
 
     /// Opens a regular file beneath this folder; `None` where there is none of that name.

@@ -18,6 +18,10 @@ pub const PROVENANCE_BYTES: u64 = 32 * MIB;
 pub const SNAPSHOT_BYTES: u64 = 128 * MIB;
 /// `desired`, `confirmed`, `refused`, and other files of a few words.
 pub const WORDS_BYTES: u64 = 4096;
+/// `orders.json` and `setback.json`.
+pub const ORDERS_BYTES: u64 = 65_536;
+/// All snapshots together that a node keeps to go back to. The last good one is kept whatever its size.
+pub const KEPT_BYTES: u64 = 512 * MIB;
 /// A status file of either half, as the other half reads it.
 pub const STATUS_BYTES: u64 = MIB;
 /// A configuration file, a list of signers, a password.

@@ -13,6 +13,7 @@ use crate::denied::{self, Denied, Tally};
 use crate::nflog::{Listener, News};
 use crate::paths::Paths;
 use crate::provenance::Provenance;
+use crate::terminal;
 
 #[derive(Debug, Clone, Copy, Args)]
 pub(super) struct DeniedArgs {
@@ -57,7 +58,7 @@ pub(super) fn denied(paths: &Paths, args: DeniedArgs) -> Result<Answer, CliError
     let text = match args.output.output {
         Output::Json => {
             let json = Json { digest: loaded.digest().as_str(), denied: &lines, lost: tally.lost };
-            serde_json::to_string_pretty(&json).expect("it has only string keys") + "\n"
+            terminal::json(&json)
         }
         Output::Text if lines.is_empty() => format!("no denied packet in {} s\n", args.time.as_secs()),
         Output::Text => {

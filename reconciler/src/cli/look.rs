@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use chainmail_snapshot::Sha256Hex;
+use chainmail_snapshot::limits::STATUS_BYTES;
+use chainmail_snapshot::{JsonProblem, Sha256Hex};
 use clap::Args;
 use serde::Serialize;
 
@@ -22,8 +23,9 @@ use crate::paths::Paths;
 use crate::plan;
 use crate::preflight;
 use crate::spool::{self, Loaded};
-use crate::state;
+use crate::state::{self, LastGood};
 use crate::status::{Shown, Status, Writer};
+use crate::terminal;
 
 /// How often it is looked whether a change has come to its end.
 const CHANGE_PAUSE: Duration = Duration::from_millis(20);
@@ -38,9 +40,10 @@ pub(super) struct OutputArgs {
 pub(super) fn status(paths: &Paths, args: OutputArgs) -> Result<Answer, CliError> {
     let path = paths.status();
     let shown = path.display().to_string();
-    let text = files::read(&path)?.ok_or_else(|| CliError::NoStatus { path: shown.clone() })?;
-    let status: Status =
-        serde_json::from_str(&text).map_err(|source| CliError::Status { path: shown, source })?;
+    let text = files::read_short(&path, STATUS_BYTES)?;
+    let text = text.ok_or_else(|| CliError::NoStatus { path: shown.clone() })?;
+    let status: Status = serde_json::from_str(&text)
+        .map_err(|error| CliError::Status { path: shown, problem: JsonProblem::from(&error) })?;
     let writer = Writer::of(&status, &Uptime::now(), lock::is_held(&paths.run(), APPLY_LOCK));
     let shown = Shown { writer, status };
     let exit = if shown.is_well() { Exit::Done } else { Exit::Differences };
@@ -56,7 +59,7 @@ pub(super) fn doctor(paths: &Paths, args: OutputArgs) -> Result<Answer, CliError
     let alarmed = findings.iter().any(|finding| finding.level == Level::Alarm);
     let text = match args.output {
         Output::Text => findings.iter().map(|finding| format!("{finding}\n")).collect(),
-        Output::Json => serde_json::to_string_pretty(&findings).expect("it has only string keys") + "\n",
+        Output::Json => terminal::json(&findings),
     };
     Ok(Answer { text, exit: if alarmed { Exit::Differences } else { Exit::Done } })
 }
@@ -72,7 +75,7 @@ pub(super) fn history(paths: &Paths, args: OutputArgs) -> Result<Answer, CliErro
             }
         }
         Output::Json => {
-            text = serde_json::to_string_pretty(&entries).expect("it has only string keys") + "\n";
+            text = terminal::json(&entries);
         }
     }
     Ok(Answer::done(text))
@@ -114,8 +117,18 @@ pub(super) fn in_force(
     paths: &Paths,
     node: &chainmail_snapshot::NodeName,
 ) -> Result<Option<Loaded>, CliError> {
-    let Some(digest) = digest_in_force(paths)? else { return Ok(None) };
-    Ok(Some(spool::load(&paths.kept(&digest), &digest, node)?))
+    if let Some(digest) = state::awaiting(paths) {
+        return Ok(Some(spool::load_kept(paths, &digest, node)?));
+    }
+    match LastGood::find(paths, node) {
+        LastGood::Never => Ok(None),
+        LastGood::Whole(loaded) | LastGood::Spooled(loaded) | LastGood::Unnamed(loaded) => Ok(Some(loaded)),
+        LastGood::Older { loaded, lost } => {
+            tracing::warn!(digest = %loaded.digest(), "the last good snapshot cannot be used, an older one is: {lost}");
+            Ok(Some(loaded))
+        }
+        LastGood::Lost { lost } => Err(CliError::Lost { lost }),
+    }
 }
 
 fn digest_in_force(paths: &Paths) -> Result<Option<Sha256Hex>, CliError> {
@@ -169,7 +182,7 @@ fn compare(
         }
         Output::Json => {
             let json = Json { digest, differences: lines.iter().map(json_line).collect() };
-            serde_json::to_string_pretty(&json).expect("it has only string keys") + "\n"
+            terminal::json(&json)
         }
     };
     Ok(Answer { text, exit: if plan.is_empty() { Exit::Done } else { differs } })

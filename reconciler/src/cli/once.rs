@@ -9,6 +9,7 @@ use super::{CliError, Output};
 use crate::apply::{self, ApplyError, Change, Outcome};
 use crate::clock::Moment;
 use crate::desired::Desired;
+use crate::files;
 use crate::journal::Old;
 use crate::kernel::Kernel as _;
 use crate::kernel::backend::Backend;
@@ -139,6 +140,7 @@ pub(super) fn uninstall(paths: &Paths, args: &UninstallArgs) -> Result<String, C
         text.push_str(&format!("backend {left} still holds chains of ours, so all sets stay\n"));
     }
     if withdrawn {
+        files::remove(&paths.closed())?;
         text.push_str(
             "nothing comes back until `chainmaild resume`, also where the service is started again\n",
         );
@@ -149,7 +151,7 @@ pub(super) fn uninstall(paths: &Paths, args: &UninstallArgs) -> Result<String, C
 /// Keeps the service from bringing back what is removed, before anything is: a run that is killed half-way must not come
 /// back whole. Where nothing could come back, or only what the other backend holds is cleared, there is nothing to do.
 fn withdraw(paths: &Paths, backend: Option<Backend>) -> Result<bool, CliError> {
-    let used = state::pinned_backend(paths)?;
+    let used = state::pinned_backend(paths);
     let follows = paths.good().exists() || paths.desired().exists();
     if !follows || backend.is_some_and(|backend| used.is_some_and(|used| used != backend)) {
         return Ok(false);

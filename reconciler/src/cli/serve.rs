@@ -26,9 +26,10 @@ pub(super) fn boot(paths: &Paths) -> Result<Answer, CliError> {
     service.cycle(Reach::LastGood, Instant::now());
     let status = service.status();
     let exit = match status.enforce {
+        Enforce::Enforcing | Enforce::Observing if service.is_older() => Exit::OldStateInForce,
         Enforce::Enforcing | Enforce::Observing | Enforce::Nothing => Exit::Done,
         Enforce::RolledBack => Exit::OldStateInForce,
-        Enforce::Drifted | Enforce::Unknown => Exit::UnexpectedState,
+        Enforce::Drifted | Enforce::Closed | Enforce::Unknown => Exit::UnexpectedState,
     };
     let shown = Shown { writer: Writer::Running, status: status.clone() };
     Ok(Answer { text: shown.text(), exit })

@@ -7,6 +7,7 @@ use crate::config::Config;
 use crate::files;
 use crate::kernel::backend::Backend;
 use crate::paths::Paths;
+use crate::preflight;
 use crate::state::State;
 
 /// The configuration; the defaults where there is no file.
@@ -29,23 +30,32 @@ pub(super) fn node(config: &Config) -> Result<NodeName, CliError> {
 /// The backend: as configured, or as it was found the first time. Another `iptables` on the path must not make the
 /// rules of this node move.
 pub(super) fn backend(config: &Config, state: &State) -> Result<Backend, CliError> {
-    let pinned = state.pinned_backend()?;
-    let backend = match (config.backend, pinned) {
-        (Some(backend), _) | (None, Some(backend)) => backend,
-        (None, None) => Backend::detect()?,
-    };
-    if pinned != Some(backend) {
-        state.pin_backend(backend)?;
+    let pinned = state.pinned_backend();
+    let backend = found(config, pinned)?;
+    if pinned != Some(backend)
+        && let Err(error) = state.pin_backend(backend)
+    {
+        tracing::warn!(%error, "the backend is found out anew at the next start");
     }
     Ok(backend)
 }
 
+/// Where it is not remembered, the one that holds chains of ours is the one that this node uses.
+fn found(config: &Config, pinned: Option<Backend>) -> Result<Backend, CliError> {
+    if let Some(backend) = config.backend.or(pinned) {
+        return Ok(backend);
+    }
+    let holding: Vec<_> =
+        Backend::ALL.into_iter().filter(|backend| !preflight::own_tables(*backend).is_empty()).collect();
+    match holding[..] {
+        [backend] => Ok(backend),
+        _ => Ok(Backend::detect()?),
+    }
+}
+
 /// The same for a command that must not write: an unprivileged one may ask too.
 pub(super) fn backend_read_only(config: &Config, paths: &Paths) -> Result<Backend, CliError> {
-    match config.backend.or(crate::state::pinned_backend(paths)?) {
-        Some(backend) => Ok(backend),
-        None => Ok(Backend::detect()?),
-    }
+    found(config, crate::state::pinned_backend(paths))
 }
 
 pub(super) fn check(paths: &Paths) -> Result<Answer, CliError> {

@@ -30,7 +30,10 @@ impl<K: Kernel> Service<K> {
         let Loaded { snapshot, desired, provenance } = new;
         let desired = Rc::new(desired);
         (self.settings.guard)(self.settings.backend)?;
-        let live = self.kernel.live().map_err(ServiceError::Read)?;
+        let live = match self.take_look() {
+            Some(live) => live,
+            None => self.kernel.live().map_err(ServiceError::Read)?,
+        };
         self.skip_families(&live);
         let from = self.in_force().map(|(digest, _)| digest.clone());
         let awaited = self.awaited.as_ref().map(|awaited| awaited.journal.clone());
@@ -98,10 +101,10 @@ impl<K: Kernel> Service<K> {
             return Ok(Done { enforce: Enforce::Enforcing, drift: Vec::new() });
         }
         watch.begins(Stage::Record);
-        self.state.record_good(digest).map_err(ServiceError::Record)?;
+        self.state.record_good(digest, &desired).map_err(ServiceError::Record)?;
         let known = self.provenance(from.as_ref());
         self.awaited = None;
-        self.good = Some(Good { digest: digest.clone(), desired: Rc::clone(&desired) });
+        self.good = Some(Good::named(digest.clone(), Rc::clone(&desired)));
         self.take_word_up(digest);
         // A person may have chosen another one than fetch wants.
         let wanted = self.status.desired.as_ref() == Some(digest);

@@ -120,7 +120,7 @@ impl<K: Kernel> Service<K> {
         let lost = if reach == Reach::LastGood || awaits.until.boot != (self.settings.clock.uptime)().boot {
             "the node was started anew before it was confirmed".to_owned()
         } else {
-            match spool::load(&self.settings.paths.kept(&journal.to), &journal.to, &self.settings.node) {
+            match spool::load_kept(&self.settings.paths, &journal.to, &self.settings.node) {
                 Ok(loaded) => {
                     self.awaited = Some(self.awaited_by(journal, awaits, Rc::new(loaded.desired), now));
                     return None;
@@ -179,8 +179,8 @@ impl<K: Kernel> Service<K> {
         let Some(awaited) = self.awaited.take() else { return self.keep(None, now) };
         let Awaited { journal, desired, .. } = awaited;
         journal::note(&self.settings.paths, Stage::Record);
-        self.state.record_good(&journal.to).map_err(ServiceError::Record)?;
-        self.good = Some(Good { digest: journal.to.clone(), desired });
+        self.state.record_good(&journal.to, &desired).map_err(ServiceError::Record)?;
+        self.good = Some(Good::named(journal.to.clone(), desired));
         if self.setback.take().is_some()
             && let Err(error) = Setback::forget(&self.settings.paths)
         {

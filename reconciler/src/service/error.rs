@@ -16,6 +16,12 @@ pub enum ServiceError {
     /// The wanted snapshot, or the last good one, cannot be used.
     #[error(transparent)]
     Spool(#[from] SpoolError),
+    /// The wanted snapshot could not be used when it was read last, and has not changed since.
+    #[error("{0}")]
+    Unusable(String),
+    /// No copy of a snapshot can be used, and nothing is closed.
+    #[error("no rules are in force, and packets pass: {0}")]
+    Lost(String),
     /// What a person ordered cannot be read.
     #[error("nothing new comes into force: {0}")]
     Orders(#[source] OrdersError),
@@ -53,6 +59,8 @@ impl ServiceError {
     pub(super) fn nothing_was_changed(&self) -> bool {
         match self {
             ServiceError::Spool(_)
+            | ServiceError::Unusable(_)
+            | ServiceError::Lost(_)
             | ServiceError::Orders(_)
             | ServiceError::State(_)
             | ServiceError::Journal(_)

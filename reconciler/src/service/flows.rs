@@ -10,7 +10,7 @@ use crate::spool;
 impl<K: Kernel> Service<K> {
     pub(super) fn cut_flows_again(&mut self, digest: &Sha256Hex) {
         let Settings { paths, node, .. } = &self.settings;
-        match spool::load(&paths.kept(digest), digest, node) {
+        match spool::load_kept(paths, digest, node) {
             Ok(loaded) => self.cut_flows(&loaded.snapshot),
             Err(error) => self.remember_uncut(Some(error.to_string())),
         }

@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use super::watch::Watch;
-use super::{Done, LINES_TOLD, Service, ServiceError, milliseconds};
+use super::{Done, Good, LINES_TOLD, Looked, Service, ServiceError, milliseconds};
 use crate::apply::{Change, Progress as _, bring, destroy_orphans, go_back};
 use crate::changes::{self, Line, Sign};
 use crate::config::Drift;
@@ -35,9 +35,10 @@ impl<K: Kernel> Service<K> {
         let mut lines = changes::lines(&plan, &desired, &live);
         self.skip_families(&live);
         if plan.is_empty() && journal.is_none() {
-            if self.uncut.is_some() && !waits {
+            if self.uncut.is_some() && !waits && !self.good.as_ref().is_some_and(Good::is_closed) {
                 self.cut_flows_again(&digest);
             }
+            self.looked = Some(Looked { at: Instant::now(), live });
             return Ok(Done { enforce: Enforce::Enforcing, drift: Vec::new() });
         }
         if journal.is_none() && !plan.is_settled() {
@@ -68,7 +69,7 @@ impl<K: Kernel> Service<K> {
         if !waits {
             watch.begins(Stage::DestroyOrphans);
             destroy_orphans(&mut self.kernel, in_force.orphans, &mut outcome);
-            if journal.is_some() || !settled {
+            if (journal.is_some() || !settled) && !self.good.as_ref().is_some_and(Good::is_closed) {
                 watch.begins(Stage::CutFlows);
                 self.cut_flows_again(&digest);
             }

@@ -1,6 +1,8 @@
 mod clock;
 mod confirm;
+mod damage;
 mod interrupted;
+mod spool_of_others;
 
 use std::cell::Cell;
 

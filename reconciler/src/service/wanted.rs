@@ -1,13 +1,15 @@
 //! What is to be in force: what the spool says, unless a person has said otherwise.
 
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use chainmail_snapshot::Sha256Hex;
+use chainmail_snapshot::beneath::Stamp;
 
 use super::{Reach, Service, ServiceError};
 use crate::kernel::Kernel;
 use crate::orders::{Orders, OrdersError, Pause};
-use crate::spool;
+use crate::spool::{self, Loaded};
 use crate::status::{Enforce, Sync};
 
 /// A snapshot, and where it is.
@@ -15,6 +17,26 @@ pub(super) struct Source {
     pub(super) digest: Sha256Hex,
     pub(super) folder: PathBuf,
 }
+
+/// A snapshot that could not be used, as its files then were.
+pub(super) struct Unusable {
+    digest: Sha256Hex,
+    stamps: Vec<Option<Stamp>>,
+    at: Instant,
+    why: String,
+}
+
+#[cfg(test)]
+impl Unusable {
+    /// When it was read.
+    pub(super) fn read_at(&self) -> Instant {
+        self.at
+    }
+}
+
+/// After what time a snapshot that could not be used is read again although its files are the same: what was wrong may have
+/// been the memory or the disk.
+const READ_AGAIN: Duration = Duration::from_secs(60);
 
 /// What is wanted in this cycle.
 pub(super) struct Wanted {
@@ -62,9 +84,39 @@ impl<K: Kernel> Service<K> {
         Wanted { desired, chosen, overruled }
     }
 
+    /// Loads a snapshot that is not in force; `None` while one that failed waits. One that cannot be used is not read again
+    /// before it changes: reading may take seconds, in which nothing is healed.
+    pub(super) fn load_wanted(
+        &mut self,
+        source: &Source,
+        now: Instant,
+    ) -> Result<Option<Loaded>, ServiceError> {
+        let Source { digest, folder } = source;
+        if self.hold.is_waiting(digest, now) || self.is_set_back(digest) {
+            return Ok(None);
+        }
+        let stamps = spool::stamps(folder);
+        let same = |unusable: &Unusable| {
+            unusable.digest == *digest
+                && unusable.stamps == stamps
+                && now.saturating_duration_since(unusable.at) < READ_AGAIN
+        };
+        if let Some(unusable) = self.unusable.take_if(|unusable| same(unusable)) {
+            let why = unusable.why.clone();
+            self.unusable = Some(unusable);
+            return Err(ServiceError::Unusable(why));
+        }
+        self.unusable = None;
+        spool::load(folder, digest, &self.settings.node).map(Some).map_err(|error| {
+            let (digest, why) = (digest.clone(), error.to_string());
+            self.unusable = Some(Unusable { digest, stamps, at: now, why });
+            error.into()
+        })
+    }
+
     /// After `chainmaild uninstall` nothing is put into the kernel, whatever starts the service.
     pub(super) fn stay_withdrawn(&mut self, since: &str) {
-        (self.good, self.awaited) = (None, None);
+        (self.good, self.awaited, self.lost) = (None, None, None);
         self.hold.release();
         self.status.desired = spool::wanted(&self.settings.paths).ok().flatten();
         (self.status.sync, self.status.enforce) = (Sync::Held, Enforce::Nothing);
