@@ -32,6 +32,7 @@ test-long:
 	$(CARGO) build --locked --workspace --bins
 	$(CARGO) test --locked --package chainmail-reconciler -- --ignored --skip applying_costs_little --test-threads 2
 	$(CARGO) test --locked --package chainmail-tests -- --ignored
+	$(CARGO) test --locked --package chainmail-fetch --test trust -- --ignored
 	$(CARGO) test --locked --package chainmail-lab --test fleet -- --ignored --nocapture
 	$(CARGO) build --release --locked --workspace --bins
 	$(CARGO) test --release --locked --package chainmail-fetch --test births -- --ignored --nocapture

@@ -305,7 +305,8 @@ fn with_fetch(files: &Path) {
     std::fs::create_dir_all(&etc).unwrap();
     std::fs::write(etc.join("allowed_signers"), repository.allowed_signers().unwrap()).unwrap();
     let config = format!(
-        "remote = \"/srv/policies.git\"\n[hold]\nmax_loss = 100\n[trust]\nmin_commit = \"{floor}\"\n"
+        "remote = \"/srv/policies.git\"\n[hold]\nmax_loss = 100\n[trust]\nmin_commit = \"{floor}\"\n\
+         branch_statement = \"required\"\n"
     );
     std::fs::write(etc.join("fetch.toml"), config).unwrap();
     std::fs::write(files.join("etc/gitconfig"), "[safe]\n\tdirectory = /srv/policies.git\n").unwrap();

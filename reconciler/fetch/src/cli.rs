@@ -14,18 +14,19 @@ use serde::Serialize;
 use thiserror::Error;
 
 use crate::child;
-use crate::config::Mode;
+use crate::config::{BranchStatement, Mode};
 use crate::confirm::judge::{JudgeError, judge};
 use crate::confirm::{Finding, Judged};
 use crate::cycle;
 use crate::inputs::{self, Inputs, InputsError};
 use crate::inventory::keep::keep;
 use crate::inventory::refresh::{Keeper, RefreshError};
+use crate::mirror;
 use crate::paths::Paths;
 use crate::run;
 use crate::state::{Release, StateError, json, read_json, write_json};
 use crate::status::Status;
-use crate::trust::First;
+use crate::trust::{self, First};
 
 /// Pulls policies from Git, verifies who answers for them, and hands this node's snapshot over to chainmaild.
 ///
@@ -59,6 +60,11 @@ enum Command {
     Confirm,
     /// Lets a held revision go.
     Release(ReleaseArgs),
+    /// Prints the digest of a commit without its signature, for refused_revisions in fetch.toml.
+    Payload {
+        /// The whole commit, as the status shows it.
+        commit: String,
+    },
     /// Print a shell's completion script.
     Completions {
         /// Which shell.
@@ -158,6 +164,8 @@ enum CliError {
     NoStatus { path: String },
     #[error("{0:?} is not the revision that is held; `chainmail-fetch status` shows it")]
     NotHeld(String),
+    #[error("the mirror has no commit {commit}: {source}")]
+    Commit { commit: String, source: git2::Error },
     #[error("cannot go on: {0}")]
     System(std::io::Error),
     #[error("cannot print the result: {0}")]
@@ -175,6 +183,7 @@ impl CliError {
             | CliError::Refresh(_)
             | CliError::Judge(_)
             | CliError::NoStatus { .. }
+            | CliError::Commit { .. }
             | CliError::System(_)
             | CliError::Print(_) => Exit::Input,
         }
@@ -194,6 +203,7 @@ pub fn main() -> ExitCode {
         Command::CheckConfig => check_config(&paths),
         Command::Confirm => confirm(&paths),
         Command::Release(args) => release(&paths, args),
+        Command::Payload { commit } => payload(&paths, &commit),
         Command::Completions { shell } => Ok(completions(shell)),
         Command::Cycle(first) => one_cycle(&paths, first.first()),
         Command::Inventory(args) => inventory(&paths, args),
@@ -309,8 +319,16 @@ fn check_config(paths: &Paths) -> Result<Answer, CliError> {
         Mode::Tag => "a signed tag",
         Mode::Off => "nothing signed",
     };
+    let by = match config.trust.threshold.get() {
+        1 => String::new(),
+        people => format!(" by {people} people"),
+    };
+    let stated = match config.trust.branch_statement {
+        BranchStatement::Required => " and its branch stated",
+        BranchStatement::NotAsked => "",
+    };
     let text = format!(
-        "{} can be used: node {node}, {} {}, {trust}, a look every {} s\n",
+        "{} can be used: node {node}, {} {}, {trust}{by}{stated}, a look every {} s\n",
         paths.config().display(),
         config.remote,
         config.branch.as_str(),
@@ -331,6 +349,13 @@ fn release(paths: &Paths, args: ReleaseArgs) -> Result<Answer, CliError> {
     }
     let text = format!("{revision} may go; the service takes it up at once\n");
     write_json(&paths.released(), &Release { revision, reason, time: Moment::now().to_string() })?;
+    Ok(Answer { text, exit: Exit::Done })
+}
+
+fn payload(paths: &Paths, commit: &str) -> Result<Answer, CliError> {
+    let found = mirror::open(&paths.mirror()).and_then(|mirror| trust::payload(&mirror, commit));
+    let fail = |source| CliError::Commit { commit: commit.to_owned(), source };
+    let text = format!("{}\n", found.map_err(fail)?);
     Ok(Answer { text, exit: Exit::Done })
 }
 

@@ -4,13 +4,15 @@
 mod document;
 mod url;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::num::NonZeroU8;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use chainmail_compiler::query::Probe;
 use chainmail_reconciler::config::ConfigError;
-use chainmail_snapshot::NodeName;
+use chainmail_snapshot::{NodeName, Sha256Hex};
 use git2::Oid;
 use serde::Deserialize;
 
@@ -115,7 +117,7 @@ pub struct Access {
 }
 
 /// Whom a revision is believed.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trust {
     /// What must be signed.
     pub mode: Mode,
@@ -127,6 +129,53 @@ pub struct Trust {
     pub min_commit: Option<Oid>,
     /// How old the newest signed revision may be without an alarm.
     pub max_age: Option<Duration>,
+    /// Whether a signed message has to say for which branch it is.
+    pub branch_statement: BranchStatement,
+    /// How many different people have to sign what a revision has.
+    pub threshold: NonZeroU8,
+    /// Revisions that are never accepted, whoever signed them: digests of commits without their signatures.
+    pub refused: BTreeSet<Sha256Hex>,
+}
+
+impl Default for Trust {
+    fn default() -> Self {
+        Self {
+            mode: Mode::default(),
+            allowed_signers: None,
+            revoked_keys: None,
+            min_commit: None,
+            max_age: None,
+            branch_statement: BranchStatement::default(),
+            threshold: NonZeroU8::MIN,
+            refused: BTreeSet::new(),
+        }
+    }
+}
+
+impl Trust {
+    /// Whether signatures count beside the one that is needed in any case.
+    #[must_use]
+    pub fn wants_others(&self) -> bool {
+        self.threshold > NonZeroU8::MIN
+    }
+
+    /// Whether tags of the remote are looked at.
+    #[must_use]
+    pub fn wants_tags(&self) -> bool {
+        self.mode == Mode::Tag || self.wants_others()
+    }
+}
+
+/// Whether a signed message has to say for which branch it is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+pub enum BranchStatement {
+    /// It has to, in a trailer.
+    #[serde(rename = "required")]
+    Required,
+    /// It is meant for any.
+    #[default]
+    #[serde(rename = "off")]
+    NotAsked,
 }
 
 /// What must be signed.

@@ -7,7 +7,7 @@ use chainmail_reconciler::lock::{ApplyLock, LockError};
 use chainmail_reconciler::spool::pointer;
 use chainmail_snapshot::Sha256Hex;
 
-use crate::config::{Config, Mode};
+use crate::config::{BranchStatement, Config, Mode};
 use crate::confirm::{self, Reach, remember_reach};
 use crate::hold::{self, Reason, Word};
 use crate::inputs::{Inputs, InputsError};
@@ -296,7 +296,15 @@ fn take(
     // The inventory may have changed what was handed over since the beginning, for the sake of the same revision.
     let _lock = ApplyLock::wait_for_file(&paths.state(), HANDING_OVER)?;
     let accepted = read_json::<Accepted>(&paths.accepted())?;
-    let made = made(paths, inputs, accepted.as_ref(), &verified)?;
+    let same = |known: &str| trust::is_same(&mirror, &verified.commit, known);
+    let word = match (&inputs.release, &accepted) {
+        // A revision that is in force already was let go before.
+        (_, Some(accepted)) if same(&accepted.verified.commit)? => Word::Release,
+        (Some(release), _) if same(&release.revision)? => Word::Release,
+        _ if verified.allows_shrink => Word::Trailer,
+        _ => Word::None,
+    };
+    let made = made(paths, inputs, &verified, word)?;
     let digest = made.snapshot.manifest().digest.clone();
     let before: Vec<_> = accepted.iter().map(|accepted| accepted.digest.clone()).collect();
     spool::hand_over(paths, &made.snapshot, made.provenance.as_deref(), &before)?;
@@ -316,12 +324,7 @@ fn take(
 }
 
 /// The snapshot of a revision, unless it is held.
-fn made(
-    paths: &Paths,
-    inputs: &Inputs,
-    accepted: Option<&Accepted>,
-    verified: &Verified,
-) -> Result<Made, Refusal> {
+fn made(paths: &Paths, inputs: &Inputs, verified: &Verified, word: Word) -> Result<Made, Refusal> {
     let config = &inputs.config;
     let inventory = inventory(paths, config)?;
     let wanted = Wanted {
@@ -338,16 +341,6 @@ fn made(
             return Err(held(verified, &[Reason::NodeGone(node)]));
         }
         made => made?,
-    };
-    // A revision that is in force already was let go before.
-    if accepted.is_some_and(|accepted| accepted.verified.commit == verified.commit) {
-        return Ok(made);
-    }
-    let released = inputs.release.as_ref().is_some_and(|release| release.revision == verified.commit);
-    let word = match (released, verified.allows_shrink) {
-        (true, _) => Word::Release,
-        (false, true) => Word::Trailer,
-        (false, false) => Word::None,
     };
     let reasons = hold::reasons(before.as_ref(), &made, &config.hold, word);
     if reasons.is_empty() { Ok(made) } else { Err(held(verified, &reasons)) }
@@ -380,6 +373,9 @@ fn handed(accepted: &Accepted) -> Handed {
     }
 }
 
+/// How many tags that do not count are told of one by one.
+const SHOWN_TAGS: usize = 5;
+
 /// What needs a person, whatever the remote says.
 fn alarms(paths: &Paths, inputs: &Inputs, now: Moment) -> Vec<String> {
     let trust = &inputs.config.trust;
@@ -398,6 +394,21 @@ fn alarms(paths: &Paths, inputs: &Inputs, now: Moment) -> Vec<String> {
             accepted.verified.commit
         )),
         (Mode::Range | Mode::Tag, _, _) => {}
+    }
+    if (trust.mode, trust.branch_statement) == (Mode::Range, BranchStatement::NotAsked) {
+        let branch = inputs.config.branch.as_str();
+        alarms.push(format!(
+            "no signature states its branch: whoever writes to the remote can make any signed commit that follows the \
+             accepted one the tip of {branch}; set branch_statement = \"required\", see docs/trust.md"
+        ));
+    }
+    if let Some(accepted) = &accepted {
+        let passed_over = &accepted.verified.passed_over;
+        let (shown, more) = passed_over.split_at(passed_over.len().min(SHOWN_TAGS));
+        alarms.extend(shown.iter().map(|why| format!("passed over: {why}")));
+        if !more.is_empty() {
+            alarms.push(format!("passed over: {} more tags", more.len()));
+        }
     }
     if let (Some(max_age), Some(accepted)) = (trust.max_age, &accepted) {
         let made = u64::try_from(accepted.verified.time).unwrap_or(0);

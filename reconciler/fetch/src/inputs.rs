@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 
 use chainmail_reconciler::config::ConfigError;
 use chainmail_reconciler::files::{self, FileError};
+use chainmail_snapshot::beneath::BeneathError;
 use chainmail_snapshot::{NameError, NodeName, Sha256Hex};
 use thiserror::Error;
 
-use crate::config::{Config, Mode};
+use crate::config::{BranchStatement, Config, Mode, Trust};
 use crate::paths::Paths;
 use crate::state::{Release, StateError, read_json};
 use crate::trust::{Keys, KeysError};
@@ -77,14 +78,24 @@ impl Inputs {
                 let missing = |path: &Path| KeysError::Missing { path: path.to_owned() };
                 let allowed = files::read_config(&signers)?.ok_or_else(|| missing(&signers))?;
                 let revoked = match &config.trust.revoked_keys {
-                    Some(path) => Some((path, files::read_config(path)?.ok_or_else(|| missing(path))?)),
+                    Some(path) => Some((path, revoked(path)?.ok_or_else(|| missing(path))?)),
                     None => None,
                 };
                 let revoked = revoked.as_ref().map(|(path, text)| (*path, text.as_str()));
                 let keys = Keys::parse((&signers, &allowed), revoked)?;
+                let threshold = usize::from(config.trust.threshold.get());
+                if config.trust.wants_others() {
+                    let fail = |source| KeysError::Signers { path: signers.clone(), source };
+                    keys.signers.can_reach(threshold).map_err(fail)?;
+                }
                 let revoked = revoked.map_or("", |(_, text)| text);
-                let floor = config.trust.min_commit.map_or(String::new(), |floor| floor.to_string());
-                let parts = [&format!("{:?} {floor}", config.trust.mode), &allowed, revoked];
+                let Trust { mode, min_commit, branch_statement, refused, .. } = &config.trust;
+                let asked = match branch_statement {
+                    BranchStatement::Required => config.branch.as_str(),
+                    BranchStatement::NotAsked => "",
+                };
+                let asked = format!("{mode:?} {min_commit:?} {threshold} {asked} {refused:?}");
+                let parts = [asked.as_str(), &allowed, revoked];
                 (keys, Sha256Hex::of(parts.map(Sha256Hex::of).map(|part| part.to_string()).concat()))
             }
         };
@@ -94,6 +105,16 @@ impl Inputs {
         let parts = [text.as_str(), trust.as_str(), node.as_str(), released, version];
         let digest = Sha256Hex::of(parts.map(Sha256Hex::of).map(|part| part.to_string()).concat());
         Ok(Self { config, node, keys, release, trust, digest })
+    }
+}
+
+/// The text of the file of revoked keys, if there is one.
+fn revoked(path: &Path) -> Result<Option<String>, InputsError> {
+    match files::read_config(path) {
+        Err(FileError::Read(BeneathError::NoText { .. })) => {
+            Err(KeysError::Binary { path: path.to_owned() }.into())
+        }
+        text => Ok(text?),
     }
 }
 

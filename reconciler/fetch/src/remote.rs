@@ -16,7 +16,7 @@ use git2::{
 };
 use thiserror::Error;
 
-use crate::config::{Config, Limits, Mode, Transport};
+use crate::config::{Config, Limits, Transport};
 use crate::hosts::{self, HostsError};
 use crate::mirror::{self, TAGS, TIP};
 use crate::paths::Paths;
@@ -232,7 +232,7 @@ pub fn heads(config: &Config, paths: &Paths) -> Result<Vec<Head>, RemoteError> {
             known.push(branch.to_owned());
         }
         let wanted = head.name() == config.branch.reference()
-            || (config.trust.mode == Mode::Tag && head.name().starts_with(TAG_PREFIX));
+            || (config.trust.wants_tags() && head.name().starts_with(TAG_PREFIX));
         if wanted {
             heads.push(Head { name: head.name().to_owned(), id: head.oid() });
         }
@@ -264,7 +264,7 @@ pub fn fetch(config: &Config, paths: &Paths, mirror: &Repository, heads: &[Head]
         }
     }
     let mut specs = vec![format!("+{}:{TIP}", config.branch.reference())];
-    if config.trust.mode == Mode::Tag {
+    if config.trust.wants_tags() {
         specs.push(format!("+{TAG_PREFIX}*:{TAGS}*"));
     }
     let mut options = FetchOptions::new();

@@ -2,13 +2,19 @@
 //!
 //! All that is believed stands in files of this host. The repository is asked nothing about its own trust.
 
+mod history;
+mod object;
+mod quorum;
 mod range;
+mod revoked;
 mod signature;
 mod signers;
 mod tag;
+mod trailer;
 
 use std::path::PathBuf;
 
+use chainmail_snapshot::Sha256Hex;
 use git2::{Oid, Repository};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -16,9 +22,12 @@ use thiserror::Error;
 use crate::config::{Config, Mode};
 use crate::mirror;
 use crate::state::Accepted;
+use history::{History, Point};
+use object::Commit;
 
-pub use signature::SignatureError;
-pub use signers::{Revoked, Signers, SignersError};
+pub use revoked::Revoked;
+pub use signature::{SignatureError, Signer};
+pub use signers::{Person, Principal, Signers, SignersError};
 
 /// Those who may sign, and keys that nobody may sign with any more.
 #[derive(Debug, Default)]
@@ -39,7 +48,7 @@ pub enum First {
 }
 
 /// What this host knows already when a revision is judged.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Known<'a> {
     /// The revision that was handed over last.
     pub accepted: Option<&'a Accepted>,
@@ -54,16 +63,66 @@ pub struct Known<'a> {
 pub struct Verified {
     /// The commit.
     pub commit: String,
-    /// Who answers for it, and with which key; nobody where nothing must be signed.
+    /// The digest of the commit without its signature, by which its twins are told.
+    #[serde(default)]
+    pub payload: Option<Sha256Hex>,
+    /// Who answers for it, and with which key, separated by commas; nobody where nothing must be signed.
     pub signer: Option<String>,
     /// The number of the tag that names it.
     pub tag: Option<u64>,
     /// The commit from which on all is signed.
     pub base: String,
+    /// The same digest of that commit.
+    #[serde(default)]
+    pub base_payload: Option<Sha256Hex>,
     /// When it was made, as its signature says: seconds since 1970.
     pub time: i64,
-    /// Whether its signed message lets rules go.
+    /// Whether its signed message lets rules go; with a threshold, the messages of so many people.
     pub allows_shrink: bool,
+    /// Why tags with higher numbers do not count.
+    #[serde(default)]
+    pub passed_over: Vec<String>,
+}
+
+impl Verified {
+    /// What a commit says of itself, with nobody who answers for it yet.
+    fn of(history: &History<'_>, commit: Oid, base: Point) -> Result<Self, Untrusted> {
+        let read = Commit::read(&history.objects, commit);
+        let time = read.map_err(|source| Untrusted::Commit { commit, source })?.text.time;
+        Ok(Self {
+            commit: commit.to_string(),
+            payload: Some(history.payload(commit)?),
+            signer: None,
+            tag: None,
+            base: base.id.to_string(),
+            // It may be gone from the repository, and only its twin be there.
+            base_payload: base.payload.or_else(|| history.payload(base.id).ok()),
+            time,
+            allows_shrink: false,
+            passed_over: Vec::new(),
+        })
+    }
+
+    fn point(&self) -> Result<Point, git2::Error> {
+        Ok(Point { id: Oid::from_str(&self.commit)?, payload: self.payload.clone() })
+    }
+
+    fn base(&self) -> Result<Point, git2::Error> {
+        Ok(Point { id: Oid::from_str(&self.base)?, payload: self.base_payload.clone() })
+    }
+}
+
+impl Known<'_> {
+    /// The configured floor, with what this host knows of it beside its id.
+    fn floor(&self, config: &Config) -> Option<Point> {
+        let id = config.trust.min_commit?;
+        let known = self.accepted.into_iter().flat_map(|accepted| {
+            let verified = &accepted.verified;
+            [(&verified.commit, &verified.payload), (&verified.base, &verified.base_payload)]
+        });
+        let payload = known.into_iter().find(|(commit, _)| **commit == id.to_string());
+        Some(Point { id, payload: payload.and_then(|(_, payload)| payload.clone()) })
+    }
 }
 
 /// Why nobody answers for a revision.
@@ -87,7 +146,8 @@ pub enum Untrusted {
     },
     /// The way to the new revision does not come from the one that was accepted.
     #[error(
-        "revision {tip} does not follow {accepted}, which was accepted before: history was rewritten, or is an old one"
+        "revision {tip} does not follow {accepted}, which was accepted before: history was rewritten, or is an old one; \
+         if it is meant, docs/trust.md has the ways back"
     )]
     Rewritten {
         /// What the remote has.
@@ -95,8 +155,49 @@ pub enum Untrusted {
         /// What was accepted.
         accepted: String,
     },
+    /// The configuration refuses the revision, or one that it is built on.
+    #[error("revision {tip} is, or is built on, {refused}, which refused_revisions lists")]
+    Refused {
+        /// What the remote has.
+        tip: Oid,
+        /// What is refused.
+        refused: Oid,
+    },
+    /// The signed message does not say for which branch it is.
+    #[error(
+        "{what} does not state that it is for branch {branch}: its signed message has no trailer `{key}: {branch}` in its \
+         last paragraph; sign a commit or tag on top of it that has one, or set min_commit to what you reviewed",
+        key = quorum::BRANCH
+    )]
+    NoStatement {
+        /// The commit or tag.
+        what: String,
+        /// The branch.
+        branch: String,
+    },
+    /// Too few people have signed it.
+    #[error(
+        "{what}: its tree is signed by {signers}, and threshold = {threshold}; let another signer tag it, or merge it \
+         signed{}",
+        without_statement(.without, .branch)
+    )]
+    TooFew {
+        /// The commit or tag.
+        what: String,
+        /// How many people have to sign.
+        threshold: usize,
+        /// Who did.
+        signers: String,
+        /// Somebody who did, and whose message does not state the branch.
+        without: Option<String>,
+        /// The branch.
+        branch: String,
+    },
     /// The floor is not in the history.
-    #[error("revision {tip} does not follow min_commit {floor}: it is older, or of another history")]
+    #[error(
+        "revision {tip} does not follow min_commit {floor}: it is older, or of another history; set min_commit to a commit \
+         of the branch if that is what you reviewed"
+    )]
     BelowFloor {
         /// What the remote has.
         tip: Oid,
@@ -113,10 +214,19 @@ pub enum Untrusted {
         tip: Oid,
     },
     /// No tag names a revision of the branch.
-    #[error("no tag chainmail/<number> names a revision of branch {branch}")]
+    #[error("no tag chainmail/<number> names a revision of branch {branch}; make one with `git tag --sign`")]
     NoTag {
         /// The branch.
         branch: String,
+    },
+    /// There are more tags than are looked at.
+    #[error(
+        "none of the {most} tags chainmail/<number> with the highest numbers counts, and no more are looked at; delete those \
+         that nobody signed"
+    )]
+    TooManyTags {
+        /// How many are looked at.
+        most: usize,
     },
     /// The newest tag has a lower number than the one that was accepted.
     #[error("tag chainmail/{found} is older than chainmail/{accepted}, which was accepted before")]
@@ -164,6 +274,12 @@ pub enum KeysError {
         /// The file.
         path: PathBuf,
     },
+    /// The revoked keys are no text.
+    #[error("{path} is no text; {}", revoked::FORM)]
+    Binary {
+        /// The file.
+        path: PathBuf,
+    },
     /// A line is not understood.
     #[error("{path}:{source}")]
     Signers {
@@ -196,6 +312,13 @@ impl Keys {
     }
 }
 
+/// What is told where a signature does not count.
+fn without_statement(without: &Option<String>, branch: &str) -> String {
+    let told =
+        |who: &String| format!(" (that of {who} does not count: it has no `{}: {branch}`)", quorum::BRANCH);
+    without.as_ref().map_or(String::new(), told)
+}
+
 /// Says who answers for the newest revision in the mirror.
 ///
 /// # Errors
@@ -206,47 +329,75 @@ pub fn judge(
     keys: &Keys,
     known: &Known<'_>,
 ) -> Result<Verified, Untrusted> {
+    let history = History::of(mirror)?;
     let tip = mirror.refname_to_id(mirror::TIP)?;
+    let mut case = Case { history: &history, config, keys, known: *known };
+    // What was accepted and is refused now binds nothing any more: the floor alone does.
+    if case.refuses_accepted()? {
+        case.known.accepted = None;
+    }
     match config.trust.mode {
-        Mode::Range => range::judge(mirror, tip, config.trust.min_commit, keys, known),
-        Mode::Tag => tag::judge(mirror, tip, config, keys, known),
+        Mode::Range => range::judge(&case, tip),
+        Mode::Tag => tag::judge(&case, tip),
         Mode::Off => {
-            follows(mirror, tip, known.accepted)?;
-            let time = mirror.find_commit(tip)?.time().seconds();
-            let commit = tip.to_string();
-            let base = commit.clone();
-            Ok(Verified { commit, signer: None, tag: None, base, time, allows_shrink: false })
+            let accepted = known.accepted.map(|accepted| accepted.verified.point()).transpose()?;
+            follows(&history, tip, accepted.as_ref())?;
+            Verified::of(&history, tip, Point { id: tip, payload: None })
         }
     }
 }
 
-/// Whether a revision is the accepted one or comes after it.
-fn follows(mirror: &Repository, tip: Oid, accepted: Option<&Accepted>) -> Result<(), Untrusted> {
-    let Some(accepted) = accepted else { return Ok(()) };
-    let rewritten = || Untrusted::Rewritten { tip, accepted: accepted.verified.commit.clone() };
-    let before = Oid::from_str(&accepted.verified.commit)?;
-    if reaches(mirror, tip, before)? { Ok(()) } else { Err(rewritten()) }
+/// All that a revision is judged by.
+struct Case<'a> {
+    history: &'a History<'a>,
+    config: &'a Config,
+    keys: &'a Keys,
+    known: Known<'a>,
 }
 
-/// Whether a commit is another one or comes after it.
-fn reaches(mirror: &Repository, tip: Oid, before: Oid) -> Result<bool, git2::Error> {
-    if tip == before {
-        return Ok(true);
+impl Case<'_> {
+    /// The commit on the way to a revision that the configuration refuses, if any.
+    fn refused(&self, commit: Oid) -> Result<Option<Oid>, git2::Error> {
+        let refused = &self.config.trust.refused;
+        if refused.is_empty() {
+            return Ok(None);
+        }
+        self.history.listed(commit, self.known.floor(self.config).as_ref(), refused)
     }
-    match mirror.find_commit(before) {
-        Ok(_) => mirror.graph_descendant_of(tip, before),
-        // A mirror that says that it has what was accepted, and has not, is damaged. One that was taken anew has the
-        // new history alone: what is not in it was rewritten.
-        Err(damaged) if mirror.refname_to_id(mirror::ACCEPTED) == Ok(before) => Err(damaged),
-        Err(_) => Ok(false),
+
+    fn refuses_accepted(&self) -> Result<bool, git2::Error> {
+        let Some(accepted) = self.known.accepted else { return Ok(false) };
+        let Point { id, payload } = accepted.verified.point()?;
+        if payload.is_some_and(|payload| self.config.trust.refused.contains(&payload)) {
+            return Ok(true);
+        }
+        Ok(self.history.objects.exists(id) && self.refused(id)?.is_some())
     }
 }
 
-/// The trailer of a signed message that lets rules go.
-const SHRINK: (&str, &str) = ("Chainmail-Allow", "shrink");
+/// Whether a commit is a revision that this host knows by an id, or one that differs from it in signatures alone.
+///
+/// # Errors
+/// When Git cannot read what it has.
+pub fn is_same(mirror: &Repository, commit: &str, known: &str) -> Result<bool, git2::Error> {
+    let known = Point { id: Oid::from_str(known)?, payload: None };
+    History::of(mirror)?.same(Oid::from_str(commit)?, &known)
+}
 
-fn allows_shrink(message: &str) -> bool {
-    git2::message_trailers_strs(message).is_ok_and(|trailers| {
-        trailers.iter().any(|(key, value)| key.eq_ignore_ascii_case(SHRINK.0) && value == SHRINK.1)
-    })
+/// The digest of a commit without its signature: what `refused_revisions` lists.
+///
+/// # Errors
+/// When there is no such commit.
+pub fn payload(mirror: &Repository, commit: &str) -> Result<Sha256Hex, git2::Error> {
+    History::of(mirror)?.payload(mirror.find_commit(Oid::from_str(commit)?)?.id())
+}
+
+/// Says that a revision is the accepted one or comes after it.
+fn follows(history: &History<'_>, tip: Oid, accepted: Option<&Point>) -> Result<(), Untrusted> {
+    match accepted {
+        Some(accepted) if !history.reaches(tip, accepted)? => {
+            Err(Untrusted::Rewritten { tip, accepted: accepted.id.to_string() })
+        }
+        _ => Ok(()),
+    }
 }

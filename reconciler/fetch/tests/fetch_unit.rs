@@ -115,7 +115,9 @@ fn the_example_configuration_shows_the_defaults() {
     let text = std::fs::read_to_string(shipped("fetch.toml")).unwrap();
     let parse = |text: &str| Config::parse("fetch.toml", text).unwrap_or_else(|error| panic!("{error}"));
     let remote = text.lines().find(|line| line.starts_with("remote")).unwrap();
-    assert_eq!(parse(&text), parse(remote));
+    // The one that is no default: nodes from before it know no statements.
+    let asked = "[trust]\nbranch_statement = \"required\"\n";
+    assert_eq!(parse(&text), parse(&format!("{remote}\n{asked}")));
     let shown: String = text
         .lines()
         .map(|line| if line.starts_with('#') && !line.starts_with("# ") { &line[1..] } else { line })
@@ -129,6 +131,7 @@ fn the_example_configuration_shows_the_defaults() {
     );
     assert_eq!((shown.max_backoff, shown.timeout), (default.max_backoff, default.timeout));
     assert_eq!((shown.limits, shown.trust.mode), (default.limits, default.trust.mode));
+    assert_eq!(shown.trust.threshold, default.trust.threshold);
     assert_eq!(shown.hold.max_loss, default.hold.max_loss);
     let inventory = shown.inventory.unwrap();
     assert_eq!(inventory.folder.unwrap(), Path::new("/var/lib/chainmail/inventory"));

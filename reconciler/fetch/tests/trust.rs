@@ -6,11 +6,24 @@
     reason = "a test runs programs, and fails by panic"
 )]
 
+#[path = "trust/branch.rs"]
+mod branch;
+#[path = "trust/signers.rs"]
+mod signers;
 mod support;
+#[path = "trust/tags.rs"]
+mod tags;
+#[path = "trust/threshold.rs"]
+mod threshold;
+#[path = "trust/twins.rs"]
+mod twins;
+
+use std::process::Command;
 
 use chainmail_fetch::status::State;
 use support::{Node, World, ok, remotes};
 
+const MERGE: &str = "Merge\n\nChainmail-Branch: main";
 const TAG: &str = "[trust]\nmode = \"tag\"\n";
 
 /// A node that accepted the first revision.
@@ -73,7 +86,7 @@ fn merges_are_answered_for_by_who_signs_them() {
     world.commit("nobody", "Work");
     ok(world.git().args(["checkout", "-q", "-"]));
     let mut merge = world.git_as("alice");
-    ok(merge.args(["merge", "-q", "--no-ff", "-S", "-m", "Merge", "feature"]));
+    ok(merge.args(["merge", "-q", "--no-ff", "-S", "-m", MERGE, "feature"]));
     world.push();
     let (state, reason) = node.once();
     assert_eq!(state, State::Synced, "{reason}");
@@ -150,6 +163,14 @@ fn keys_that_are_taken_back_are_believed_nothing() {
     node.configure(&format!("{revoking}min_commit = \"{review}\"\n"));
     assert_eq!((node.once().0, node.handed()), (State::Synced, Some(review)));
 
+    // A list in the binary form is not taken for an empty one.
+    let words =
+        ["-k", "-f", &revoked.display().to_string(), &world.path("mallory.pub").display().to_string()];
+    ok(Command::new("ssh-keygen").arg("-q").args(words));
+    node.refuses(State::Misconfigured, "a list in the binary form of `ssh-keygen -k` is not read");
+    std::fs::write(&revoked, world.public_key("mallory") + "\n").unwrap();
+    assert_eq!(node.once().0, State::Synced);
+
     // A key that ran out signs nothing new, and what it signed before stays good.
     let text = format!("alice valid-before=\"20200101Z\" {}\n", world.public_key("alice"));
     world.change("alice", &[5435]);
@@ -158,7 +179,7 @@ fn keys_that_are_taken_back_are_believed_nothing() {
     node.believe(&text.replace("20200101Z", "20990101Z"));
     assert_eq!(node.once().0, State::Synced);
     node.believe(&text.replace("valid-before=\"20200101Z\"", "namespaces=\"file\""));
-    node.refuses(State::Untrusted, "it is for namespaces file");
+    node.refuses(State::Untrusted, "its namespaces do not include \"git\" (line 1)");
 }
 
 #[test]
@@ -184,22 +205,29 @@ fn a_tag_answers_for_all_that_it_names() {
     ok(world.git().args(["push", "-q", "origin", ":refs/tags/chainmail/3", ":refs/tags/chainmail/2"]));
     node.refuses(State::Untrusted, "chainmail/1 is older than chainmail/2");
 
-    // By another, without a signature, under another name, or as a bare reference.
+    // By another, without a signature, under another name, or as a bare reference: it is passed over, and told of.
     let next = world.change("nobody", &[5434]);
-    world.tag("mallory", 3, &next, "Mine");
-    node.refuses(State::Untrusted, "tag chainmail/3: its key SHA256:");
     let push = |spec: &str| ok(world.git().args(["push", "-q", "--force", "origin", spec]));
+    world.tag("alice", 2, &merged, "Two");
+    let passes_over = |reason: &str| {
+        assert_eq!((node.once().0, node.handed()), (State::Synced, Some(merged.clone())), "{reason}");
+        let alarms = node.status().alarms.join("\n");
+        assert!(alarms.contains("passed over: tag chainmail/3") && alarms.contains(reason), "{alarms}");
+        assert_eq!(node.fetch(&["status"]).code, Some(1));
+    };
+    world.tag("mallory", 3, &next, "Mine");
+    passes_over("its key SHA256:");
     ok(world.git().args(["tag", "--force", "-a", "-m", "Three", "chainmail/3", &next]));
     push("refs/tags/chainmail/3");
-    node.refuses(State::Untrusted, "tag chainmail/3: it is not signed");
+    passes_over("it is not signed");
     ok(world.git().args(["tag", "--force", "chainmail/3", &next]));
     push("refs/tags/chainmail/3");
-    node.refuses(State::Untrusted, "is not annotated");
-    world.tag("alice", 2, &merged, "Two");
+    passes_over("is not annotated");
     push("refs/tags/chainmail/2:refs/tags/chainmail/3");
-    node.refuses(State::Untrusted, "what was signed as \"chainmail/2\"");
+    passes_over("what was signed as \"chainmail/2\"");
     world.tag("alice", 3, &next, "Three");
     assert_eq!((node.once().0, node.handed()), (State::Synced, Some(next)));
+    assert!(node.status().alarms.iter().all(|alarm| !alarm.contains("passed over")));
 }
 
 #[test]
@@ -222,7 +250,7 @@ fn silence_alarms() {
     assert!(node.status().alarms.iter().all(|alarm| !alarm.contains("hours old")));
     let mut old = world.git_as("alice");
     old.env("GIT_COMMITTER_DATE", "2020-01-01T00:00:00Z");
-    ok(old.args(["commit", "-q", "--allow-empty", "-S", "-m", "Of yore"]));
+    ok(old.args(["commit", "-q", "--allow-empty", "-S", "-m", "Of yore\n\nChainmail-Branch: main"]));
     world.push();
     assert_eq!(node.once().0, State::Synced);
     assert!(

@@ -147,7 +147,7 @@ impl Member {
         };
         let text = format!(
             "node = \"{node}\"\nremote = \"{url}\"\nsource = \"{}\"\ninterval = 1\n\
-             [trust]\nallowed_signers = \"{}\"\nmin_commit = \"{floor}\"\n{inventory}",
+             [trust]\nallowed_signers = \"{}\"\nmin_commit = \"{floor}\"\nbranch_statement = \"required\"\n{inventory}",
             source.as_str(),
             signers.display()
         );

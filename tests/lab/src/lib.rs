@@ -37,7 +37,7 @@ pub use probe::{Observed, Probe, Service, ServiceError};
 pub use prober::ProbeError;
 pub use programs::{Origin, ProgramError, compile, find, predict};
 pub use reaper::ReaperError;
-pub use repository::{ALICE, Repository, Signing};
+pub use repository::{ALICE, Repository, STATEMENT, Signing};
 pub use scenario::{Scenario, ScenarioError, State};
 pub use spec::{Backend, LabName, LabNameError, LabSpec, SpecError, Topology};
 pub use state::StateError;

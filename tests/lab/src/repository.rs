@@ -11,6 +11,9 @@ use crate::programs::{self, ProgramError};
 /// Whose name commits bear, and whose key there is from the beginning.
 pub const ALICE: &str = "alice";
 
+/// The trailer by which a signed message states its branch.
+pub const STATEMENT: &str = "Chainmail-Branch: main";
+
 /// Who answers for a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signing<'a> {
@@ -103,15 +106,15 @@ impl Repository {
         git
     }
 
-    /// Commits all that is in the clone. Answers the commit.
+    /// Commits all that is in the clone. A signed commit states that it is for branch main. Answers the commit.
     ///
     /// # Errors
     /// When Git fails.
     pub fn commit(&self, message: &str, signing: Signing<'_>) -> Result<String, ProgramError> {
         said(self.git().args(["add", "--all"]))?;
         let (mut git, sign) = match signing {
-            Signing::By(who) => (self.git_as(who), Some("-S")),
-            Signing::Nobody => (self.git(), None),
+            Signing::By(who) => (self.git_as(who), &["-S", "--trailer", STATEMENT][..]),
+            Signing::Nobody => (self.git(), &[][..]),
         };
         said(git.args(["commit", "-q", "--allow-empty", "-m", message]).args(sign))?;
         self.head()

@@ -1,20 +1,22 @@
 //! The configuration's file, key by key.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::num::NonZeroU8;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use chainmail_compiler::query::{Endpoint, Probe};
 use chainmail_reconciler::config::{ConfigError, OF_THE_REPOSITORY};
-use chainmail_snapshot::NodeName;
+use chainmail_snapshot::{NodeName, Sha256Hex};
 use git2::Oid;
 use serde::Deserialize;
 use toml::Spanned;
 
 use super::{
-    Access, BranchName, Config, Confirm, Hold, Inventory, Limits, MEGABYTE, Mode, OtherBytes, Remote, Source,
-    Trust,
+    Access, BranchName, BranchStatement, Config, Confirm, Hold, Inventory, Limits, MEGABYTE, Mode,
+    OtherBytes, Remote, Source, Trust,
 };
 
 /// The file as it is written. Each field carries its place, so that a wrong value can be shown.
@@ -61,6 +63,9 @@ struct TrustFile {
     revoked_keys: Option<PathBuf>,
     min_commit: Option<Spanned<String>>,
     max_age_hours: Option<Spanned<u64>>,
+    branch_statement: Option<Spanned<BranchStatement>>,
+    threshold: Option<Spanned<u64>>,
+    refused_revisions: Vec<Spanned<String>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -218,12 +223,44 @@ impl Reader<'_> {
         });
         let help = "it is the number of hours after which a newer revision is missed";
         let max_age = self.number("max_age_hours", file.max_age_hours, 1..=CENTURY, help)?;
+        let spans = [
+            file.branch_statement
+                .as_ref()
+                .filter(|word| *word.get_ref() == BranchStatement::Required)
+                .map(Spanned::span),
+            file.threshold.as_ref().map(Spanned::span),
+            file.refused_revisions.first().map(Spanned::span),
+        ];
+        if let (Mode::Off, Some(span)) = (file.mode, spans.into_iter().flatten().next()) {
+            let help = "set mode = \"range\" or \"tag\", or remove the key";
+            return Err(self.wrong(span, "with mode = \"off\" no signature is looked at", help));
+        }
+        let min_commit = min_commit.transpose()?;
+        if let (None, Some(first)) = (min_commit, file.refused_revisions.first()) {
+            let help = "set min_commit to the commit that nodes go back to";
+            return Err(self.wrong(first.span(), "refused_revisions needs min_commit", help));
+        }
+        let mut refused = BTreeSet::new();
+        for payload in file.refused_revisions {
+            let digest = Sha256Hex::try_from(payload.get_ref().clone()).map_err(|_| {
+                let problem = format!("{:?} is no payload of a commit", payload.get_ref());
+                let help = "write the 64 digits that `chainmail-fetch payload COMMIT` prints";
+                self.wrong(payload.span(), problem, help)
+            })?;
+            refused.insert(digest);
+        }
+        let help = "it is how many different people have to sign a revision";
+        let threshold = self.number("threshold", file.threshold, 1..=100, help)?;
+        let threshold = threshold.and_then(|number| NonZeroU8::new(u8::try_from(number).ok()?));
         Ok(Trust {
             mode: file.mode,
             allowed_signers: file.allowed_signers,
             revoked_keys: file.revoked_keys,
-            min_commit: min_commit.transpose()?,
+            min_commit,
             max_age: max_age.map(|hours| Duration::from_secs(hours * 3600)),
+            branch_statement: file.branch_statement.map(Spanned::into_inner).unwrap_or_default(),
+            threshold: threshold.unwrap_or(NonZeroU8::MIN),
+            refused,
         })
     }
 
@@ -354,7 +391,8 @@ mod tests {
                     max_backoff = 50\ntimeout = 9\nmetrics = \"[::1]:9469\"\n[access]\nssh_key = \"/k\"\nknown_hosts = \"/h\"\nca_file = \"/c\"\n\
                     user = \"u\"\npassword_file = \"/p\"\n[trust]\nmode = \"tag\"\nallowed_signers = \"/a\"\n\
                     revoked_keys = \"/r\"\nmin_commit = \"0123456789012345678901234567890123456789\"\n\
-                    max_age_hours = 2\n[limits]\ndownload_megabytes = 3\nfile_megabytes = 2\ntotal_megabytes = 4\nmemory_megabytes = 5\n\
+                    max_age_hours = 2\nbranch_statement = \"required\"\nthreshold = 3\n\
+                    refused_revisions = [\"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\"]\n[limits]\ndownload_megabytes = 3\nfile_megabytes = 2\ntotal_megabytes = 4\nmemory_megabytes = 5\n\
                     [hold]\nmax_loss = 50\n[[hold.keep]]\nsrc = \"10.0.0.1\"\ndst = \"shop/web\"\nport = 80\n\
                     [confirm]\nprobes = [[\"true\"], [\"curl\", \"x\"]]\nprobe_timeout = 3\n";
         let keep = Probe {
@@ -386,6 +424,9 @@ mod tests {
                 revoked_keys: path("/r"),
                 min_commit: Some(Oid::from_str("0123456789012345678901234567890123456789").unwrap()),
                 max_age: Some(Duration::from_secs(7200)),
+                branch_statement: BranchStatement::Required,
+                threshold: NonZeroU8::new(3).unwrap(),
+                refused: BTreeSet::from([Sha256Hex::try_from("0123456789abcdef".repeat(4)).unwrap()]),
             },
             limits: Limits { download: 3_000_000, file: 2_000_000, total: 4_000_000, memory: 5_000_000 },
             hold: Hold { max_loss: 50, keep: vec![keep] },
@@ -419,6 +460,18 @@ mod tests {
             ("@interval = 0\n", ["interval 0 is not between", "f:2:12\n", "seconds"]),
             ("@[trust]\nmode = \"none\"\n", ["unknown variant", "f:3:8\n", "each key"]),
             ("@[trust]\nmin_commit = \"abc\"\n", ["is no commit", "f:3:14\n", "40 digits"]),
+            ("@[trust]\nthreshold = 0\n", ["threshold 0", "f:3:13\n", "different people"]),
+            ("@[trust]\nbranch_statement = \"on\"\n", ["unknown variant", "f:3:20\n", "each key"]),
+            ("@[trust]\nmode = \"off\"\nthreshold = 2\n", ["no signature", "f:4:13\n", "range"]),
+            (
+                "@[trust]\nmode = \"off\"\nbranch_statement = \"required\"\n",
+                ["no signature", "f:4:20\n", "remove the key"],
+            ),
+            ("@[trust]\nrefused_revisions = [\"ab\"]\n", ["needs min_commit", "f:3:22\n", "go back to"]),
+            (
+                "@[trust]\nmin_commit = \"0123456789012345678901234567890123456789\"\nrefused_revisions = [\"ab\"]\n",
+                ["is no payload", "f:4:22\n", "chainmail-fetch payload"],
+            ),
             ("@[trust]\nkeys = 1\n", ["unknown field `keys`", "f:3:1\n", "correct its name"]),
             ("@[hold]\nmax_loss = 101\n", ["max_loss 101", "f:3:12\n", "hundred"]),
             ("@[[hold.keep]]\nsrc = \"a b\"\ndst = \"outside\"\n", ["a b", "f:2:", "namespace/pod"]),

@@ -1,14 +1,20 @@
 //! Signatures as `git commit -S` and `git tag -s` make them with `gpg.format = ssh`.
 
-use git2::{ObjectType, Oid, Repository};
+use std::fmt;
+
 use ssh_key::{HashAlg, PublicKey, SshSig};
 use thiserror::Error;
 
 use super::Keys;
+use super::object::Text;
+use super::signers::Principal;
 
 /// The namespace in which Git signs, so that a signature made for something else is none here.
 const NAMESPACE: &str = "git";
-const BEGIN: &[u8] = b"-----BEGIN SSH SIGNATURE-----";
+const BEGIN: &str = "-----BEGIN SSH SIGNATURE-----";
+const END: &str = "-----END SSH SIGNATURE-----";
+/// Longer signatures are not read: bytes.
+const LONGEST: usize = 16_384;
 
 /// Why a signature is believed nothing.
 #[derive(Debug, Error)]
@@ -22,6 +28,9 @@ pub enum SignatureError {
     /// It cannot be read.
     #[error("its signature cannot be read: {0}")]
     Unreadable(ssh_key::Error),
+    /// It has a part that ssh-keygen never writes and that OpenSSH does not look at.
+    #[error("its signature is not one that ssh-keygen writes")]
+    Odd,
     /// The key is of nobody who may sign.
     #[error("its key {0} is not in allowed_signers")]
     UnknownKey(String),
@@ -39,87 +48,84 @@ pub enum SignatureError {
     /// The signature is not one of this text by this key.
     #[error("its signature does not hold: {0}")]
     Wrong(ssh_key::Error),
+    /// The object is not written as Git writes it.
+    #[error("it is not written as Git writes it: {0}")]
+    Malformed(&'static str),
     /// Git could not read the object.
     #[error("it cannot be read: {0}")]
     Git(#[from] git2::Error),
 }
 
-/// A tag whose signature holds.
-pub(super) struct SignedTag {
-    pub(super) name: String,
-    pub(super) target: Oid,
-    pub(super) message: String,
-    pub(super) signer: String,
-    pub(super) time: i64,
+/// Who made a signature that holds, and with which key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signer {
+    /// Who.
+    pub principal: Principal,
+    /// The key's fingerprint.
+    pub key: String,
 }
 
-/// Who signed a commit.
-pub(super) fn of_commit(mirror: &Repository, commit: Oid, keys: &Keys) -> Result<String, SignatureError> {
-    let (signature, text) = match mirror.extract_signature(&commit, None) {
-        Ok(found) => found,
-        Err(error) if error.code() == git2::ErrorCode::NotFound => return Err(SignatureError::Unsigned),
-        Err(error) => return Err(error.into()),
-    };
-    let time = mirror.find_commit(commit)?.time().seconds();
-    verify(&signature, &text, time, keys)
+impl fmt::Display for Signer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.principal.name, self.key)
+    }
 }
 
-/// What a tag says, if who signed it may.
-pub(super) fn of_tag(mirror: &Repository, tag: Oid, keys: &Keys) -> Result<SignedTag, SignatureError> {
-    let objects = mirror.odb()?;
-    let object = objects.read(tag)?;
-    let raw = object.data();
-    // Git takes the last one, too: what is signed may quote another.
-    let lines = raw.split_inclusive(|byte| *byte == b'\n').rev();
-    let mut from_end = lines.scan(0, |length, line| {
-        *length += line.len();
-        Some((*length, line))
-    });
-    let (length, _) = from_end.find(|(_, line)| line.starts_with(BEGIN)).ok_or(SignatureError::Unsigned)?;
-    let (text, signature) = raw.split_at(raw.len() - length);
-    let read = mirror.find_tag(tag)?;
-    let time = read.tagger().map_or(0, |tagger| tagger.when().seconds());
-    let signer = verify(signature, text, time, keys)?;
-    let target = read.target()?;
-    if target.kind() != Some(ObjectType::Commit) {
-        return Err(git2::Error::from_str("it names no commit").into());
-    }
-    let message = text
-        .windows(2)
-        .position(|pair| pair == b"\n\n")
-        .and_then(|at| text.get(at + 2..))
-        .unwrap_or_default();
-    Ok(SignedTag {
-        name: String::from_utf8_lossy(read.name_bytes()).into_owned(),
-        target: target.id(),
-        message: String::from_utf8_lossy(message).into_owned(),
-        signer,
-        time,
-    })
+/// A message whose signature holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Signed {
+    pub(super) by: Signer,
+    pub(super) message: Vec<u8>,
 }
 
-/// Who signed a text at a time.
-fn verify(signature: &[u8], text: &[u8], time: i64, keys: &Keys) -> Result<String, SignatureError> {
-    if !signature.starts_with(BEGIN) {
-        return Err(SignatureError::NotSsh);
+/// Who signed a commit or tag.
+pub(super) fn of(text: &Text, keys: &Keys) -> Result<Signed, SignatureError> {
+    let signature = text.signature.as_ref().ok_or(SignatureError::Unsigned)?;
+    let by = keys.signer(signature, &text.signed, text.time)?;
+    Ok(Signed { by, message: text.message().to_vec() })
+}
+
+impl Keys {
+    /// Who signed a text for Git at a time: seconds since 1970. The signature is in the form that `ssh-keygen -Y sign`
+    /// writes.
+    ///
+    /// # Errors
+    /// When nobody did who may.
+    pub fn signer(&self, signature: &[u8], text: &[u8], time: i64) -> Result<Signer, SignatureError> {
+        let signature = read(signature)?;
+        let key = PublicKey::from(signature.public_key().clone());
+        let shown = key.fingerprint(HashAlg::Sha256).to_string();
+        if self.revoked.has(&key) {
+            return Err(SignatureError::Revoked(shown));
+        }
+        let principal = match self.signers.of(&key, NAMESPACE, time) {
+            Ok(Some(principal)) => principal,
+            Ok(None) => return Err(SignatureError::UnknownKey(shown)),
+            Err(why) => return Err(SignatureError::NotAllowed { key: shown, why }),
+        };
+        key.verify(NAMESPACE, text, &signature).map_err(SignatureError::Wrong)?;
+        Ok(Signer { principal, key: shown })
     }
-    // What Git keeps may end in white space that the armour does not have.
-    let signature = SshSig::from_pem(signature.trim_ascii_end()).or_else(|_| {
-        let mut armoured = signature.trim_ascii_end().to_vec();
-        armoured.push(b'\n');
-        SshSig::from_pem(&armoured)
-    });
-    let signature = signature.map_err(SignatureError::Unreadable)?;
-    let key = PublicKey::from(signature.public_key().clone());
-    let shown = key.fingerprint(HashAlg::Sha256).to_string();
-    if keys.revoked.has(&key) {
-        return Err(SignatureError::Revoked(shown));
+}
+
+/// Reads the armour as OpenSSH does: blanks and the ends of lines may stand anywhere in it, and behind it.
+fn read(signature: &[u8]) -> Result<SshSig, SignatureError> {
+    let text = std::str::from_utf8(signature).ok().filter(|text| text.len() <= LONGEST);
+    let inner = text.ok_or(SignatureError::Odd)?.strip_prefix(BEGIN).ok_or(SignatureError::NotSsh)?;
+    let (base64, behind) = inner.split_once(&format!("\n{END}")).ok_or(SignatureError::Odd)?;
+    let blank = |c: char| matches!(c, ' ' | '\t' | '\r' | '\n');
+    if !behind.chars().all(blank) {
+        return Err(SignatureError::Odd);
     }
-    let signer = match keys.signers.of(&key, NAMESPACE, time) {
-        Ok(Some(signer)) => signer,
-        Ok(None) => return Err(SignatureError::UnknownKey(shown)),
-        Err(why) => return Err(SignatureError::NotAllowed { key: shown, why }),
-    };
-    key.verify(NAMESPACE, text, &signature).map_err(SignatureError::Wrong)?;
-    Ok(format!("{signer} {shown}"))
+    let base64: Vec<u8> = base64.bytes().filter(|byte| !blank(char::from(*byte))).collect();
+    let mut pem = format!("{BEGIN}\n").into_bytes();
+    // The reader of the crate wants lines of 70, as ssh-keygen writes them.
+    for line in base64.chunks(70) {
+        pem.extend(line);
+        pem.push(b'\n');
+    }
+    pem.extend(format!("{END}\n").bytes());
+    let signature = SshSig::from_pem(&pem).map_err(SignatureError::Unreadable)?;
+    // OpenSSH does not look at this part and takes it for empty when it verifies.
+    if signature.reserved().is_empty() { Ok(signature) } else { Err(SignatureError::Odd) }
 }

@@ -1,64 +1,87 @@
-//! The file of those who may sign, as ssh-keygen(1) describes it under ALLOWED SIGNERS, and the one of revoked keys.
+//! The file of those who may sign, as ssh-keygen(1) describes it under ALLOWED SIGNERS.
+//!
+//! No signature is accepted by this reader that `ssh-keygen -Y verify` would refuse. Where the manual page leaves a choice, the
+//! narrower reading is taken: a line that OpenSSH would pass by is an error, and where a key stands on more than one line
+//! all of them have to allow what it signed.
 
-use ssh_key::{HashAlg, PublicKey};
+mod moment;
+mod pattern;
+
+use std::collections::BTreeMap;
+
+use ssh_key::PublicKey;
 use thiserror::Error;
+
+use self::moment::moment;
+use self::pattern::PatternList;
 
 /// Who may sign.
 #[derive(Debug, Default)]
-pub struct Signers(Vec<Signer>);
+pub struct Signers(Vec<Line>);
 
+/// A line of the file.
 #[derive(Debug)]
-struct Signer {
-    principals: String,
+struct Line {
+    number: usize,
+    principals: PatternList,
+    /// The first principal that this line can be asked for.
+    name: String,
+    person: Person,
     key: PublicKey,
-    /// All, where none is said.
-    namespaces: Option<Vec<String>>,
+    options: Options,
+}
+
+/// What a key is good for.
+#[derive(Debug, Default)]
+struct Options {
+    /// All namespaces, where none is said.
+    namespaces: Option<PatternList>,
+    /// The first and the last second in which the key may sign.
     after: Option<i64>,
     before: Option<i64>,
 }
 
-/// Keys that are believed nothing.
-#[derive(Debug, Default)]
-pub struct Revoked(Vec<String>);
+/// Somebody who may sign. Principals that share a key, and keys that share a principal, are one person: of two signatures
+/// only one counts unless nothing in the file joins them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Person(usize);
+
+/// Whose key made a signature.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Principal {
+    /// The name in the file.
+    pub name: String,
+    /// Who that is.
+    pub person: Person,
+}
 
 /// A line that is not understood. It is never passed by: it may be the one that takes trust away.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{line}: {problem}")]
 pub struct SignersError {
-    line: usize,
-    problem: String,
+    pub(super) line: usize,
+    pub(super) problem: String,
 }
 
-/// The lines that say something, with their numbers.
-fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    let lines = (1..).zip(text.lines().map(str::trim));
-    lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
-}
+/// What separates fields.
+const BLANK: [char; 2] = [' ', '\t'];
 
-/// Cuts a line at spaces that are in no quotes.
-fn words(line: &str, separator: char) -> Vec<&str> {
-    let mut quoted = false;
-    let words = line.split(move |c| {
-        quoted ^= c == '"';
-        c == separator && !quoted
-    });
-    words.filter(|word| !word.is_empty()).collect()
-}
-
-fn key(words: &[&str]) -> Result<PublicKey, String> {
-    let text = words.iter().take(2).copied().collect::<Vec<_>>().join(" ");
-    let key = PublicKey::from_openssh(&text).map_err(|error| format!("no public key: {error}"))?;
-    match key.algorithm() {
-        ssh_key::Algorithm::Ed25519
-        | ssh_key::Algorithm::SkEd25519
-        | ssh_key::Algorithm::SkEcdsaSha2NistP256
-        | ssh_key::Algorithm::Ecdsa {
-            curve: ssh_key::EcdsaCurve::NistP256 | ssh_key::EcdsaCurve::NistP384,
-        } => Ok(key),
-        other => {
-            Err(format!("keys of type {other} are not supported; use ed25519 or ecdsa of 256 or 384 bits"))
+/// The lines that say something, without blanks around them, with their numbers.
+pub(super) fn lines(text: &str) -> impl Iterator<Item = Result<(usize, &str), SignersError>> {
+    (1..).zip(text.split('\n')).filter_map(|(number, line)| {
+        let line = line.strip_suffix('\r').unwrap_or(line);
+        if line.contains(|c: char| c.is_control() && c != '\t') {
+            let problem = "it has a control character; write it with an editor for plain text".to_owned();
+            return Some(Err(SignersError { line: number, problem }));
         }
-    }
+        let line = line.trim_matches(BLANK);
+        (!line.is_empty() && !line.starts_with('#')).then_some(Ok((number, line)))
+    })
+}
+
+/// The first word, and what is behind it.
+pub(super) fn word(text: &str) -> (&str, &str) {
+    text.split_once(BLANK).map_or((text, ""), |(word, rest)| (word, rest.trim_start_matches(BLANK)))
 }
 
 impl Signers {
@@ -67,36 +90,155 @@ impl Signers {
     /// # Errors
     /// At the first line that is not understood.
     pub fn parse(text: &str) -> Result<Self, SignersError> {
-        let signer = |(line, text)| signer(text).map_err(|problem| SignersError { line, problem });
-        lines(text).map(signer).collect::<Result<_, _>>().map(Self)
+        let line = |found: Result<(usize, &str), SignersError>| {
+            let (line, text) = found?;
+            Line::parse(line, text).map_err(|problem| SignersError { line, problem })
+        };
+        let mut lines = lines(text).map(line).collect::<Result<Vec<_>, _>>()?;
+        find_persons(&mut lines);
+        Ok(Self(lines))
     }
 
     /// Whose key this is, if it may sign in a namespace at a time: seconds since 1970.
     ///
     /// # Errors
     /// When it is somebody's and may not; why.
-    pub(super) fn of(&self, key: &PublicKey, namespace: &str, time: i64) -> Result<Option<&str>, String> {
-        let mut refusal = None;
-        for signer in self.0.iter().filter(|signer| signer.key.key_data() == key.key_data()) {
-            match signer.allows(namespace, time) {
-                Ok(()) => return Ok(Some(&signer.principals)),
-                Err(why) => refusal = Some(why),
+    pub fn of(&self, key: &PublicKey, namespace: &str, time: i64) -> Result<Option<Principal>, String> {
+        let mut found = None;
+        for line in self.0.iter().filter(|line| line.key.key_data() == key.key_data()) {
+            line.options.allow(namespace, time).map_err(|why| format!("{why} (line {})", line.number))?;
+            found = found.or(Some(line));
+        }
+        Ok(found.map(|line| Principal { name: line.name.clone(), person: line.person }))
+    }
+
+    /// Says that so many different people can sign. A pattern would stand for an unknown number of them.
+    ///
+    /// # Errors
+    /// When a line has a pattern for a name, or there are fewer people.
+    pub fn can_reach(&self, threshold: usize) -> Result<(), SignersError> {
+        for line in &self.0 {
+            if let Some(pattern) = line.principals.first_pattern() {
+                let problem =
+                    format!("with a threshold each line names its principals, and {pattern:?} is a pattern");
+                return Err(SignersError { line: line.number, problem });
             }
         }
-        refusal.map_or(Ok(None), Err)
+        let mut persons: Vec<Person> = self.0.iter().map(|line| line.person).collect();
+        persons.sort_unstable();
+        persons.dedup();
+        if persons.len() >= threshold {
+            return Ok(());
+        }
+        let line = self.0.last().map_or(1, |line| line.number);
+        let problem = format!(
+            "threshold = {threshold} cannot be reached: the file has {} different signers (principals that share a \
+             key are one)",
+            persons.len()
+        );
+        Err(SignersError { line, problem })
     }
 }
 
-impl Signer {
-    fn allows(&self, namespace: &str, time: i64) -> Result<(), String> {
-        if let Some(namespaces) = &self.namespaces
-            && !namespaces.iter().any(|known| known == namespace || known == "*")
-        {
-            return Err(format!("it is for namespaces {}", namespaces.join(", ")));
+/// Gives lines that share a key or a principal the same person.
+fn find_persons(lines: &mut [Line]) {
+    // The person of each name and key so far. A line that joins two persons renames the later one.
+    let mut known: BTreeMap<String, Person> = BTreeMap::new();
+    for at in 0..lines.len() {
+        let (done, rest) = lines.split_at_mut(at);
+        let Some(line) = rest.first_mut() else { continue };
+        let names = line.principals.positive().map(|name| format!("name {}", name.to_lowercase()));
+        let key = format!("key {}", encoded(&line.key));
+        let marks: Vec<String> = names.chain([key]).collect();
+        let joined: Vec<Person> = marks.iter().filter_map(|mark| known.get(mark).copied()).collect();
+        let person = joined.iter().min().copied().unwrap_or(Person(at));
+        line.person = person;
+        let rename = |found: &mut Person| {
+            if joined.contains(found) {
+                *found = person;
+            }
+        };
+        done.iter_mut().map(|line| &mut line.person).chain(known.values_mut()).for_each(rename);
+        known.extend(marks.into_iter().map(|mark| (mark, person)));
+    }
+}
+
+impl Line {
+    fn parse(number: usize, text: &str) -> Result<Self, String> {
+        let (principals, rest) = principals(text)?;
+        let (first, behind) = word(rest);
+        let is_key = ["ssh-", "ecdsa-", "sk-"].iter().any(|kind| first.starts_with(kind));
+        let (options, key) = match is_key {
+            true => ("", rest),
+            false if first.is_empty() => return Err(FORM.to_owned()),
+            false if first.contains('"') => options(rest)?,
+            false => (first, behind),
+        };
+        let principals = PatternList::parse(principals)?;
+        let name = principals.positive().find(|name| principals.matches(name)).map(str::to_owned);
+        Ok(Self {
+            number,
+            name: name.ok_or("no principal of this line can ever match")?,
+            principals,
+            person: Person(0),
+            options: Options::parse(options)?,
+            key: self::key(key)?,
+        })
+    }
+}
+
+impl Options {
+    /// Reads `name="value",name="value"`.
+    fn parse(text: &str) -> Result<Self, String> {
+        let mut options = Self::default();
+        let mut rest = text;
+        while !rest.is_empty() {
+            let (name, behind) = rest.split_at(rest.find(['=', ',']).unwrap_or(rest.len()));
+            let name = name.to_ascii_lowercase();
+            match name.as_str() {
+                "namespaces" | "valid-after" | "valid-before" => {}
+                "cert-authority" => {
+                    return Err("certificates are not supported; list each key".to_owned());
+                }
+                _ => return Err(format!("{name:?} is no option; {FORM}")),
+            }
+            let value = behind.strip_prefix("=\"").and_then(|value| value.split_once('"'));
+            let (value, behind) = value.ok_or_else(|| format!("write {name}=\"…\", in double quotes"))?;
+            if value.contains('\\') {
+                return Err(format!("the value of {name} has a backslash, which is not supported"));
+            }
+            let twice = match name.as_str() {
+                "namespaces" => options.namespaces.replace(PatternList::parse(value)?).is_some(),
+                "valid-after" => options.after.replace(moment(value)?).is_some(),
+                _ => options.before.replace(moment(value)?).is_some(),
+            };
+            if twice {
+                return Err(format!("{name} is said twice"));
+            }
+            rest = match behind.strip_prefix(',') {
+                Some("") => return Err("a comma ends the options".to_owned()),
+                Some(more) => more,
+                None if behind.is_empty() => behind,
+                None => {
+                    return Err(format!("{behind:?} follows the value of {name}; a comma separates options"));
+                }
+            };
+        }
+        match (options.after, options.before) {
+            (Some(after), Some(before)) if before <= after => {
+                Err("valid-before is not later than valid-after".to_owned())
+            }
+            _ => Ok(options),
+        }
+    }
+
+    fn allow(&self, namespace: &str, time: i64) -> Result<(), String> {
+        if self.namespaces.as_ref().is_some_and(|namespaces| !namespaces.matches(namespace)) {
+            return Err(format!("its namespaces do not include {namespace:?}"));
         }
         match (self.after, self.before) {
             (Some(after), _) if time < after => Err("it was not valid yet when this was signed".to_owned()),
-            (_, Some(before)) if time >= before => {
+            (_, Some(before)) if time > before => {
                 Err("it was no longer valid when this was signed".to_owned())
             }
             _ => Ok(()),
@@ -104,134 +246,171 @@ impl Signer {
     }
 }
 
-fn signer(line: &str) -> Result<Signer, String> {
-    let words = words(line, ' ');
-    let [principals, rest @ ..] = &words[..] else { return Err("it is empty".to_owned()) };
-    let is_key = |word: &str| ["ssh-", "ecdsa-", "sk-"].iter().any(|kind| word.starts_with(kind));
-    let (options, rest) = match rest {
-        [first, ..] if is_key(first) => ("", rest),
-        [options, rest @ ..] => (*options, rest),
-        [] => return Err("write: PRINCIPALS [OPTIONS] KEYTYPE KEY".to_owned()),
+/// How a line is written.
+const FORM: &str = "write: PRINCIPALS [OPTIONS] KEYTYPE KEY";
+
+/// Cuts off the principals: one word, or as a whole in double quotes.
+fn principals(line: &str) -> Result<(&str, &str), String> {
+    let Some(quoted) = line.strip_prefix('"') else {
+        return match word(line) {
+            (principals, _) if principals.contains('"') => {
+                Err("principals stand in double quotes as a whole, or not at all".to_owned())
+            }
+            found => Ok(found),
+        };
     };
-    let mut signer = Signer {
-        principals: principals.trim_matches('"').to_owned(),
-        key: key(rest)?,
-        namespaces: None,
-        after: None,
-        before: None,
-    };
-    for option in self::words(options, ',') {
-        let (name, value) = option.split_once('=').unwrap_or((option, ""));
-        let value = value.trim_matches('"');
-        match name.to_ascii_lowercase().as_str() {
-            "namespaces" => signer.namespaces = Some(value.split(',').map(str::to_owned).collect()),
-            "valid-after" => signer.after = Some(moment(value)?),
-            "valid-before" => signer.before = Some(moment(value)?),
-            "cert-authority" => return Err("certificates are not supported; list each key".to_owned()),
-            _ => return Err(format!("{name:?} is no option")),
+    let (principals, behind) = quoted.split_once('"').ok_or("a double quote is not closed")?;
+    if !behind.starts_with(BLANK) {
+        return Err(format!("a blank stands behind the closing quote; {FORM}"));
+    }
+    Ok((principals, behind.trim_start_matches(BLANK)))
+}
+
+/// Cuts off the options, which end at the first blank that stands in no quotes.
+fn options(text: &str) -> Result<(&str, &str), String> {
+    let mut quoted = false;
+    let end = text.find(|c| {
+        quoted ^= c == '"';
+        BLANK.contains(&c) && !quoted
+    });
+    match end {
+        Some(end) => {
+            let (options, behind) = text.split_at(end);
+            Ok((options, behind.trim_start_matches(BLANK)))
+        }
+        None if quoted => Err("a double quote is not closed".to_owned()),
+        None => Err(FORM.to_owned()),
+    }
+}
+
+/// A key in its one written form.
+fn encoded(key: &PublicKey) -> String {
+    let plain = PublicKey::from(key.key_data().clone());
+    plain.to_openssh().expect("a key that was read can be written")
+}
+
+/// Reads `KEYTYPE KEY`; what is behind is a comment.
+fn key(text: &str) -> Result<PublicKey, String> {
+    let (kind, rest) = word(text);
+    let (blob, _comment) = word(rest);
+    let text = format!("{kind} {blob}");
+    let key = PublicKey::from_openssh(&text).map_err(|error| format!("no public key: {error}"))?;
+    match key.algorithm() {
+        ssh_key::Algorithm::Ed25519
+        | ssh_key::Algorithm::SkEd25519
+        | ssh_key::Algorithm::SkEcdsaSha2NistP256
+        | ssh_key::Algorithm::Ecdsa {
+            curve: ssh_key::EcdsaCurve::NistP256 | ssh_key::EcdsaCurve::NistP384,
+        } => {}
+        other => {
+            return Err(format!(
+                "keys of type {other} are not supported; use ed25519 or ecdsa of 256 or 384 bits"
+            ));
         }
     }
-    Ok(signer)
-}
-
-/// Reads `YYYYMMDDZ` or `YYYYMMDDHHMM[SS]Z`.
-fn moment(text: &str) -> Result<i64, String> {
-    let wrong = || format!("{text:?} is no time; write YYYYMMDDZ or YYYYMMDDHHMMSSZ, the Z for UTC");
-    let digits = text.strip_suffix('Z').ok_or_else(wrong)?;
-    if !matches!(digits.len(), 8 | 12 | 14) || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(wrong());
+    if encoded(&key) != text {
+        return Err("no public key: it is not in the form that ssh-keygen writes".to_owned());
     }
-    let part = |range: std::ops::Range<usize>| {
-        digits.get(range).map_or(0, |part| part.parse::<i64>().expect("they are digits"))
-    };
-    let (year, month, day) = (part(0..4), part(4..6), part(6..8));
-    let (hour, minute, second) = (part(8..10), part(10..12), part(12..14));
-    let fits =
-        (1..=12).contains(&month) && (1..=31).contains(&day) && hour < 24 && minute < 60 && second < 60;
-    if year < 1970 || !fits {
-        return Err(wrong());
-    }
-    Ok(days(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second)
-}
-
-/// The days from 1970-01-01. Years begin in March here, so that the leap day is the last day of one.
-fn days(year: i64, month: i64, day: i64) -> i64 {
-    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-    year * 365 + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 1 - 719_468
-}
-
-impl Revoked {
-    /// Reads public keys or their fingerprints, a line each.
-    ///
-    /// # Errors
-    /// At the first line that is not understood.
-    pub fn parse(text: &str) -> Result<Self, SignersError> {
-        let fingerprint = |(line, text): (usize, &str)| {
-            if text.starts_with("SHA256:") && text.len() == 50 {
-                return Ok(text.to_owned());
-            }
-            let problem = |error| {
-                let form = "write a public key, or its fingerprint as SHA256:…";
-                SignersError { line, problem: format!("{error}; {form}") }
-            };
-            let words = words(text, ' ').into_iter().take(2).collect::<Vec<_>>();
-            let key = PublicKey::from_openssh(&words.join(" ")).map_err(problem)?;
-            Ok(key.fingerprint(HashAlg::Sha256).to_string())
-        };
-        lines(text).map(fingerprint).collect::<Result<_, _>>().map(Self)
-    }
-
-    pub(super) fn has(&self, key: &PublicKey) -> bool {
-        self.0.contains(&key.fingerprint(HashAlg::Sha256).to_string())
-    }
+    Ok(key)
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti";
-    const OTHER: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBLM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqt";
+    pub(in crate::trust) const KEY: &str =
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti";
+    pub(in crate::trust) const OTHER: &str =
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBLM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqt";
+
+    fn name(found: Result<Option<Principal>, String>) -> Option<String> {
+        found.ok().flatten().map(|found| found.name)
+    }
 
     #[test]
     fn a_key_signs_in_its_namespace_and_time_only() {
         // 2026-01-01 and 2026-07-01, noon.
         let (winter, summer) = (1_767_268_800, 1_782_907_200);
         let rows = [
-            (String::new(), [true, true]),
-            ("namespaces=\"git\" ".to_owned(), [true, true]),
-            ("namespaces=\"file,git\" ".to_owned(), [true, true]),
-            ("namespaces=\"file\" ".to_owned(), [false, false]),
-            ("valid-before=\"20260401Z\" ".to_owned(), [true, false]),
-            ("valid-after=\"20260401Z\" ".to_owned(), [false, true]),
-            ("valid-after=\"202601011200Z\",namespaces=\"git\" ".to_owned(), [true, true]),
-            ("valid-after=\"20260101120001Z\" ".to_owned(), [false, true]),
+            ("", [true, true]),
+            ("namespaces=\"git\"", [true, true]),
+            ("NameSpaces=\"file,git\"", [true, true]),
+            ("namespaces=\"g?t\"", [true, true]),
+            ("namespaces=\"file\"", [false, false]),
+            ("namespaces=\"*,!git\"", [false, false]),
+            ("namespaces=\"!file\"", [false, false]),
+            ("valid-before=\"20260401Z\"", [true, false]),
+            ("valid-before=\"20260101120000Z\"", [true, false]),
+            ("valid-after=\"20260401Z\"", [false, true]),
+            ("valid-after=\"202601011200Z\",namespaces=\"git\"", [true, true]),
+            ("valid-after=\"20260101120001Z\"", [false, true]),
         ];
         let key = PublicKey::from_openssh(KEY).unwrap();
         for (options, expected) in rows {
-            let text = format!("# who\n\nalice@example.com {options}{KEY} a laptop\n");
-            let signers = Signers::parse(&text).expect(&text);
-            let found = [winter, summer].map(|time| signers.of(&key, "git", time));
-            assert_eq!(
-                found.each_ref().map(|found| *found == Ok(Some("alice@example.com"))),
-                expected,
-                "{text}"
-            );
+            for blank in [" ", "\t", " \t "] {
+                let text =
+                    format!("# who\n\nalice@example.com{blank}{options}{blank}{KEY}{blank}a laptop\r\n");
+                let signers = Signers::parse(&text).expect(&text);
+                let found = [winter, summer].map(|time| name(signers.of(&key, "git", time)));
+                let expected = expected.map(|may| may.then(|| "alice@example.com".to_owned()));
+                assert_eq!(found, expected, "{text}");
+            }
         }
         let signers = Signers::parse(&format!("alice {KEY}")).unwrap();
         let other = PublicKey::from_openssh(OTHER).unwrap();
         assert_eq!(signers.of(&other, "git", winter), Ok(None));
+        // Both lines speak of the key, and one of them says no.
+        let signers = Signers::parse(&format!("a {KEY}\nb namespaces=\"file\" {KEY}")).unwrap();
+        assert!(signers.of(&key, "git", winter).unwrap_err().contains("line 2"));
+    }
+
+    #[test]
+    fn principals_are_a_pattern_list() {
+        let key = PublicKey::from_openssh(KEY).unwrap();
+        let rows = [
+            ("alice,bob", "alice"),
+            ("*@example.com", "*@example.com"),
+            ("!bob,alice", "alice"),
+            ("alice,*,!a*", "*"),
+            ("\"alice smith\"", "alice smith"),
+        ];
+        for (principals, expected) in rows {
+            let signers = Signers::parse(&format!("{principals} {KEY}")).expect(principals);
+            assert_eq!(name(signers.of(&key, "git", 0)).as_deref(), Some(expected), "{principals}");
+        }
     }
 
     #[test]
     fn a_line_that_is_not_understood_is_an_error() {
         let rows = [
             (format!("alice {KEY}\nbob"), "2: write:"),
+            (format!("alice {KEY}\nbob\r\n"), "2: write:"),
             ("alice ssh-ed25519 AAAA".to_owned(), "1: no public key"),
+            (format!("alice {KEY}="), "no public key"),
             (format!("* cert-authority {KEY}"), "certificates are not supported"),
+            (format!("*\tcert-authority\t{KEY}"), "certificates are not supported"),
+            (format!("* namespaces=\"git\",cert-authority {KEY}"), "certificates are not supported"),
             (format!("alice valid-before=\"20260101\" {KEY}"), "the Z for UTC"),
             (format!("alice valid-before=\"20261301Z\" {KEY}"), "is no time"),
             (format!("alice valid-til=\"20260101Z\" {KEY}"), "\"valid-til\" is no option"),
+            (format!("alice namespaces=git {KEY}"), "in double quotes"),
+            (format!("alice namespaces=\"git {KEY}"), "is not closed"),
+            (format!("alice namespaces=\"git\"x {KEY}"), "follows the value"),
+            (format!("alice namespaces=\"git\", {KEY}"), "a comma ends"),
+            (format!("alice ,namespaces=\"git\" {KEY}"), "\"\" is no option"),
+            (format!("alice namespaces=\"file\",namespaces=\"git\" {KEY}"), "said twice"),
+            (format!("alice valid-before=\"20200101Z\",Valid-Before=\"20990101Z\" {KEY}"), "said twice"),
+            (format!("alice namespaces=\"\" {KEY}"), "empty pattern"),
+            (format!("alice namespaces=\"g\\it\" {KEY}"), "backslash"),
+            (format!("alice valid-after=\"20260101Z\",valid-before=\"20260101Z\" {KEY}"), "not later"),
+            (format!("\"alice namespaces=\"file\"\" {KEY}"), "behind the closing quote"),
+            (format!("al\"ic\"e {KEY}"), "as a whole"),
+            (format!("\"alice {KEY}"), "is not closed"),
+            (format!("!alice {KEY}"), "can ever match"),
+            (format!("alice,,bob {KEY}"), "empty pattern"),
+            (format!("alice\u{b}{KEY}"), "control character"),
+            (format!("alice {KEY}\0"), "control character"),
+            (KEY.to_owned(), "is no option"),
             ("alice ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAAwEAAQ==".to_owned(), "ssh-rsa"),
         ];
         for (text, expected) in rows {
@@ -241,13 +420,22 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_revoked_by_themselves_or_by_fingerprint() {
-        let key = PublicKey::from_openssh(KEY).unwrap();
-        let fingerprint = key.fingerprint(HashAlg::Sha256).to_string();
-        for text in [KEY, &format!("{KEY} lost"), &fingerprint] {
-            assert!(Revoked::parse(text).expect(text).has(&key), "{text}");
-        }
-        assert!(!Revoked::parse(OTHER).unwrap().has(&key));
-        assert!(Revoked::parse("SSHKRL\n").is_err(), "a list in the binary form is not passed by");
+    fn principals_that_share_a_key_are_one_person() {
+        let third = PublicKey::from_openssh(OTHER).unwrap().to_openssh().unwrap().replace("IBLM", "IALM");
+        let persons = |text: &str| {
+            let signers = Signers::parse(text).expect(text);
+            signers.0.iter().map(|line| line.person.0).collect::<Vec<_>>()
+        };
+        assert_eq!(persons(&format!("a {KEY}\nb {OTHER}")), [0, 1]);
+        assert_eq!(persons(&format!("a {KEY}\nb {KEY}")), [0, 0]);
+        assert_eq!(persons(&format!("a {KEY}\nA {OTHER}")), [0, 0]);
+        assert_eq!(persons(&format!("a,b {KEY}\nb {OTHER}\nc {third}")), [0, 0, 2]);
+        // The last line joins what stood apart.
+        assert_eq!(persons(&format!("a {KEY}\nb {OTHER}\na,b {third}")), [0, 0, 0]);
+        let two = Signers::parse(&format!("a {KEY}\nb {OTHER}")).unwrap();
+        assert_eq!(two.can_reach(2), Ok(()));
+        assert!(two.can_reach(3).unwrap_err().to_string().contains("2 different signers"));
+        let pattern = Signers::parse(&format!("a {KEY}\n*@b {OTHER}")).unwrap();
+        assert!(pattern.can_reach(2).unwrap_err().to_string().starts_with("2: "));
     }
 }

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use chainmail_fetch::status::{State, Status};
-use chainmail_lab::{Repository, Signing};
+use chainmail_lab::{Repository, STATEMENT, Signing};
 
 /// What a command did.
 pub struct Done {
@@ -143,8 +143,23 @@ impl World {
         commit
     }
 
-    /// Tags a commit, signed.
+    /// Commits all that is in the clone, signed by a message as it stands.
+    pub fn commit_as_it_stands(&self, who: &str, message: &str) -> String {
+        ok(self.git().args(["add", "--all"]));
+        ok(self.git_as(who).args(["commit", "-q", "--allow-empty", "-S", "-m", message]));
+        self.head()
+    }
+
+    /// Tags a commit, signed; the message states that it is for branch main.
     pub fn tag(&self, who: &str, number: u64, commit: &str, message: &str) {
+        let message = message.trim_end();
+        // The statement joins the message's own trailers.
+        let between = if message.contains("\n\n") { "\n" } else { "\n\n" };
+        self.tag_as_it_stands(who, number, commit, &format!("{message}{between}{STATEMENT}"));
+    }
+
+    /// Tags a commit, signed by a message as it stands.
+    pub fn tag_as_it_stands(&self, who: &str, number: u64, commit: &str, message: &str) {
         let name = format!("chainmail/{number}");
         ok(self.git_as(who).args(["tag", "--force", "--sign", "-m", message, &name, commit]));
         ok(self.git().args(["push", "-q", "--force", "origin", &format!("refs/tags/{name}")]));
@@ -195,12 +210,16 @@ impl Node {
         self.write("etc/chainmail/allowed_signers", signers);
     }
 
+    /// Writes its configuration, in which branches are to be stated where signatures are looked at and `lines` says nothing
+    /// else.
     pub fn configure(&self, lines: &str) {
         let signers = self.path("etc/chainmail/allowed_signers").display().to_string();
         let (name, url) = (&self.name, &self.url);
         let (top, tables) = lines.split_at(lines.find('[').unwrap_or(lines.len()));
         let trust = if tables.contains("[trust]") { "" } else { "[trust]\n" };
-        let own = format!("{trust}allowed_signers = \"{signers}\"\n");
+        let asked = ["branch_statement", "mode = \"off\""].iter().any(|line| tables.contains(line));
+        let asked = if asked { "" } else { "branch_statement = \"required\"\n" };
+        let own = format!("{trust}allowed_signers = \"{signers}\"\n{asked}");
         let tables = match tables.split_once("[trust]\n") {
             Some((before, after)) => format!("{before}[trust]\n{own}{after}"),
             None => format!("{own}{tables}"),
