@@ -8,7 +8,7 @@
 
 mod support;
 
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
@@ -58,10 +58,9 @@ fn metrics_and_health_are_answered_whoever_asks_whatever() {
     // Neither who never ends its question nor who says nothing keeps others out for long.
     let long = ask(address, &[b'x'; 100_000]);
     assert!(long.is_empty() || long.starts_with("HTTP/1.1 405 "), "{long}");
-    let _silent = TcpStream::connect(address).unwrap();
-    let begin = Instant::now();
+    let silent = TcpStream::connect(address).unwrap();
     let metrics = get(address, "/metrics");
-    assert!(begin.elapsed() < Duration::from_secs(10));
+    drop(silent);
     let (head, body) = metrics.split_once("\r\n\r\n").unwrap();
     assert!(head.contains("Content-Type: text/plain; version=0.0.4"), "{head}");
     assert!(head.contains(&format!("Content-Length: {}", body.len())), "{head}");
@@ -76,4 +75,37 @@ fn metrics_and_health_are_answered_whoever_asks_whatever() {
         std::thread::sleep(Duration::from_millis(50));
     }
     assert!(body.contains("chainmail_fetch_state{state=\"synced\"}"), "{body}");
+}
+
+/// Half a question on each of many connections. One at a time was answered once, each for 2 s: that is 400 s of silence.
+#[test]
+fn connections_on_which_half_a_question_is_asked_keep_nobody_out() {
+    let world = World::new();
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let off = format!("metrics = \"{address}\"\ninterval = 3600\n[trust]\nmode = \"off\"\n");
+    let node = world.node("n1", &world.remote(), &off);
+    let _service = Running::start(&mut node.command(&["run"]));
+    let begin = Instant::now();
+    while TcpStream::connect(address).is_err() {
+        assert!(begin.elapsed() < Duration::from_secs(60), "it does not answer");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let mut half_open = Vec::new();
+    for _ in 0..200 {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: ").unwrap();
+        half_open.push(stream);
+    }
+    for _ in 0..20 {
+        let begin = Instant::now();
+        assert!(get(address, "/healthz").starts_with("HTTP/1.1 503 "));
+        assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
+        half_open.push(TcpStream::connect(address).unwrap());
+    }
+    // Each is closed in time, whatever is sent on it.
+    for mut stream in half_open {
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        let end = stream.read(&mut [0]);
+        assert!(matches!(&end, Ok(0)) || end.is_err_and(|error| error.kind() == ErrorKind::ConnectionReset));
+    }
 }
