@@ -30,6 +30,7 @@ use crate::service::REPAIR;
 use crate::spool::SpoolError;
 use crate::terminal;
 use crate::uninstall::UninstallError;
+use crate::user;
 
 /// Keeps this node's kernel at exactly the snapshot that was reviewed.
 ///
@@ -91,6 +92,30 @@ enum Command {
     },
 }
 
+impl Command {
+    /// Whether it writes into the state folder, so that root is to become the user to whom that belongs.
+    fn writes_state(&self) -> bool {
+        match self {
+            Command::Run
+            | Command::Boot
+            | Command::Confirm(_)
+            | Command::Rollback(_)
+            | Command::Pause(_)
+            | Command::Resume
+            | Command::Uninstall(_) => true,
+            Command::CheckConfig
+            | Command::Status(_)
+            | Command::Plan(_)
+            | Command::History(_)
+            | Command::Verify(_)
+            | Command::Doctor(_)
+            | Command::Denied(_)
+            | Command::Apply(_)
+            | Command::Completions { .. } => false,
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Output {
     Text,
@@ -127,6 +152,10 @@ enum CliError {
     Preflight(#[from] PreflightError),
     #[error("nothing was changed: {0}")]
     Lock(#[from] LockError),
+    #[error("nothing was changed: this cannot be done as the user to whom the state folder belongs: {0}")]
+    Owner(std::io::Error),
+    #[error("nothing was changed: tools cannot inherit the lock: {0}")]
+    HandDown(std::io::Error),
     #[error(transparent)]
     Apply(#[from] ApplyError),
     #[error(transparent)]
@@ -199,6 +228,8 @@ impl CliError {
             | CliError::Cut(_)
             | CliError::Nflog { .. }
             | CliError::Signals(_)
+            | CliError::HandDown(_)
+            | CliError::Owner(_)
             | CliError::Print(_)
             | CliError::Lock(LockError::File { .. }) => Exit::Input,
             CliError::Preflight(_) => Exit::OldStateInForce,
@@ -215,6 +246,11 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     log::start();
     let paths = Paths::under(&cli.root);
+    if cli.command.writes_state()
+        && let Err(error) = user::become_owner(&paths)
+    {
+        return fail(&CliError::Owner(error));
+    }
     let result = match cli.command {
         Command::Run => serve::run(&paths),
         Command::Boot => serve::boot(&paths),
@@ -229,7 +265,7 @@ pub fn main() -> ExitCode {
         Command::Rollback(args) => steer::rollback(&paths, args),
         Command::Pause(args) => steer::pause(&paths, args),
         Command::Resume => steer::resume(&paths),
-        Command::Apply(args) => once::apply(&paths, &args).map(Answer::done),
+        Command::Apply(args) => once::apply(&paths, &args),
         Command::Completions { shell } => completions(shell),
         Command::Uninstall(args) => once::uninstall(&paths, &args).map(Answer::done),
     };

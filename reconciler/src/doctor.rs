@@ -42,18 +42,34 @@ pub struct Facts {
     pub host_backend: Option<Backend>,
     /// Backends that hold chains of ours.
     pub holding: Vec<Backend>,
+    /// Rules of others that lead into our chains, with backend and family.
+    pub foreign: Vec<String>,
     /// What `ipset --version` says.
     pub ipset: Option<String>,
     /// Whether there is a `conntrack`.
     pub conntrack: bool,
-    /// Whether there is a lock file of iptables-legacy.
-    pub lock_file: bool,
+    /// What the applying half's user may do with the lock file of iptables-legacy.
+    pub lock_file: LockFile,
+    /// Families of the kernel whose rules cannot be kept, and why.
+    pub degraded: BTreeMap<String, String>,
     /// Who says that a snapshot works.
     pub confirm: Confirm,
     /// Whether `chainmail-fetch` is at work.
     pub fetches: Option<bool>,
     /// The chains of table filter, in both backends.
     pub chains: BTreeSet<String>,
+}
+
+/// What a user may do with a lock file.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum LockFile {
+    /// It is not there, and the unit cannot make it.
+    #[default]
+    Missing,
+    /// It is there and cannot be opened.
+    Closed,
+    /// It can be opened.
+    Open,
 }
 
 /// How bad it is.
@@ -103,9 +119,11 @@ pub fn diagnose(facts: &Facts) -> Vec<Finding> {
         bridge_calls(facts),
         ipvs(facts),
         backend(facts),
+        foreign(facts),
         ipset(facts),
         conntrack(facts),
         lock_file(facts),
+        families(facts),
         confirm(facts),
         engines(facts),
     ]
@@ -210,6 +228,18 @@ fn backend(facts: &Facts) -> Finding {
     }
 }
 
+fn foreign(facts: &Facts) -> Finding {
+    if facts.foreign.is_empty() {
+        return finding(Level::Fine, "foreign rules", "none leads into our chains");
+    }
+    let text = format!(
+        "only our jump in FORWARD is to lead into our chains; a chain that is not needed any more stays, empty, as long \
+         as such a rule does; delete: {}",
+        facts.foreign.join("; ")
+    );
+    finding(Level::Warning, "foreign rules", text)
+}
+
 fn ipset(facts: &Facts) -> Finding {
     match &facts.ipset {
         None => finding(Level::Alarm, "ipset", "there is no usable `ipset` on this host"),
@@ -231,11 +261,27 @@ fn conntrack(facts: &Facts) -> Finding {
 }
 
 fn lock_file(facts: &Facts) -> Finding {
-    if facts.backend == Some(Backend::Legacy) && !facts.lock_file {
-        let text = "/run/xtables.lock is missing, and the unit cannot make it: run systemd-tmpfiles --create";
-        return finding(Level::Alarm, "xtables.lock", text);
+    let text = match facts.lock_file {
+        _ if facts.backend != Some(Backend::Legacy) => None,
+        LockFile::Missing => Some("/run/xtables.lock is missing, and the unit cannot make it"),
+        LockFile::Closed => {
+            Some("/run/xtables.lock cannot be read by the unit's user, so no rule can be changed")
+        }
+        LockFile::Open => None,
+    };
+    match text {
+        Some(text) => finding(Level::Alarm, "xtables.lock", format!("{text}: run systemd-tmpfiles --create")),
+        None => finding(Level::Fine, "xtables.lock", "nothing in the way"),
     }
-    finding(Level::Fine, "xtables.lock", "nothing in the way")
+}
+
+fn families(facts: &Facts) -> Finding {
+    if facts.degraded.is_empty() {
+        return finding(Level::Fine, "families", "the rules of all families can be kept");
+    }
+    let told = |(family, reason): (&String, &String)| format!("{family} is not enforced: {reason}");
+    let told: Vec<_> = facts.degraded.iter().map(told).collect();
+    finding(Level::Alarm, "families", format!("{}; its packets pass", told.join("; ")))
 }
 
 fn confirm(facts: &Facts) -> Finding {
@@ -292,7 +338,7 @@ mod tests {
             diagnose(&healthy())
         );
         type Sickness = fn(&mut Facts);
-        let rows: [(&str, Level, Sickness); 12] = [
+        let rows: [(&str, Level, Sickness); 15] = [
             ("ip_forward", Level::Note, |facts| facts.forward_v6 = Some(0)),
             ("rp_filter", Level::Warning, |facts| facts.rp_filter.extend([("eth1".to_owned(), 0)])),
             ("pod_bridge", Level::Alarm, |facts| facts.guarded.clear()),
@@ -300,12 +346,22 @@ mod tests {
             ("ipvs", Level::Alarm, |facts| facts.ipvs = true),
             ("backend", Level::Alarm, |facts| facts.holding = Backend::ALL.to_vec()),
             ("backend", Level::Warning, |facts| facts.host_backend = Some(Backend::Legacy)),
+            ("foreign rules", Level::Warning, |facts| {
+                facts.foreign = vec!["nft ipv4: -A FOO -j CM-OLD".to_owned()];
+            }),
             ("ipset", Level::Warning, |facts| {
                 facts.ipset = Some("Warning: Kernel support protocol".to_owned());
             }),
             ("conntrack", Level::Warning, |facts| facts.conntrack = false),
             ("xtables.lock", Level::Alarm, |facts| {
                 (facts.backend, facts.host_backend) = (Some(Backend::Legacy), Some(Backend::Legacy));
+            }),
+            ("xtables.lock", Level::Alarm, |facts| {
+                (facts.backend, facts.host_backend) = (Some(Backend::Legacy), Some(Backend::Legacy));
+                facts.lock_file = LockFile::Closed;
+            }),
+            ("families", Level::Alarm, |facts| {
+                facts.degraded = [("v6".to_owned(), "ip6tables-nft is not installed".to_owned())].into();
             }),
             ("confirm", Level::Warning, |facts| {
                 (facts.confirm, facts.fetches) = (Confirm::Required, Some(false));

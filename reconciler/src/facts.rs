@@ -3,14 +3,16 @@
 #![expect(clippy::disallowed_methods, reason = "this module is the one that reads /proc and /sys at large")]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use chainmail_snapshot::Family;
 
 use crate::config::Config;
-use crate::doctor::Facts;
-use crate::kernel::backend::Backend;
+use crate::doctor::{Facts, LockFile};
+use crate::kernel::backend::{Backend, kernel_families};
 use crate::kernel::process::{Call, find_tool};
+use crate::live::LiveTable;
 use crate::lock::{self, FETCH_LOCK};
 use crate::paths::Paths;
 use crate::save::{Line, words};
@@ -21,7 +23,14 @@ use crate::{files, preflight, spool, state};
 pub fn gather(paths: &Paths, config: &Config) -> Facts {
     let host_backend = Backend::detect().ok();
     let pinned = state::pinned_backend(paths);
-    let holding = |backend: &Backend| !preflight::own_tables(*backend).is_empty();
+    let backend = config.backend.or(pinned).or(host_backend);
+    let tables = Backend::ALL.map(|backend| (backend, preflight::own_tables(backend)));
+    let foreign = tables.iter().flat_map(|(backend, tables)| {
+        let rules = |(family, table): (&Family, &LiveTable)| -> Vec<String> {
+            table.strangers.iter().map(|rule| format!("{backend} {family}: {rule}")).collect()
+        };
+        tables.iter().flat_map(rules).collect::<Vec<_>>()
+    });
     Facts {
         forward_v4: number("/proc/sys/net/ipv4/ip_forward"),
         forward_v6: number("/proc/sys/net/ipv6/conf/all/forwarding"),
@@ -30,16 +39,39 @@ pub fn gather(paths: &Paths, config: &Config) -> Facts {
         guarded: guarded(paths),
         bridge_calls: number("/proc/sys/net/bridge/bridge-nf-call-iptables"),
         ipvs: ipvs(),
-        backend: config.backend.or(pinned).or(host_backend),
+        backend,
         host_backend,
-        holding: Backend::ALL.into_iter().filter(holding).collect(),
+        holding: tables
+            .iter()
+            .filter(|(_, tables)| !tables.is_empty())
+            .map(|(backend, _)| *backend)
+            .collect(),
+        foreign: foreign.collect(),
         ipset: Call::new("ipset").arg("--version").run("").ok(),
         conntrack: find_tool("conntrack").is_some(),
-        lock_file: Path::new("/run/xtables.lock").exists(),
+        lock_file: lock_file(paths),
+        degraded: backend.map(degraded).unwrap_or_default(),
         confirm: config.confirm,
         fetches: lock::is_held(&paths.fetch(), FETCH_LOCK),
         chains: Backend::ALL.into_iter().flat_map(chains).collect(),
     }
+}
+
+/// The owner of the state folder is the user of the unit; root may open all. iptables-legacy opens the file to be read.
+fn lock_file(paths: &Paths) -> LockFile {
+    let Ok(file) = std::fs::metadata("/run/xtables.lock") else { return LockFile::Missing };
+    let Ok(state) = std::fs::metadata(paths.state()) else { return LockFile::Open };
+    let asked = match (state.uid() == file.uid(), state.gid() == file.gid()) {
+        (true, _) => 0o400,
+        (false, true) => 0o040,
+        (false, false) => 0o004,
+    };
+    if state.uid() == 0 || file.mode() & asked != 0 { LockFile::Open } else { LockFile::Closed }
+}
+
+fn degraded(backend: Backend) -> BTreeMap<String, String> {
+    let families = kernel_families().unwrap_or_default().into_iter();
+    families.filter_map(|family| Some((family.to_string(), backend.missing_tool(family)?))).collect()
 }
 
 fn number(path: &str) -> Option<u8> {

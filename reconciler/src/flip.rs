@@ -43,10 +43,19 @@ impl Flip {
     /// declared, so it keeps its counters and costs nothing. Stale chains are declared too: flushed, they refer to
     /// each other no more and can be deleted in any order, whether or not they still exist. The jump is deleted
     /// exactly as often as it was seen: one deletion too many fails the whole commit.
+    ///
+    /// The kernel refuses to delete a chain into which a rule of others leads, and with it the whole commit. A stale
+    /// one is then flushed and stays: a chain without rules returns, so that rule has no effect. It is deleted once
+    /// that rule is gone.
     #[must_use]
     pub fn between(live: &LiveTable, desired: &DesiredTable, place: &Place) -> Option<Self> {
         let edge = edge(live, desired.jump, place);
-        let stale: Vec<_> = live.chains.keys().filter(|chain| !desired.chains.contains_key(chain)).collect();
+        let held = live.held();
+        let stale = live.chains.iter().filter(|(chain, _)| !desired.chains.contains_key(chain));
+        let (kept, gone): (Vec<_>, Vec<_>) = stale.partition(|(chain, _)| held.contains_key(chain));
+        let deleted: Vec<_> = gone.into_iter().map(|(chain, _)| chain).collect();
+        let emptied = kept.into_iter().filter(|(_, rules)| !rules.is_empty()).map(|(chain, _)| chain);
+        let stale: Vec<_> = deleted.iter().copied().chain(emptied).collect();
         let refilled: BTreeMap<_, _> =
             desired.chains.iter().filter(|&(chain, rules)| live.chains.get(chain) != Some(rules)).collect();
         if edge == Edge::Unchanged && stale.is_empty() && refilled.is_empty() {
@@ -73,7 +82,7 @@ impl Flip {
                 writeln!(text, "-I FORWARD {number} -j {FORWARD_CHAIN}").expect("a String takes all");
             }
         }
-        for chain in &stale {
+        for chain in &deleted {
             writeln!(text, "-X {chain}").expect("a String takes all");
         }
         text.push_str("COMMIT\n");

@@ -21,7 +21,14 @@ use crate::live::{Live, LiveError, LiveSets, LiveTable};
 
 /// Reads and changes the kernel. Each change is the text of one call of a tool.
 pub trait Kernel {
-    /// Reads the table `filter` of each family that the kernel has.
+    /// Finds out which families of the kernel cannot be worked with, and why. Until it is asked again they are passed by,
+    /// so that the others are enforced.
+    ///
+    /// # Errors
+    /// When none can be worked with.
+    fn survey(&mut self) -> Result<BTreeMap<Family, String>, KernelError>;
+
+    /// Reads the table `filter` of each family that the kernel has and that can be worked with.
     ///
     /// # Errors
     /// When a tool fails, or prints what cannot be read.
@@ -151,6 +158,12 @@ pub enum KernelError {
         command: String,
         /// What is wrong with it.
         source: LiveError,
+    },
+    /// Rules of no family can be kept.
+    #[error("no rules can be kept: {reasons}")]
+    NoFamily {
+        /// Why, for each family.
+        reasons: String,
     },
     /// `iptables --version` names neither backend.
     #[error(

@@ -43,6 +43,7 @@ pub mod flip;
 pub mod flows;
 pub mod grammar;
 pub mod journal;
+pub mod kept;
 pub mod kernel;
 pub mod live;
 pub mod lock;
@@ -72,5 +73,6 @@ pub mod terminal;
 mod testing;
 pub mod uninstall;
 pub mod unit;
+pub mod user;
 
 pub use chainmail_snapshot::exit;

@@ -112,6 +112,18 @@ impl LiveTable {
         Ok(table)
     }
 
+    /// Our chains into which rules of others lead, with those rules as printed. The kernel deletes none of them.
+    #[must_use]
+    pub fn held(&self) -> BTreeMap<ChainName, Vec<&str>> {
+        let mut held = BTreeMap::<_, Vec<_>>::new();
+        for rule in &self.strangers {
+            if let Some(chain) = our_target(rule).filter(|chain| self.chains.contains_key(chain)) {
+                held.entry(chain).or_default().push(rule.as_str());
+            }
+        }
+        held
+    }
+
     /// Whether nothing of ours is there.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -152,6 +164,15 @@ mod tests {
         assert_eq!(chain("CM-A").unwrap(), [""; 0]);
         assert_eq!(table.jumps, [2, 4]);
         assert_eq!(table.strangers, ["-A FORWARD -s 10.0.0.1/32 -j CM-FORWARD", "-A KUBE-FORWARD -g CM-A"]);
+        let held: Vec<_> =
+            table.held().into_iter().map(|(chain, rules)| (chain.to_string(), rules)).collect();
+        assert_eq!(
+            held,
+            [
+                ("CM-A".to_owned(), vec!["-A KUBE-FORWARD -g CM-A"]),
+                ("CM-FORWARD".to_owned(), vec!["-A FORWARD -s 10.0.0.1/32 -j CM-FORWARD"]),
+            ]
+        );
     }
 
     #[test]

@@ -9,7 +9,7 @@ use iptables::IPTables;
 use thiserror::Error;
 
 use crate::kernel::KernelError;
-use crate::kernel::backend::Backend;
+use crate::kernel::backend::{Backend, kernel_families};
 use crate::kernel::process::{DEADLINE, find_tool, read_proc};
 use crate::live::LiveTable;
 
@@ -92,16 +92,18 @@ pub fn one_backend(backend: Backend) -> Result<(), PreflightError> {
 /// usual for the backend that a host does not use, holds nothing.
 #[must_use]
 pub fn own_tables(backend: Backend) -> BTreeMap<Family, LiveTable> {
-    match backend.tables(DEADLINE, None) {
-        Ok(mut tables) => {
-            tables.retain(|_, table| !table.is_empty());
-            tables
-        }
-        Err(error) => {
-            tracing::warn!(%backend, %error, "cannot look for chains of ours in this backend");
-            BTreeMap::new()
+    let families = kernel_families().unwrap_or_else(|error| {
+        tracing::warn!(%error, "cannot ask for the families of the kernel");
+        Family::ALL.to_vec()
+    });
+    let mut found = BTreeMap::new();
+    for family in families.into_iter().filter(|family| backend.missing_tool(*family).is_none()) {
+        match backend.tables([family], DEADLINE, None) {
+            Ok(tables) => found.extend(tables.into_iter().filter(|(_, table)| !table.is_empty())),
+            Err(error) => tracing::warn!(%backend, %error, "cannot look for chains of ours in this backend"),
         }
     }
+    found
 }
 
 /// How long a lock of others is waited for, as `-w 10` does when rules are loaded.

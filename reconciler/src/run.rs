@@ -9,9 +9,10 @@ use sd_notify::NotifyState;
 
 use crate::files;
 use crate::kernel::Kernel;
-use crate::monitor;
+use crate::monitor::lookout::Lookout;
+use crate::monitor::{legacy, nft};
 use crate::paths::Paths;
-use crate::service::{Reach, Service};
+use crate::service::{Reach, Seen, Service};
 use crate::status::Enforce;
 use crate::unit::{stop_on_signals, tell};
 
@@ -30,6 +31,8 @@ enum Event {
     Wish,
     /// Somebody changed rules.
     Rules,
+    /// Somebody may have changed legacy tables.
+    LegacyLock,
     /// The service is to end.
     Stop,
 }
@@ -38,14 +41,15 @@ enum Event {
 ///
 /// # Errors
 /// When the signals cannot be had.
-pub fn run<K: Kernel>(service: &mut Service<K>, paths: &Paths) -> std::io::Result<()> {
+pub fn run<K: Kernel>(service: &mut Service<K>, paths: &Paths, mut lookout: Lookout) -> std::io::Result<()> {
     let (sender, events) = channel();
     stop_on_signals(sender.clone(), Event::Stop)?;
     let _watcher = watch_wishes(paths, sender.clone());
-    watch_rules(sender);
+    watch_rules(sender, &lookout);
     let beat = sd_notify::watchdog_enabled().map(|time| time / WATCHDOG_PART);
     let mut ready = false;
     loop {
+        lookout.begin();
         let began = Instant::now();
         let wait = service.cycle(Reach::Spool, began);
         let status = service.status();
@@ -62,7 +66,7 @@ pub fn run<K: Kernel>(service: &mut Service<K>, paths: &Paths) -> std::io::Resul
             tell(&[NotifyState::Ready]);
         }
         tell(&[NotifyState::Status(&status.words()), NotifyState::Watchdog]);
-        if wait_for(&events, began, began + wait, beat).is_break() {
+        if wait_for(&events, &mut lookout, service.seen(), began, began + wait, beat).is_break() {
             tell(&[NotifyState::Stopping]);
             tracing::info!("stopping; the rules stay in force");
             return Ok(());
@@ -70,23 +74,40 @@ pub fn run<K: Kernel>(service: &mut Service<K>, paths: &Paths) -> std::io::Resul
     }
 }
 
-/// Waits until the next cycle is due, and feeds the watchdog meanwhile. Breaks when there is to be none.
+/// Waits until the next cycle is due, looks out for changes by others and feeds the watchdog meanwhile. Breaks when there
+/// is to be none.
 fn wait_for(
     events: &Receiver<Event>,
+    lookout: &mut Lookout,
+    seen: &Seen,
     began: Instant,
     until: Instant,
     beat: Option<Duration>,
 ) -> ControlFlow<()> {
     let mut due = until;
+    let mut fed = Instant::now();
     loop {
-        let left = due.saturating_duration_since(Instant::now());
-        match events.recv_timeout(beat.map_or(left, |beat| beat.min(left))) {
+        let now = Instant::now();
+        if now >= due {
+            return ControlFlow::Continue(());
+        }
+        let soon = (now + GATHER).max(began + CALM);
+        if due > soon && now >= lookout.next() && lookout.is_changed(now, seen) {
+            due = soon;
+        }
+        if beat.is_some_and(|beat| now >= fed + beat) {
+            alive();
+            fed = now;
+        }
+        let wake = if due > soon { due.min(lookout.next()) } else { due };
+        let wake = beat.map_or(wake, |beat| wake.min(fed + beat));
+        match events.recv_timeout(wake.saturating_duration_since(Instant::now())) {
             Ok(Event::Wish) => due = due.min(Instant::now() + GATHER),
             Ok(Event::Rules) => due = due.min((Instant::now() + GATHER).max(began + CALM)),
+            Ok(Event::LegacyLock) => lookout.expect_change((Instant::now() + GATHER).max(began + CALM)),
             // The senders live as long as the process.
             Ok(Event::Stop) | Err(RecvTimeoutError::Disconnected) => return ControlFlow::Break(()),
-            Err(RecvTimeoutError::Timeout) if Instant::now() >= due => return ControlFlow::Continue(()),
-            Err(RecvTimeoutError::Timeout) => alive(),
+            Err(RecvTimeoutError::Timeout) => {}
         }
     }
 }
@@ -120,9 +141,15 @@ fn watch_wishes(paths: &Paths, sender: Sender<Event>) -> Option<notify::Recommen
     watcher.inspect_err(|error| unwatched(error)).ok()
 }
 
-fn watch_rules(sender: Sender<Event>) {
+/// Has the news of a backend's tables told as events.
+fn watch_rules(sender: Sender<Event>, lookout: &Lookout) {
+    let looks_at_tables = lookout.looks_at_tables();
     std::thread::spawn(move || {
-        let told = monitor::watch(|| sender.send(Event::Rules).is_ok());
+        let told = if looks_at_tables {
+            legacy::watch(|| sender.send(Event::LegacyLock).is_ok())
+        } else {
+            nft::watch(|| sender.send(Event::Rules).is_ok())
+        };
         if let Err(error) = told {
             tracing::info!(%error, "changes by others are seen by time alone");
         }

@@ -32,9 +32,11 @@ use crate::desired::{Desired, DesiredTable};
 use crate::fight::Fight;
 use crate::files::{self, FileError};
 use crate::journal::Journal;
+use crate::kept::{KeptChain, kept_chains};
 use crate::kernel::Kernel;
 use crate::kernel::backend::Backend;
 use crate::live::Live;
+use crate::monitor::lookout::Lookout;
 use crate::orders::Orders;
 use crate::paths::Paths;
 use crate::preflight::PreflightError;
@@ -78,10 +80,19 @@ pub enum Reach {
     LastGood,
 }
 
-/// What the kernel held when it was read and compared last, and nothing was to be done.
-struct Looked {
-    at: Instant,
-    live: Live,
+/// What the last cycle has left in the kernel, as far as it knows.
+pub enum Seen {
+    /// Nothing that is to be looked after, or it could not be read: the next cycle is due soon enough.
+    Nothing,
+    /// What it has read, and has not changed since.
+    Unchanged {
+        /// When it was read.
+        at: Instant,
+        /// What was read.
+        live: Live,
+    },
+    /// What it has changed itself since it read.
+    Changed,
 }
 
 /// For how long such a look is good enough to plan a change from. What others do meanwhile is found when the change is
@@ -98,7 +109,6 @@ pub struct Service<K> {
     /// What is wrong with the last good snapshot, where there is none to be used.
     lost: Option<String>,
     awaited: Option<Awaited>,
-    looked: Option<Looked>,
     unusable: Option<Unusable>,
     setback: Option<Setback>,
     /// Snapshots that a person says work.
@@ -111,6 +121,9 @@ pub struct Service<K> {
     withdrawn: Option<String>,
     /// Why refused flows could not be ended.
     uncut: Option<String>,
+    /// Chains that rules of others keep.
+    kept: Vec<KeptChain>,
+    seen: Seen,
     status: Status,
     retry: Duration,
 }
@@ -156,6 +169,7 @@ impl<K: Kernel> Service<K> {
             alarms: Vec::new(),
             last_error: None,
             skipped: Vec::new(),
+            degraded: BTreeMap::new(),
             counts: BTreeMap::new(),
             denied: BTreeMap::new(),
         };
@@ -170,7 +184,6 @@ impl<K: Kernel> Service<K> {
             good: None,
             lost: None,
             awaited: None,
-            looked: None,
             unusable: None,
             setback: None,
             vouched: Vec::new(),
@@ -179,6 +192,8 @@ impl<K: Kernel> Service<K> {
             pause_left: None,
             withdrawn: None,
             uncut,
+            kept: Vec::new(),
+            seen: Seen::Nothing,
             status,
             retry,
         })
@@ -190,9 +205,22 @@ impl<K: Kernel> Service<K> {
         &self.status
     }
 
+    /// What notices changes by others between two cycles.
+    #[must_use]
+    pub fn lookout(&self) -> Lookout {
+        Lookout::new(self.settings.backend, self.settings.config.deadline)
+    }
+
+    /// What the last cycle has left in the kernel.
+    #[must_use]
+    pub fn seen(&self) -> &Seen {
+        &self.seen
+    }
+
     /// Runs one cycle, and returns how long the next one may wait. Whatever goes wrong stands in the status: the
     /// service goes on, since only it can put things right.
     pub fn cycle(&mut self, reach: Reach, now: Instant) -> Duration {
+        self.seen = Seen::Nothing;
         let result = self.attempt(reach, now);
         let interval = self.settings.config.interval;
         let (error, next) = match result {
@@ -210,7 +238,6 @@ impl<K: Kernel> Service<K> {
             tracing::error!(digest = self.status.desired.as_ref().map_or("", Sha256Hex::as_str), "{error}");
         }
         self.status.last_error = error;
-        self.looked = None;
         // What is made to close a node is no snapshot that anybody reviewed.
         let closed = self.awaited.is_none() && self.good.as_ref().is_some_and(Good::is_closed);
         self.status.enforced = self.in_force().filter(|_| !closed).map(|(digest, _)| digest.clone());
@@ -236,6 +263,7 @@ impl<K: Kernel> Service<K> {
             return Ok(());
         }
         self.withdrawn = None;
+        self.survey()?;
         let journal = self.interrupted();
         self.load_good();
         let wanted = self.wanted(reach, orders);
@@ -358,6 +386,7 @@ impl<K: Kernel> Service<K> {
         if let Some(error) = &self.uncut {
             alarms.push(format!("flows that the rules refuse may go on: {error}"));
         }
+        alarms.extend(self.kept.iter().map(ToString::to_string));
         if self.fight.has_truce() {
             alarms.push(format!(
                 "another program keeps moving the jump in FORWARD; its place ({}) is given up for an hour, and packets may \
@@ -392,7 +421,10 @@ impl<K: Kernel> Service<K> {
 
     /// What the kernel held a moment ago, where nothing was to be done about it.
     fn take_look(&mut self) -> Option<Live> {
-        self.looked.take().filter(|looked| looked.at.elapsed() < LOOK_IS_FRESH).map(|looked| looked.live)
+        match std::mem::replace(&mut self.seen, Seen::Nothing) {
+            Seen::Unchanged { at, live } if at.elapsed() < LOOK_IS_FRESH => Some(live),
+            Seen::Unchanged { .. } | Seen::Changed | Seen::Nothing => None,
+        }
     }
 
     /// What the clock of the host says, for people.
@@ -409,7 +441,10 @@ impl<K: Kernel> Service<K> {
             counts.then_some(*family)
         };
         let families: Vec<Family> = desired.tables.iter().filter_map(counting).collect();
-        let skipped = |family: &Family| self.status.skipped.contains(&family.to_string());
+        let skipped = |family: &Family| {
+            let Status { skipped, degraded, .. } = &self.status;
+            skipped.contains(&family.to_string()) || degraded.contains_key(&family.to_string())
+        };
         let families = families.into_iter().filter(|family| !skipped(family)).collect::<Vec<_>>();
         let mut denied = BTreeMap::new();
         for family in families {
@@ -421,9 +456,34 @@ impl<K: Kernel> Service<K> {
         denied
     }
 
-    fn skip_families(&mut self, live: &Live) {
+    /// Finds out which families cannot be enforced. The others are.
+    fn survey(&mut self) -> Result<(), ServiceError> {
+        let unusable = self.kernel.survey().map_err(|error| {
+            self.status.enforce = Enforce::Unknown;
+            ServiceError::Read(error)
+        })?;
+        let degraded: BTreeMap<_, _> =
+            unusable.into_iter().map(|(family, reason)| (family.to_string(), reason)).collect();
+        for (family, reason) in
+            degraded.iter().filter(|(family, _)| !self.status.degraded.contains_key(*family))
+        {
+            tracing::error!(family, "the rules of this family are not enforced: {reason}");
+        }
+        self.status.degraded = degraded;
+        Ok(())
+    }
+
+    /// Notes what the kernel does not let this program do.
+    fn note_limits(&mut self, desired: &Desired, live: &Live) {
+        let kept = kept_chains(desired, live);
+        for chain in kept.iter().filter(|chain| !self.kept.contains(chain)) {
+            tracing::warn!("{chain}");
+        }
+        self.kept = kept;
         let skipped = Family::ALL.iter().filter(|family| !live.tables.contains_key(family));
-        self.status.skipped = skipped.map(Family::to_string).collect();
+        let skipped =
+            skipped.map(Family::to_string).filter(|family| !self.status.degraded.contains_key(family));
+        self.status.skipped = skipped.collect();
     }
 
     fn provenance(&self, digest: Option<&Sha256Hex>) -> Provenance {

@@ -93,6 +93,9 @@ pub struct Status {
     pub last_error: Option<String>,
     /// Families that the kernel does not have; their rules are left out.
     pub skipped: Vec<String>,
+    /// Families that the kernel has and whose rules are not in force, and why.
+    #[serde(default)]
+    pub degraded: BTreeMap<String, String>,
     /// How often what happened since the service started.
     #[serde(default)]
     pub counts: BTreeMap<Event, u64>,
@@ -200,10 +203,11 @@ impl Enforce {
 }
 
 impl Status {
-    /// Both words.
+    /// Both words, and whether a family is left out that should not be.
     #[must_use]
     pub fn words(&self) -> String {
-        format!("{} {}", self.sync.as_str(), self.enforce.as_str())
+        let degraded = if self.degraded.is_empty() { "" } else { " degraded" };
+        format!("{} {}{degraded}", self.sync.as_str(), self.enforce.as_str())
     }
 
     /// The file's text.
@@ -250,6 +254,9 @@ impl Status {
         for family in &self.skipped {
             row("skipped", format!("{family}: this kernel does not have it"));
         }
+        for (family, reason) in &self.degraded {
+            row("degraded", format!("{family} is not enforced, and its packets pass: {reason}"));
+        }
         for alarm in &self.alarms {
             row("alarm", alarm.clone());
         }
@@ -271,10 +278,11 @@ impl Shown {
     /// Whether nobody needs to look.
     #[must_use]
     pub fn is_well(&self) -> bool {
-        let Status { sync, enforce, alarms, .. } = &self.status;
+        let Status { sync, enforce, alarms, degraded, .. } = &self.status;
         *sync == Sync::Synced
             && matches!(enforce, Enforce::Enforcing | Enforce::Observing)
             && alarms.is_empty()
+            && degraded.is_empty()
             && self.writer == Writer::Running
     }
 
@@ -320,6 +328,7 @@ mod tests {
             alarms: vec![hostile.to_owned()],
             last_error: Some(hostile.to_owned()),
             skipped: Vec::new(),
+            degraded: BTreeMap::new(),
             counts: BTreeMap::new(),
             denied: BTreeMap::new(),
         };

@@ -13,7 +13,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use chainmail_reconciler::lock::ApplyLock;
-use support::node::{Node, policy, skipped};
+use support::node::{HIDE_IP6TABLES, Node, policy, skipped};
 use support::{Namespace, Snapshot};
 
 /// A row: command, code, when that is, and command lines that end so.
@@ -146,6 +146,11 @@ const CASES: &[Case] = &[
         lab.refuse_rules();
         vec![lab.ask(&lab.once(&small()))]
     }),
+    ("apply", 6, "the rules of one family are in force, and those of the other cannot be kept", |lab| {
+        let words = lab.once(&small());
+        lab.0.namespace.ok(&["sh", "-c", HIDE_IP6TABLES], "");
+        vec![lab.ask(&words), lab.ask(&format!("{words} --dry-run"))]
+    }),
     ("apply", 7, "another `chainmaild` is at work", |lab| {
         let _lock = lab.lock();
         vec![lab.ask(&lab.once(&small()))]
@@ -183,6 +188,11 @@ const CASES: &[Case] = &[
             vec![closed, lab.ask("boot")]
         },
     ),
+    ("boot", 6, "the rules of one family are in force, and those of the other cannot be kept", |lab| {
+        lab.good();
+        lab.0.namespace.ok(&["sh", "-c", HIDE_IP6TABLES], "");
+        vec![lab.ask("boot")]
+    }),
     ("boot", 7, "another `chainmaild` is at work", |lab| {
         let _lock = lab.lock();
         vec![lab.ask("boot")]
@@ -308,7 +318,10 @@ const CASES: &[Case] = &[
     ("verify", 1, "it does not", |lab| {
         lab.good();
         lab.rule("-F CM-INGRESS");
-        vec![lab.ask("verify")]
+        let drifted = lab.ask("verify");
+        lab.good();
+        lab.0.namespace.ok(&["sh", "-c", HIDE_IP6TABLES], "");
+        vec![drifted, lab.ask("verify")]
     }),
     ("verify", 3, "every copy of a snapshot is damaged", |lab| {
         let good = lab.good();

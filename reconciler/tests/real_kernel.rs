@@ -120,6 +120,40 @@ fn what_others_did_to_our_part_is_healed() {
 }
 
 #[test]
+fn a_stale_chain_that_a_rule_of_others_leads_into_stays_without_effect() {
+    if skipped() {
+        return;
+    }
+    for backend in BACKENDS {
+        let node = Node::new(backend);
+        let (old, new) = (policy(&["10.8.0.0/24"], 80), policy(&["10.9.0.0/16"], 8080));
+        assert_code(&node.apply(&node.tree("old", &old), &[]), 0);
+        let (iptables, stale) = (format!("iptables-{backend}"), format!("CM-I-{:016x}", 80));
+        node.namespace.ok(&[&iptables, "-N", "FOO"], "");
+        node.namespace.ok(&[&iptables, "-A", "FOO", "-j", &stale], "");
+        let done = node.apply(&node.tree("new", &new), &[]);
+        assert_code(&done, 0);
+        let rule = format!("-A FOO -j {stale}");
+        assert!(done.err.contains(&rule), "{}", done.err);
+        let rules = node.namespace.ok(&[&iptables, "-S", &stale], "");
+        assert_eq!(rules, format!("-N {stale}\n"), "a chain without rules returns");
+        assert!(node.namespace.ok(&[&iptables, "-S"], "").contains("8080"));
+        // Nothing is left to do, and the sets of the old rules are gone.
+        let again = node.apply(&node.tree("new", &new), &[]);
+        assert!(again.out.starts_with("nothing to change"), "{}", again.out);
+        let sets = node.namespace.ok(&["ipset", "list", "-n"], "");
+        assert!(
+            old.sets.keys().all(|set| new.sets.contains_key(set) || !sets.contains(set.as_str())),
+            "{sets}"
+        );
+        // It goes with the rule.
+        node.namespace.ok(&[&iptables, "-F", "FOO"], "");
+        assert_code(&node.apply(&node.tree("new", &new), &[]), 0);
+        node.assert_holds(&new);
+    }
+}
+
+#[test]
 fn what_the_kernel_refuses_leaves_the_old_state() {
     if skipped() {
         return;

@@ -11,7 +11,7 @@ mod support;
 use std::time::{Duration, Instant};
 
 use chainmail_snapshot::{Family, SetKind};
-use support::node::{BACKENDS, Node, assert_code, policy, skipped};
+use support::node::{BACKENDS, HIDE_IP6TABLES, Node, assert_code, policy, skipped};
 use support::{Snapshot, set_of};
 
 #[test]
@@ -314,6 +314,40 @@ fn a_kernel_without_ipv6_is_given_the_rules_of_ipv4() {
     node.wait_until("the other family", || node.ask(&["verify"]).code == 0);
     node.assert_holds(&snapshot);
     assert_eq!(running.stop(), Some(0));
+}
+
+#[test]
+fn without_the_tools_of_one_family_the_other_is_enforced_and_the_node_says_so() {
+    if skipped() {
+        return;
+    }
+    for backend in BACKENDS {
+        let node = Node::new(backend);
+        let (old, new) = (policy(&["10.8.0.0/24"], 80), policy(&["10.9.0.0/16"], 8080));
+        node.configure("interval = 1\ntrial = \"off\"\n");
+        let running = node.enforce(&old);
+        node.namespace.ok(&["sh", "-c", HIDE_IP6TABLES], "");
+        // What comes from now on is of one family, also for a process that has never seen the other.
+        let degraded = || node.ask(&["status"]);
+        node.wait_until("it is noticed", || degraded().out.starts_with("● synced enforcing degraded"));
+        assert_eq!(running.stop(), Some(0));
+        let running = node.enforce(&new);
+        let status = degraded();
+        let expected =
+            format!("degraded  v6 is not enforced, and its packets pass: ip6tables-{backend} is not");
+        assert!(status.code == 1 && status.out.contains(&expected), "{}", status.out);
+        let rules = node.namespace.ok(&[&format!("iptables-{backend}"), "-S"], "");
+        assert!(rules.contains("8080") && rules.contains("-A FORWARD -j CM-FORWARD"), "{rules}");
+        let verified = node.ask(&["verify"]);
+        assert!(verified.code == 1 && verified.out.contains("! v6 cannot be compared"), "{}", verified.out);
+        let doctor = node.ask(&["doctor"]);
+        assert!(doctor.code == 1 && doctor.out.contains("v6 is not enforced"), "{}", doctor.out);
+        // They are installed, and the other family follows.
+        node.namespace.ok(&["umount", "/usr/sbin"], "");
+        node.wait_until("all is well", || degraded().code == 0);
+        node.assert_holds(&new);
+        assert_eq!(running.stop(), Some(0));
+    }
 }
 
 #[test]

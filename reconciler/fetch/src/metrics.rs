@@ -43,6 +43,9 @@ impl Facts {
         if !applies {
             return Some(why("chainmaild", &apply.words(), apply.last_error.as_deref()));
         }
+        if let Some((family, reason)) = apply.degraded.first_key_value() {
+            return Some(why("chainmaild", &format!("degraded: {family} is not enforced"), Some(reason)));
+        }
         match &self.fetch {
             None => Some("chainmail-fetch has not looked yet".to_owned()),
             Some(fetch) if fetch.state != State::Synced => {
@@ -148,6 +151,9 @@ impl Facts {
             "Lines that others changed and that are not undone.",
             apply.drift as u64,
         );
+        let degraded = apply.degraded.keys().map(|family| (vec![("family", family.as_str())], 1));
+        let help = "Families that the kernel has and whose rules are not in force.";
+        text.family("chainmail_degraded", Kind::Gauge, help, degraded);
         let flags = [
             ("chainmail_paused", "Whether a person lets nothing new into force.", apply.pause.is_some()),
             ("chainmail_pinned", "Whether a person chose the snapshot in force.", apply.pin.is_some()),

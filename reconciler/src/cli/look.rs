@@ -1,10 +1,11 @@
 //! The commands that change nothing.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use chainmail_snapshot::limits::STATUS_BYTES;
-use chainmail_snapshot::{JsonProblem, Sha256Hex};
+use chainmail_snapshot::{Family, JsonProblem, Sha256Hex};
 use clap::Args;
 use serde::Serialize;
 
@@ -142,6 +143,9 @@ fn digest_in_force(paths: &Paths) -> Result<Option<Sha256Hex>, CliError> {
 struct Json<'a> {
     digest: &'a str,
     differences: Vec<JsonLine<'a>>,
+    /// Families that are not enforced, and why.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    degraded: BTreeMap<String, String>,
 }
 
 #[derive(Serialize)]
@@ -165,27 +169,37 @@ fn compare(
     preflight::capabilities()?;
     let backend = setup::backend_read_only(&config, paths)?;
     preflight::one_backend(backend)?;
-    let live = CommandKernel::new(backend, config.deadline).live().map_err(ApplyError::Read)?;
+    let mut kernel = CommandKernel::new(backend, config.deadline);
+    let unusable = kernel.survey()?;
+    let live = kernel.live().map_err(ApplyError::Read)?;
     let plan = plan::plan(&loaded.desired, &live, &config.jump);
     // What the one before it needs stays as long as one waits to be confirmed.
     let plan = if state::awaiting(paths).is_some() { plan.without_orphans() } else { plan };
     let lines = changes::lines(&plan, &loaded.desired, &live);
     let digest = loaded.digest().as_str();
     let text = match args.output {
-        Output::Text if plan.is_empty() => format!("the kernel holds {digest} ({backend})\n"),
+        Output::Text if plan.is_empty() && unusable.is_empty() => {
+            format!("the kernel holds {digest} ({backend})\n")
+        }
         Output::Text => {
             let head = format!(
                 "{} lines differ from {digest} ({backend}); to bring the kernel there:\n",
                 lines.len()
             );
-            lines.iter().fold(head, |text, line| text + &line.to_string() + "\n")
+            let text = lines.iter().fold(head, |text, line| text + &line.to_string() + "\n");
+            let told = |text: String, (family, reason): (&Family, &String)| {
+                text + &format!("! {family} cannot be compared, and is not enforced: {reason}\n")
+            };
+            unusable.iter().fold(text, told)
         }
         Output::Json => {
-            let json = Json { digest, differences: lines.iter().map(json_line).collect() };
-            terminal::json(&json)
+            let unusable = unusable.iter().map(|(family, reason)| (family.to_string(), reason.clone()));
+            let differences = lines.iter().map(json_line).collect();
+            terminal::json(&Json { digest, differences, degraded: unusable.collect() })
         }
     };
-    Ok(Answer { text, exit: if plan.is_empty() { Exit::Done } else { differs } })
+    let is_equal = plan.is_empty() && unusable.is_empty();
+    Ok(Answer { text, exit: if is_equal { Exit::Done } else { differs } })
 }
 
 fn json_line(line: &Line) -> JsonLine<'_> {

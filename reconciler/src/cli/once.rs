@@ -2,15 +2,17 @@
 
 use std::path::PathBuf;
 
-use chainmail_snapshot::{Joined, NodeName, read};
+use chainmail_snapshot::{Family, Joined, NodeName, read};
 use clap::Args;
 
-use super::{CliError, Output};
+use super::{Answer, CliError, Output};
 use crate::apply::{self, ApplyError, Change, Outcome};
 use crate::clock::Moment;
 use crate::desired::Desired;
+use crate::exit::Exit;
 use crate::files;
 use crate::journal::Old;
+use crate::kept::kept_chains;
 use crate::kernel::Kernel as _;
 use crate::kernel::backend::Backend;
 use crate::kernel::command::CommandKernel;
@@ -64,11 +66,13 @@ struct StateArgs {
 
 impl StateArgs {
     fn lock(&self, paths: &Paths) -> Result<ApplyLock, CliError> {
-        Ok(ApplyLock::take(self.state_dir.as_ref().unwrap_or(&paths.run()))?)
+        let lock = ApplyLock::take(self.state_dir.as_ref().unwrap_or(&paths.run()))?;
+        lock.hand_down().map_err(CliError::HandDown)?;
+        Ok(lock)
     }
 }
 
-pub(super) fn apply(paths: &Paths, args: &ApplyArgs) -> Result<String, CliError> {
+pub(super) fn apply(paths: &Paths, args: &ApplyArgs) -> Result<Answer, CliError> {
     let snapshot = read::snapshot(&args.once, &args.node)?;
     let desired = Desired::of_snapshot(&snapshot)?;
     preflight::capabilities()?;
@@ -76,25 +80,28 @@ pub(super) fn apply(paths: &Paths, args: &ApplyArgs) -> Result<String, CliError>
     let backend = args.backend.map_or_else(Backend::detect, Ok)?;
     preflight::one_backend(backend)?;
     let mut kernel = CommandKernel::new(backend, DEADLINE);
+    let unusable = kernel.survey()?;
+    for (family, reason) in &unusable {
+        tracing::error!(%family, "the rules of this family are not enforced: {reason}");
+    }
+    let exit = if unusable.is_empty() { Exit::Done } else { Exit::UnexpectedState };
     let live = kernel.live().map_err(ApplyError::Read)?;
-    for family in desired.tables.keys().filter(|family| !live.tables.contains_key(family)) {
+    let lacks = |family: &&Family| !live.tables.contains_key(family) && !unusable.contains_key(family);
+    for family in desired.tables.keys().filter(lacks) {
         tracing::warn!(%family, "this network namespace does not have the family: its rules and sets are left out");
+    }
+    for chain in kept_chains(&desired, &live) {
+        tracing::warn!("{chain}");
     }
     let plan = plan(&desired, &live, &Place::First);
     if args.dry_run {
         let outcome = Outcome { steps: plan.steps, stuck: Vec::new() };
-        return Ok(print(args, &snapshot, backend, Mode::DryRun, &outcome));
-    }
-    if !plan.is_settled() {
-        for &family in live.tables.keys() {
-            let policy = preflight::forward_policy(backend, family)?;
-            tracing::debug!(%family, %policy, "FORWARD can be worked with");
-        }
+        return Ok(Answer { text: print(args, &snapshot, backend, Mode::DryRun, &outcome), exit });
     }
     let old = Old::of_live(&live);
     let change = Change { desired: &desired, place: &Place::First, old: Some(&old) };
     let outcome = apply::apply(&mut kernel, change, &live)?;
-    Ok(print(args, &snapshot, backend, Mode::Done, &outcome))
+    Ok(Answer { text: print(args, &snapshot, backend, Mode::Done, &outcome), exit })
 }
 
 fn print(args: &ApplyArgs, snapshot: &Joined, backend: Backend, mode: Mode, outcome: &Outcome) -> String {
@@ -119,10 +126,10 @@ pub(super) fn uninstall(paths: &Paths, args: &UninstallArgs) -> Result<String, C
     let mut outcome = Outcome::default();
     let holding = |backend: &Backend| !preflight::own_tables(*backend).is_empty();
     match args.backend {
-        Some(backend) => uninstall::remove_rules(&mut CommandKernel::new(backend, DEADLINE), &mut outcome)?,
+        Some(backend) => remove_rules(backend, &mut outcome)?,
         None => {
             for backend in Backend::ALL.into_iter().filter(holding) {
-                uninstall::remove_rules(&mut CommandKernel::new(backend, DEADLINE), &mut outcome)?;
+                remove_rules(backend, &mut outcome)?;
             }
         }
     }
@@ -146,6 +153,10 @@ pub(super) fn uninstall(paths: &Paths, args: &UninstallArgs) -> Result<String, C
         );
     }
     Ok(text)
+}
+
+fn remove_rules(backend: Backend, outcome: &mut Outcome) -> Result<(), CliError> {
+    Ok(uninstall::remove_rules(&mut CommandKernel::new(backend, DEADLINE), outcome)?)
 }
 
 /// Keeps the service from bringing back what is removed, before anything is: a run that is killed half-way must not come

@@ -5,7 +5,8 @@ use std::time::Instant;
 use super::{Answer, CliError, setup};
 use crate::clock::Clock;
 use crate::exit::Exit;
-use crate::kernel::backend::{Backend, kernel_families};
+use crate::kernel::Kernel as _;
+use crate::kernel::backend::Backend;
 use crate::kernel::command::CommandKernel;
 use crate::lock::ApplyLock;
 use crate::paths::Paths;
@@ -17,7 +18,8 @@ use crate::status::{Enforce, Shown, Writer};
 
 pub(super) fn run(paths: &Paths) -> Result<Answer, CliError> {
     let (_lock, mut service) = open(paths)?;
-    run::run(&mut service, paths).map_err(CliError::Signals)?;
+    let lookout = service.lookout();
+    run::run(&mut service, paths, lookout).map_err(CliError::Signals)?;
     Ok(Answer::done(String::new()))
 }
 
@@ -26,6 +28,8 @@ pub(super) fn boot(paths: &Paths) -> Result<Answer, CliError> {
     service.cycle(Reach::LastGood, Instant::now());
     let status = service.status();
     let exit = match status.enforce {
+        // The rules of one family are not in force.
+        Enforce::Enforcing | Enforce::Observing if !status.degraded.is_empty() => Exit::UnexpectedState,
         Enforce::Enforcing | Enforce::Observing if service.is_older() => Exit::OldStateInForce,
         Enforce::Enforcing | Enforce::Observing | Enforce::Nothing => Exit::Done,
         Enforce::RolledBack => Exit::OldStateInForce,
@@ -40,13 +44,11 @@ fn open(paths: &Paths) -> Result<(ApplyLock, Service<CommandKernel>), CliError> 
     let node = setup::node(&config)?;
     preflight::capabilities()?;
     let lock = ApplyLock::take(&paths.run())?;
+    lock.hand_down().map_err(CliError::HandDown)?;
     let clock = Clock::HOST;
     let backend = setup::backend(&config, &State::open(paths, config.keep, clock)?)?;
-    for family in kernel_families()? {
-        let policy = preflight::forward_policy(backend, family)?;
-        tracing::debug!(%family, %policy, "FORWARD can be worked with");
-    }
-    let kernel = CommandKernel::new(backend, config.deadline);
+    let mut kernel = CommandKernel::new(backend, config.deadline);
+    kernel.survey()?;
     let (paths, alive) = (paths.clone(), run::alive);
     let settings = Settings { paths, config, node, backend, clock, guard, alive };
     Ok((lock, Service::open(kernel, settings)?))

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use chainmail_snapshot::Family;
@@ -9,7 +10,7 @@ use clap::ValueEnum;
 use serde::Deserialize;
 
 use crate::kernel::KernelError;
-use crate::kernel::process::{Call, read_proc};
+use crate::kernel::process::{Call, find_tool, read_proc};
 use crate::live::LiveTable;
 
 /// Which kernel interface `iptables` works on. Rules of both judge every packet.
@@ -92,43 +93,80 @@ impl Backend {
         }
     }
 
-    /// Reads the table `filter` of each family that the kernel has, without making one in this network namespace.
+    /// Reads the table `filter` of some families, without making one in this network namespace.
     ///
     /// # Errors
-    /// When a tool fails, or the table cannot be printed.
+    /// When a tool fails, or a table cannot be printed.
     pub fn tables(
         self,
+        families: impl IntoIterator<Item = Family>,
         deadline: Duration,
         inside: Option<u32>,
     ) -> Result<BTreeMap<Family, LiveTable>, KernelError> {
         let mut tables = BTreeMap::new();
-        for family in kernel_families()? {
-            let tool =
-                Call::new(self.save_tool(family)).arg("-t").arg("filter").deadline(deadline).inside(inside);
-            // What is asked here is this process's own network namespace.
-            let text =
-                if inside.is_some() || self.has_filter(family)? { tool.run("")? } else { String::new() };
-            let table = LiveTable::parse(&text)
-                .map_err(|source| KernelError::Output { command: tool.to_string(), source })?;
-            tables.insert(family, table);
+        for family in families {
+            tables.insert(family, self.table(family, deadline, inside)?);
         }
         Ok(tables)
     }
 
+    fn table(
+        self,
+        family: Family,
+        deadline: Duration,
+        inside: Option<u32>,
+    ) -> Result<LiveTable, KernelError> {
+        let tool =
+            Call::new(self.save_tool(family)).arg("-t").arg("filter").deadline(deadline).inside(inside);
+        // What is asked here is this process's own network namespace.
+        let filter = if inside.is_some() { Filter::MayBe } else { self.filter(family)? };
+        let text = match filter {
+            Filter::IsNone => String::new(),
+            Filter::MayBe => match tool.run("") {
+                // The kernel has no such table, and this process may not load the module for one.
+                Err(KernelError::Failed { stderr, .. }) if stderr.contains(NO_TABLE) => String::new(),
+                printed => printed?,
+            },
+        };
+        LiveTable::parse(&text).map_err(|source| KernelError::Output { command: tool.to_string(), source })
+    }
+
     /// Whether there may be a table to print. `iptables-legacy-save -t filter` makes the one that it is asked for,
     /// and loads its module; `iptables-nft-save` makes none.
-    fn has_filter(self, family: Family) -> Result<bool, KernelError> {
-        match self {
-            Backend::Nft => Ok(true),
-            Backend::Legacy => {
-                let path = match family {
-                    Family::V4 => "/proc/net/ip_tables_names",
-                    Family::V6 => "/proc/net/ip6_tables_names",
-                };
-                Ok(read_proc(path)?.is_some_and(|names| names.lines().any(|name| name == "filter")))
+    fn filter(self, family: Family) -> Result<Filter, KernelError> {
+        let path = match (self, family) {
+            (Backend::Nft, _) => return Ok(Filter::MayBe),
+            (Backend::Legacy, Family::V4) => "/proc/net/ip_tables_names",
+            (Backend::Legacy, Family::V6) => "/proc/net/ip6_tables_names",
+        };
+        match read_proc(path) {
+            Ok(Some(names)) if names.lines().any(|name| name == "filter") => Ok(Filter::MayBe),
+            Ok(_) => Ok(Filter::IsNone),
+            // The file is for root alone, so another user finds out by making a table, where the kernel has its module
+            // loaded. It is empty, and lets all packets by.
+            Err(KernelError::Proc { source, .. }) if source.kind() == ErrorKind::PermissionDenied => {
+                Ok(Filter::MayBe)
             }
+            Err(error) => Err(error),
         }
     }
+
+    /// Why rules of a family cannot be kept here, where a tool for it is not installed.
+    #[must_use]
+    pub fn missing_tool(self, family: Family) -> Option<String> {
+        let tools = [self.list_tool(family), self.save_tool(family), self.restore_tool(family)];
+        let missing = tools.into_iter().find(|tool| find_tool(tool).is_none())?;
+        Some(format!("{missing} is not installed"))
+    }
+}
+
+/// What libiptc says where the kernel has no table of that name, or no tables at all.
+const NO_TABLE: &str = "do you need to insmod?";
+
+/// Whether there is a table `filter`.
+enum Filter {
+    IsNone,
+    MayBe,
 }
 
 impl fmt::Display for Backend {

@@ -17,6 +17,7 @@ use crate::kernel::{Kernel, KernelError};
 use crate::live::{LiveSets, LiveTable, SetReader};
 use crate::place::Place;
 use crate::plan::plan;
+use crate::preflight::forward_policy;
 
 /// The real kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,19 +30,31 @@ pub struct CommandKernel {
     pub inside: Option<u32>,
     /// The sets as they were read last.
     sets: SetReader,
+    /// The families that cannot be worked with, and why, as [`Kernel::survey`] found.
+    unusable: BTreeMap<Family, String>,
+    /// Whether it was asked which those are.
+    surveyed: bool,
 }
 
 impl CommandKernel {
     /// The kernel of this process's network namespace.
     #[must_use]
     pub fn new(backend: Backend, deadline: Duration) -> Self {
-        Self { backend, deadline, inside: None, sets: SetReader::default() }
+        Self {
+            backend,
+            deadline,
+            inside: None,
+            sets: SetReader::default(),
+            unusable: BTreeMap::new(),
+            surveyed: false,
+        }
     }
 
     /// The same tools on the kernel of another process's network namespace.
     #[must_use]
     pub fn within(&self, process: u32) -> Self {
-        Self { inside: Some(process), ..Self::new(self.backend, self.deadline) }
+        let unusable = self.unusable.clone();
+        Self { inside: Some(process), unusable, ..Self::new(self.backend, self.deadline) }
     }
 
     fn call(&self, program: &'static str) -> Call {
@@ -50,8 +63,35 @@ impl CommandKernel {
 }
 
 impl Kernel for CommandKernel {
+    fn survey(&mut self) -> Result<BTreeMap<Family, String>, KernelError> {
+        let known = std::mem::take(&mut self.unusable);
+        let families = kernel_families()?;
+        for &family in &families {
+            // A tool that did not work is tried again. One that did is known by each look to work.
+            let fails = || match (self.surveyed, known.get(&family)) {
+                (true, None) => None,
+                (true, Some(_)) | (false, _) => {
+                    forward_policy(self.backend, family).err().map(|error| error.to_string())
+                }
+            };
+            if let Some(reason) = self.backend.missing_tool(family).or_else(fails) {
+                self.unusable.insert(family, reason);
+            }
+        }
+        self.surveyed = true;
+        if self.unusable.len() == families.len() {
+            let reasons = self.unusable.values().cloned().collect::<Vec<_>>().join("; ");
+            return Err(KernelError::NoFamily { reasons });
+        }
+        Ok(self.unusable.clone())
+    }
+
     fn tables(&mut self) -> Result<BTreeMap<Family, LiveTable>, KernelError> {
-        self.backend.tables(self.deadline, self.inside)
+        let is_usable = |family: &Family| {
+            !self.unusable.contains_key(family) && self.backend.missing_tool(*family).is_none()
+        };
+        let usable = kernel_families()?.into_iter().filter(is_usable);
+        self.backend.tables(usable, self.deadline, self.inside)
     }
 
     fn sets_but(&mut self, mut passed_by: LiveSets) -> Result<LiveSets, KernelError> {

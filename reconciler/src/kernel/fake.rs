@@ -38,6 +38,8 @@ pub(crate) struct FakeKernel {
     pub(crate) flows: Vec<Flow>,
     /// What becomes of a snapshot in a network namespace of its own, where one can be made.
     pub(crate) elsewhere: Option<fn() -> Result<(), ApplyError>>,
+    /// Families that cannot be worked with, and why.
+    pub(crate) unusable: BTreeMap<Family, String>,
     pub(crate) faults: VecDeque<Fault>,
     /// Each call that changes something, as `ipset`, `rules v4` or `destroy NAME`.
     pub(crate) calls: Vec<String>,
@@ -52,6 +54,7 @@ impl FakeKernel {
             sets: BTreeMap::new(),
             flows: Vec::new(),
             elsewhere: None,
+            unusable: BTreeMap::new(),
             faults: VecDeque::new(),
             calls: Vec::new(),
         }
@@ -217,10 +220,13 @@ fn failed(command: &str, stderr: String) -> KernelError {
 }
 
 impl Kernel for FakeKernel {
+    fn survey(&mut self) -> Result<BTreeMap<Family, String>, KernelError> {
+        Ok(self.unusable.clone())
+    }
+
     fn tables(&mut self) -> Result<BTreeMap<Family, LiveTable>, KernelError> {
-        let tables =
-            self.tables.keys().map(|&family| (family, LiveTable::parse(&self.save(family)).unwrap()));
-        Ok(tables.collect())
+        let usable = self.tables.keys().filter(|family| !self.unusable.contains_key(family));
+        Ok(usable.map(|&family| (family, LiveTable::parse(&self.save(family)).unwrap())).collect())
     }
 
     fn sets_but(&mut self, mut passed_by: LiveSets) -> Result<LiveSets, KernelError> {

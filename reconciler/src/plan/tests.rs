@@ -65,6 +65,18 @@ fn each_state_has_its_plan() {
             &["v4 +0 -1", "read"],
         ),
         (
+            "stale chain that a rule of others leads into",
+            &desired,
+            &|kernel| rules(kernel, ":CM-OLD - [0:0]\n:KUBE - [0:0]\n-A CM-OLD -j DROP\n-A KUBE -j CM-OLD\n"),
+            &["v4 +0 -1", "read"],
+        ),
+        (
+            "the same, empty by now",
+            &desired,
+            &|kernel| rules(kernel, ":CM-OLD - [0:0]\n:KUBE - [0:0]\n-A KUBE -g CM-OLD\n"),
+            &[],
+        ),
+        (
             "jump doubled",
             &desired,
             &|kernel| rules(kernel, "-I FORWARD 1 -j CM-FORWARD\n"),

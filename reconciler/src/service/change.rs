@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use super::watch::Watch;
-use super::{Done, Good, Service, ServiceError, milliseconds};
+use super::{Done, Good, Seen, Service, ServiceError, milliseconds};
 use crate::apply::{ApplyError, Change, Progress as _, bring, destroy_orphans};
 use crate::changes;
 use crate::config::Trial;
@@ -34,7 +34,7 @@ impl<K: Kernel> Service<K> {
             Some(live) => live,
             None => self.kernel.live().map_err(ServiceError::Read)?,
         };
-        self.skip_families(&live);
+        self.note_limits(&desired, &live);
         let from = self.in_force().map(|(digest, _)| digest.clone());
         let awaited = self.awaited.as_ref().map(|awaited| awaited.journal.clone());
         let before = awaited.as_ref().and_then(|journal| journal.awaits.clone());
@@ -87,6 +87,7 @@ impl<K: Kernel> Service<K> {
                 return Err(error.into());
             }
         };
+        self.seen = Seen::Changed;
         let after = Provenance::of(&desired, provenance.as_deref().unwrap_or_default());
         lines.append(&mut watch.late);
         self.status.since = Some(self.date());

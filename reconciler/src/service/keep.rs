@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use super::watch::Watch;
-use super::{Done, Good, LINES_TOLD, Looked, Service, ServiceError, milliseconds};
+use super::{Done, Good, LINES_TOLD, Seen, Service, ServiceError, milliseconds};
 use crate::apply::{Change, Progress as _, bring, destroy_orphans, go_back};
 use crate::changes::{self, Line, Sign};
 use crate::config::Drift;
@@ -33,12 +33,12 @@ impl<K: Kernel> Service<K> {
         let plan = if waits { plan.without_orphans() } else { plan };
         tracing::debug!(milliseconds = milliseconds(began), "the kernel was read and compared");
         let mut lines = changes::lines(&plan, &desired, &live);
-        self.skip_families(&live);
+        self.note_limits(&desired, &live);
         if plan.is_empty() && journal.is_none() {
             if self.uncut.is_some() && !waits && !self.good.as_ref().is_some_and(Good::is_closed) {
                 self.cut_flows_again(&digest);
             }
-            self.looked = Some(Looked { at: Instant::now(), live });
+            self.seen = Seen::Unchanged { at: Instant::now(), live };
             return Ok(Done { enforce: Enforce::Enforcing, drift: Vec::new() });
         }
         if journal.is_none() && !plan.is_settled() {
@@ -52,6 +52,7 @@ impl<K: Kernel> Service<K> {
                     self.audit.write(Event::Drifted, &digest, &lines, &known, &known);
                     self.state.remember(Event::Drifted, &digest, Some(&digest), report::summary(&plan.steps));
                 }
+                self.seen = Seen::Unchanged { at: Instant::now(), live };
                 return Ok(Done { enforce: Enforce::Drifted, drift: lines });
             }
         }
@@ -109,6 +110,7 @@ impl<K: Kernel> Service<K> {
         if journal.is_some() {
             Journal::end(&paths)?;
         }
+        self.seen = Seen::Changed;
         Ok(Done { enforce: Enforce::Enforcing, drift: Vec::new() })
     }
 

@@ -2,6 +2,7 @@ mod clock;
 mod confirm;
 mod damage;
 mod interrupted;
+mod limits;
 mod spool_of_others;
 
 use std::cell::Cell;

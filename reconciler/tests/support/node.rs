@@ -8,6 +8,12 @@ use super::{Done, Namespace, Snapshot, set_of};
 
 pub(crate) const BACKENDS: [&str; 2] = ["nft", "legacy"];
 
+/// Takes the tools of IPv6 away in a mount namespace of its own: the folder that they are in gets another before it.
+pub(crate) const HIDE_IP6TABLES: &str = "folder=$(mktemp -d) && mount -t tmpfs tmpfs $folder && \
+    mkdir $folder/up $folder/work && \
+    mount -t overlay overlay -o lowerdir=/usr/sbin,upperdir=$folder/up,workdir=$folder/work /usr/sbin && \
+    rm /usr/sbin/ip6tables*";
+
 /// Says why the tests cannot run here. In CI they must.
 pub(crate) fn skipped() -> bool {
     let works = |words: &[&str]| {

@@ -43,6 +43,7 @@ fn facts() -> Facts {
         alarms: Vec::new(),
         last_error: None,
         skipped: Vec::new(),
+        degraded: BTreeMap::new(),
         counts: [(Event::Applied, 3), (Event::Refused, 1)].into(),
         denied: [("v4".to_owned(), 7)].into(),
     };
@@ -142,7 +143,12 @@ fn what_is_wanted_and_not_in_force_grows_old() {
 fn each_sickness_is_said_on_one_line() {
     assert_eq!(facts().sickness(), None);
     type Sicken = fn(&mut Facts);
-    let rows: [(&str, Sicken); 6] = [
+    let rows: [(&str, Sicken); 7] = [
+        ("chainmaild is degraded: v6 is not enforced: ip6tables", |facts| {
+            let apply = &mut facts.apply.as_mut().unwrap().0;
+            apply.degraded = [("v6".to_owned(), "ip6tables-nft is not installed".to_owned())].into();
+            assert_eq!(parse(&facts.text())["chainmail_degraded{family=\"v6\"}"], 1);
+        }),
         ("chainmaild has not said", |facts| facts.apply = None),
         ("chainmaild has been silent for 61 s", |facts| {
             facts.apply.as_mut().unwrap().1 = Duration::from_secs(61);
