@@ -15,6 +15,8 @@ mount -t overlay overlay -o "lowerdir=$root,upperdir=$folder/tmpfs/up,workdir=$f
 mount -t tmpfs tmpfs /run/systemd/nspawn
 rm -f "$folder/tmpfs/root/etc/hostname"
 cp -a "$folder/files/." "$folder/tmpfs/root/"
+# As after an installation.
+systemd-sysusers --root="$folder/tmpfs/root" chainmail.conf
 systemctl --quiet --root="$folder/tmpfs/root" enable chainmail.target chainmail-boot.service chainmail-apply.service
 # Nodes in one control group would share its children.
 for hierarchy in /sys/fs/cgroup/unified /sys/fs/cgroup/systemd; do

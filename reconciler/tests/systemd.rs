@@ -190,8 +190,30 @@ fn life_of_a_node(backend: &'static str) {
     ]);
     assert!(journal.contains("\"DIGEST\":\""), "messages have fields: {journal}");
 
-    // A kill, a hang and an upgrade: another process each time, and the rules stay.
+    // It is no root, and what somebody puts where it writes it does not run.
     let first = node.process();
+    assert_eq!(node.ok(&["stat", "-c", "%U", &format!("/proc/{first}")]), "chainmail-apply");
+    let inside = |words: &[&str]| node.run(&[&["nsenter", "-t", &first, "-m", "--"], words].concat()).0;
+    assert_eq!(inside(&["/bin/true"]), Some(0));
+    let folders = ["/var/lib/chainmail/spool", "/var/lib/chainmail/state", "/var/log/chainmail"];
+    for folder in [folders.as_slice(), &["/run", "/run/chainmail", "/tmp", "/dev/shm"]].concat() {
+        let program = format!("{folder}/true");
+        node.ok(&["cp", "/bin/true", &program]);
+        inside(&["cp", "/bin/true", &program]);
+        assert_ne!(inside(&[&program]), Some(0), "{program}");
+        node.ok(&["rm", &program]);
+    }
+
+    // What root orders it reads, and heals meanwhile.
+    node.ok(&["chainmaild", "pause", "--for", "1h"]);
+    node.wait_until("paused", || node.ok(&["cat", "/run/chainmail/apply.json"]).contains("\"pause\": \""));
+    node.ok(&[&format!("iptables-{backend}"), "-F", "CM-FORWARD"]);
+    node.wait_until("healed", || node.ok(&["chainmaild", "history"]).contains("healed"));
+    assert_eq!(node.rules(), rules);
+    node.ok(&["chainmaild", "resume"]);
+    node.wait_until("resumed", || node.ok(&["cat", "/run/chainmail/apply.json"]).contains("\"pause\": null"));
+
+    // A kill, a hang and an upgrade: another process each time, and the rules stay.
     node.ok(&["kill", "-KILL", &first]);
     node.wait_until("restarted after a kill", || node.process() != first && node.is_up());
     assert_eq!(node.rules(), rules);
@@ -232,8 +254,21 @@ fn life_of_a_node(backend: &'static str) {
     assert!(order.contains("network-pre.target") && order.contains("kubelet.service"), "{order}");
     let journal = node.ok(&["journalctl", "--no-pager", "-b", "-u", "chainmail-boot"]);
     assert!(journal.contains("synced enforcing"), "{journal}");
+
+    // An upgrade from when the service was root: what that has left belongs to the user now.
+    let folders = ["/var/lib/chainmail/state", "/var/log/chainmail", "/run/chainmail"];
+    node.ok(&["systemctl", "stop", "chainmail-apply", "chainmail-boot"]);
+    node.ok(&[&["chown", "-R", "root:root"], folders.as_slice()].concat());
+    node.ok(&["systemd-tmpfiles", "--create", "chainmail.conf"]);
+    node.ok(&["systemctl", "start", "chainmail-boot", "chainmail-apply"]);
+    node.ok(&["chainmaild", "verify"]);
+    let others = [&["find"], folders.as_slice(), &["!", "-user", "chainmail-apply"]].concat();
+    assert_eq!(node.ok(&others), "");
+    assert_eq!(node.rules(), rules);
+    assert!(node.ok(&["cat", "/var/log/chainmail/audit.jsonl"]).contains("applied"));
     node.ok(&["systemctl", "stop", "chainmail-apply"]);
     node.ok(&["chainmaild", "uninstall"]);
+    assert_eq!(node.ok(&others), "", "nor does root leave anything else");
     assert!(!node.ok(&[&format!("iptables-{backend}"), "-S"]).contains("CM-"));
 }
 
