@@ -204,8 +204,9 @@ fn life_of_a_node(backend: &'static str) {
         node.ok(&["rm", &program]);
     }
 
-    // What root orders it reads, and heals meanwhile.
-    node.ok(&["chainmaild", "pause", "--for", "1h"]);
+    // What root orders it reads, and heals meanwhile. The node's id of this boot is made by systemd-nspawn, and is another one
+    // in a unit's own /proc; so the pause is one that a reboot would not end.
+    node.ok(&["chainmaild", "pause", "--for", "1d"]);
     node.wait_until("paused", || node.ok(&["cat", "/run/chainmail/apply.json"]).contains("\"pause\": \""));
     node.ok(&[&format!("iptables-{backend}"), "-F", "CM-FORWARD"]);
     node.wait_until("healed", || node.ok(&["chainmaild", "history"]).contains("healed"));
