@@ -319,8 +319,10 @@ fn with_fetch(files: &Path) {
     let program = Path::new(env!("CARGO_BIN_EXE_chainmaild")).with_file_name("chainmail-fetch");
     assert!(program.exists(), "run `cargo build --workspace --bins` first");
     install(&program, files.join("usr/bin/chainmail-fetch"));
-    for unit in ["chainmail-fetch.service", "chainmail-inventory.service", "chainmail-inventory.timer"] {
-        install(&project.join("systemd").join(unit), files.join("usr/lib/systemd/system").join(unit));
+    let parts = ["download", "fetch", "probe"].map(|part| format!("chainmail-{part}.service"));
+    let inventory = ["chainmail-inventory.service", "chainmail-inventory.timer"].map(str::to_owned);
+    for unit in parts.into_iter().chain(inventory) {
+        install(&project.join("systemd").join(&unit), files.join("usr/lib/systemd/system").join(&unit));
     }
     install(&project.join("systemd/inventory.env"), files.join("etc/chainmail/inventory.env"));
     std::fs::write(files.join("usr/bin/kubectl"), format!("#!/bin/sh\ncat <<'LIST'\n{LIVE}LIST\n")).unwrap();
@@ -360,7 +362,7 @@ fn a_signed_revision_goes_through_both_units_into_the_kernel() {
     node.ok(&["systemd-tmpfiles", "--create", "chainmail.conf"]);
     node.ok(&["systemctl", "restart", "chainmail-apply"]);
     assert!(!node.rules().contains("5432"), "what was in the spool first is in force");
-    node.ok(&["systemctl", "enable", "--now", "chainmail-fetch"]);
+    node.ok(&["systemctl", "enable", "--now", "chainmail-download", "chainmail-fetch", "chainmail-probe"]);
     node.wait_until("pulled", || node.run(&["chainmail-fetch", "status"]).0 == Some(0));
     node.wait_until("applied", || node.rules().contains("5432"));
     // The rules are there a moment before they are recorded as the good ones, which it waits for.
@@ -368,11 +370,26 @@ fn a_signed_revision_goes_through_both_units_into_the_kernel() {
     assert_eq!(node.ok(&["stat", "-c", "%U", "/var/lib/chainmail/spool/desired"]), "chainmail-fetch");
     let fetch = || node.show("chainmail-fetch", "MainPID");
     assert_eq!(node.ok(&["stat", "-c", "%U", &format!("/proc/{}", fetch())]), "chainmail-fetch");
-    // By hand it is run as that user; as root it would leave files that the service cannot use.
-    node.ok(&["systemctl", "stop", "chainmail-fetch"]);
-    let (code, said) = node.run(&["chainmail-fetch", "once"]);
-    assert!(code == Some(2) && said.contains("runuser -u chainmail-fetch"), "{said}");
-    node.ok(&["runuser", "-u", "chainmail-fetch", "--", "chainmail-fetch", "once"]);
+    let download = node.show("chainmail-download", "MainPID");
+    assert_eq!(node.ok(&["stat", "-c", "%U", &format!("/proc/{download}")]), "chainmail-download");
+    assert_eq!(node.ok(&["stat", "-c", "%U", "/var/lib/chainmail/download/look.json"]), "chainmail-download");
+    // Who speaks to the network cannot write the spool, and who can does not speak to it.
+    for user in ["chainmail-download", "chainmail-probe"] {
+        for folder in ["spool", "fetch", "state"] {
+            let path = format!("/var/lib/chainmail/{folder}/planted");
+            let (code, said) = node.run(&["runuser", "-u", user, "--", "touch", &path]);
+            assert!(code != Some(0), "{user}: {said}");
+        }
+    }
+    let links = node.ok(&["nsenter", "--net", "--target", &fetch(), "ip", "-o", "link"]);
+    assert_eq!(links.lines().count(), 1, "{links}");
+    // By hand it is run as root, which becomes the three users; any other user is told so.
+    node.ok(&["systemctl", "stop", "chainmail-fetch", "chainmail-download"]);
+    let (code, said) = node.run(&["runuser", "-u", "chainmail-fetch", "--", "chainmail-fetch", "once"]);
+    assert!(code == Some(2) && said.contains("as root"), "{said}");
+    node.ok(&["chainmail-fetch", "once"]);
+    assert_eq!(node.ok(&["stat", "-c", "%U", "/var/lib/chainmail/download/look.json"]), "chainmail-download");
+    node.ok(&["systemctl", "start", "chainmail-fetch"]);
     assert_eq!(node.ok(&["systemctl", "--failed", "--no-legend"]), "");
 
     // Another boot: the same rules, and both services go on.

@@ -1,4 +1,4 @@
-//! The shell: one cycle, or one judgement, in a process of its own. Git gives no way to end a connection to a remote that
+//! The shell: one look, or one judgement, in a process of its own. Git gives no way to end a connection to a remote that
 //! never answers but to end the process; and what a large cluster took of memory is given back.
 
 #![expect(clippy::disallowed_methods, reason = "this module is the one that starts a process")]
@@ -15,13 +15,44 @@ use crate::config::{Config, Transport};
 use crate::paths::Paths;
 use crate::trust::First;
 
-/// The hidden command that runs one cycle.
-pub const COMMAND: &str = "cycle";
-/// How a cycle is told to believe the first revision.
+/// The hidden command that looks at the remote once.
+pub const LOOK: &str = "look";
+/// The hidden command that looks once at what came over.
+pub const CYCLE: &str = "cycle";
+/// How it is told to believe the first revision.
 pub const TRUST_FIRST: &str = "--trust-first";
+/// The hidden command that judges what waits to be confirmed.
+pub const JUDGE: &str = "judge";
 
-/// The command that judges what waits to be confirmed.
-pub const CONFIRM: &str = "confirm";
+/// What a process is started for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Work {
+    /// To look at the remote.
+    Look,
+    /// To look at what came over.
+    Cycle(First),
+    /// To judge what waits to be confirmed.
+    Judge,
+}
+
+impl Work {
+    fn words(self) -> &'static [&'static str] {
+        match self {
+            Work::Look => &[LOOK],
+            Work::Cycle(First::Refuse) => &[CYCLE],
+            Work::Cycle(First::Trust) => &[CYCLE, TRUST_FIRST],
+            Work::Judge => &[JUDGE],
+        }
+    }
+
+    /// A judgement has started programs of others, which it ends itself.
+    fn parting(self) -> Parting {
+        match self {
+            Work::Look | Work::Cycle(_) => Parting::Killed,
+            Work::Judge => Parting::Asked,
+        }
+    }
+}
 
 /// A cycle or judgement that is running.
 #[derive(Debug)]
@@ -59,35 +90,35 @@ impl Cycle {
     ///
     /// # Errors
     /// When the system refuses.
-    pub fn start(paths: &Paths, config: &Config, first: First) -> std::io::Result<Self> {
-        let words: &[&str] = match first {
-            First::Trust => &[COMMAND, TRUST_FIRST],
-            First::Refuse => &[COMMAND],
-        };
-        Self::of(paths, config, words, Parting::Killed)
-    }
-
-    /// Starts a judgement.
-    ///
-    /// # Errors
-    /// When the system refuses.
-    pub fn judging(paths: &Paths, config: &Config) -> std::io::Result<Self> {
-        Self::of(paths, config, &[CONFIRM], Parting::Asked)
-    }
-
-    fn of(paths: &Paths, config: &Config, words: &[&str], parting: Parting) -> std::io::Result<Self> {
+    pub fn start(paths: &Paths, config: &Config, work: Work) -> std::io::Result<Self> {
         let mut command = Command::new(program());
-        command.arg("--root").arg(paths.root()).args(words).stdin(Stdio::null()).stdout(Stdio::null());
+        command.arg("--root").arg(paths.root()).args(work.words()).stdin(Stdio::null()).stdout(Stdio::null());
         // OpenSSL asks the environment. What is no folder has no further certificates; and who speaks no TLS need not
         // read those of the system, which is most of what a look without news would take.
         let certificates = match (&config.remote.transport, &config.access.ca_file) {
-            (Transport::Https, ca_file) => ca_file.as_deref(),
-            (Transport::Local(_) | Transport::Git | Transport::Ssh { .. }, _) => Some(Path::new("/dev/null")),
+            (Transport::Https, ca_file) if !matches!(work, Work::Cycle(_)) => ca_file.as_deref(),
+            (Transport::Https | Transport::Local(_) | Transport::Git | Transport::Ssh { .. }, _) => {
+                Some(Path::new("/dev/null"))
+            }
         };
         if let Some(file) = certificates {
             command.env("SSL_CERT_FILE", file).env("SSL_CERT_DIR", file);
         }
-        Ok(Self { child: command.spawn()?, until: Instant::now() + config.timeout, parting })
+        let until = Instant::now() + config.timeout;
+        Ok(Self { child: command.spawn()?, until, parting: work.parting() })
+    }
+
+    /// Waits until it ends, or has taken too long.
+    ///
+    /// # Errors
+    /// When the system cannot say.
+    pub fn wait(&mut self) -> std::io::Result<Progress> {
+        loop {
+            match self.progress()? {
+                Progress::Running => std::thread::sleep(GLANCE),
+                end => return Ok(end),
+            }
+        }
     }
 
     /// Looks how far it is.
@@ -167,7 +198,8 @@ pub fn inventory(paths: &Paths, rounds: Rounds) -> std::io::Result<ExitStatus> {
 }
 
 /// This program. Where the file was replaced by a newer one, this is the one that runs.
-fn program() -> PathBuf {
+#[must_use]
+pub fn program() -> PathBuf {
     let program = std::env::current_exe().ok().filter(|path| path.exists());
     program.unwrap_or_else(|| "/proc/self/exe".into())
 }
@@ -175,9 +207,13 @@ fn program() -> PathBuf {
 /// How often a cycle is looked at.
 pub const GLANCE: Duration = Duration::from_millis(10);
 
-/// Has this process asked to end when the one that started it does.
-pub fn end_with_parent() {
-    if let Err(error) = set_parent_process_death_signal(Some(Signal::TERM)) {
+/// Has this process end when the one that started it does: asked to where it has others to end, or at once.
+pub fn end_with_parent(parting: Parting) {
+    let signal = match parting {
+        Parting::Asked => Signal::TERM,
+        Parting::Killed => Signal::KILL,
+    };
+    if let Err(error) = set_parent_process_death_signal(Some(signal)) {
         tracing::warn!(%error, "this process may outlive the service");
     }
 }

@@ -13,24 +13,28 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use serde::Serialize;
 use thiserror::Error;
 
-use crate::child;
+use crate::child::{self, Parting};
 use crate::config::{BranchStatement, Mode};
 use crate::confirm::judge::{JudgeError, judge};
-use crate::confirm::{Finding, Judged};
+use crate::confirm::{Finding, Judged, word};
 use crate::cycle;
+use crate::download;
+use crate::download::folder::DOWNLOAD_LOCK;
 use crate::inputs::{self, Inputs, InputsError};
 use crate::inventory::keep::keep;
 use crate::inventory::refresh::{Keeper, RefreshError};
-use crate::mirror;
 use crate::paths::Paths;
 use crate::run;
 use crate::state::{Release, StateError, json, read_json, write_json};
 use crate::status::Status;
 use crate::trust::{self, First};
+use crate::users::{Part, Users, UsersError};
 
 /// Pulls policies from Git, verifies who answers for them, and hands this node's snapshot over to chainmaild.
 ///
-/// It needs no privilege and touches no rule. Results are printed on standard output, all else on standard error.
+/// It needs no privilege and touches no rule. Its three parts, download, verify and probe, each have a user of their own, so
+/// that the one who speaks to the network can write no snapshot. Results are printed on standard output, all else on
+/// standard error.
 ///
 /// Exit codes: 0 done; 1 something needs a person; 2 usage or configuration; 3 the revision is invalid, or Git or a file
 /// failed; 4 nobody who may answers for the revision; 7 the revision is held, or another chainmail-fetch is at work.
@@ -46,17 +50,22 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Looks at the remote again and again, and hands over what is new.
+    /// Runs all three parts: download, verify and probe. As root it becomes their users, where they exist.
     Run(FirstArgs),
-    /// Looks at the remote once, hands over what is new, and says how things stand.
+    /// Downloads and verifies once, and says how things stand. As root it becomes their users, where they exist.
     Once(OnceArgs),
+    /// Looks at the remote again and again, and takes what is new into the quarantine. It can write nothing else.
+    Download(PartArgs),
+    /// Verifies what came into the quarantine, and hands over what is new. It needs no network.
+    Verify(VerifyArgs),
+    /// Judges snapshots that wait to be confirmed, and answers who asks for metrics. It can write nothing but its findings.
+    Probe(PartArgs),
     /// How things stand, as they were last found. Exits with 1 unless all is well.
     Status(OutputArgs),
     /// Says whether /etc/chainmail/fetch.toml and the files that it names can be used.
     CheckConfig,
     /// Judges the snapshot that chainmaild waits to have confirmed, by the probes and by whether the remote still answers,
     /// and tells it. `run` does so by itself. Exits with 1 where the snapshot is refused.
-    #[command(name = child::CONFIRM)]
     Confirm,
     /// Lets a held revision go.
     Release(ReleaseArgs),
@@ -70,9 +79,18 @@ enum Command {
         /// Which shell.
         shell: clap_complete::Shell,
     },
-    /// One look, in the process that `run` and `once` start for it.
-    #[command(name = child::COMMAND, hide = true)]
+    /// One look at the remote, in the process that `download` starts for it.
+    #[command(name = child::LOOK, hide = true)]
+    Look,
+    /// One look at what came over, in the process that `verify` starts for it.
+    #[command(name = child::CYCLE, hide = true)]
     Cycle(FirstArgs),
+    /// One judgement, in the process that `probe` and `confirm` start for it.
+    #[command(name = child::JUDGE, hide = true)]
+    Judge,
+    /// Passes on what was found, in the process that `confirm` starts for it.
+    #[command(name = PASS_ON, hide = true)]
+    PassOn,
     /// Looks after the inventory, in the process that `run` and `once` start for it.
     #[command(name = child::INVENTORY, hide = true)]
     Inventory(InventoryArgs),
@@ -85,6 +103,27 @@ struct FirstArgs {
     #[arg(long)]
     trust_first: bool,
 }
+
+#[derive(Debug, Clone, Copy, Args)]
+struct PartArgs {
+    /// Once, and not again and again.
+    #[arg(long)]
+    once: bool,
+    /// End with the process that has started this one.
+    #[arg(long, hide = true)]
+    with_parent: bool,
+}
+
+#[derive(Debug, Clone, Copy, Args)]
+struct VerifyArgs {
+    #[command(flatten)]
+    part: PartArgs,
+    #[command(flatten)]
+    first: FirstArgs,
+}
+
+/// The hidden command that passes on what was found about a snapshot.
+const PASS_ON: &str = "pass-on";
 
 #[derive(Debug, Clone, Copy, Args)]
 struct InventoryArgs {
@@ -156,8 +195,10 @@ enum CliError {
     Refresh(#[from] RefreshError),
     #[error(transparent)]
     Judge(#[from] JudgeError),
+    #[error(transparent)]
+    Users(#[from] UsersError),
     #[error(
-        "{path} belongs to another user, and the service could not use what this one leaves there; run it as that user: runuser -u chainmail-fetch -- chainmail-fetch once"
+        "{path} belongs to another user, and its service could not use what this one leaves there; say `chainmail-fetch once` or `run` as root, which become the users of all parts"
     )]
     OtherUser { path: String },
     #[error("there is no {path}: is chainmail-fetch.service running?")]
@@ -182,6 +223,7 @@ impl CliError {
             | CliError::State(_)
             | CliError::Refresh(_)
             | CliError::Judge(_)
+            | CliError::Users(_)
             | CliError::NoStatus { .. }
             | CliError::Commit { .. }
             | CliError::System(_)
@@ -199,13 +241,19 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         Command::Run(first) => run(&paths, first.first()),
         Command::Once(args) => once(&paths, args),
+        Command::Download(args) => download(&paths, args),
+        Command::Verify(args) => verify(&paths, args),
+        Command::Probe(args) => probe(&paths, args),
         Command::Status(args) => status(&paths, args),
         Command::CheckConfig => check_config(&paths),
         Command::Confirm => confirm(&paths),
         Command::Release(args) => release(&paths, args),
         Command::Payload { commit } => payload(&paths, &commit),
         Command::Completions { shell } => Ok(completions(shell)),
+        Command::Look => one_look(&paths),
         Command::Cycle(first) => one_cycle(&paths, first.first()),
+        Command::Judge => one_judgement(&paths),
+        Command::PassOn => pass_on(&paths),
         Command::Inventory(args) => inventory(&paths, args),
     };
     let result = result.and_then(|Answer { text, exit }| {
@@ -222,38 +270,112 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Makes the folders that are ours, and takes the lock.
-fn prepare(paths: &Paths) -> Result<ApplyLock, CliError> {
-    for folder in [paths.state(), paths.node.spool(), paths.run()] {
+/// Makes the folders of a part.
+fn prepare(paths: &Paths, part: Part) -> Result<(), CliError> {
+    for folder in part.folders(paths) {
         if inputs::owner_differs(&folder) {
             return Err(CliError::OtherUser { path: folder.display().to_string() });
         }
         files::make_dir(&folder)?;
     }
-    Ok(ApplyLock::take_file(&paths.state(), FETCH_LOCK)?)
+    Ok(())
 }
 
-fn run(paths: &Paths, first: First) -> Result<Answer, CliError> {
-    let (_, config) = inputs::config(paths)?;
-    let _lock = prepare(paths)?;
-    run::run(paths, config, first).map_err(CliError::System)?;
+/// Who the parts are, with folders for each of them.
+fn users(paths: &Paths) -> Result<Users, CliError> {
+    let users = Users::find(paths)?;
+    users.make_folders(paths)?;
+    if users == Users::One {
+        tracing::info!(
+            "download, verify and probe are one user here: nothing but this program keeps them apart"
+        );
+    }
+    Ok(users)
+}
+
+fn begin(args: PartArgs, parting: Parting) {
+    if args.with_parent {
+        child::end_with_parent(parting);
+    }
+}
+
+fn done() -> Result<Answer, CliError> {
     Ok(Answer { text: String::new(), exit: Exit::Done })
 }
 
+fn run(paths: &Paths, first: First) -> Result<Answer, CliError> {
+    inputs::config(paths)?;
+    let users = users(paths)?;
+    let exit = run::together::run(paths, &users, first).map_err(CliError::System)?;
+    Ok(Answer { text: String::new(), exit })
+}
+
 fn once(paths: &Paths, args: OnceArgs) -> Result<Answer, CliError> {
-    let (_, config) = inputs::config(paths)?;
-    let _lock = prepare(paths)?;
-    let mut status = run::once(paths, &config, args.first.first()).map_err(CliError::System)?;
-    if config.inventory.is_some() {
-        child::inventory(paths, child::Rounds::One).map_err(CliError::System)?;
-        status = status.with(read_json(&paths.inventory_status())?);
+    inputs::config(paths)?;
+    let users = users(paths)?;
+    let went = run::together::once(paths, &users, args.first.first()).map_err(CliError::System)?;
+    if let Err(exit) = went {
+        return Ok(Answer { text: String::new(), exit });
     }
+    let path = paths.status().display().to_string();
+    let status = Status::read(paths)?.ok_or(CliError::NoStatus { path })?;
     let exit = status.state.exit();
     Ok(Answer { text: print(&status, args.output), exit })
 }
 
+fn download(paths: &Paths, args: PartArgs) -> Result<Answer, CliError> {
+    begin(args, Parting::Asked);
+    let (_, config) = inputs::config(paths)?;
+    prepare(paths, Part::Download)?;
+    let _lock = ApplyLock::take_file(&paths.quarantine(), DOWNLOAD_LOCK)?;
+    match args.once {
+        true => run::download::once(paths, &config),
+        false => run::download::run(paths, config),
+    }
+    .map_err(CliError::System)?;
+    done()
+}
+
+fn verify(paths: &Paths, VerifyArgs { part, first }: VerifyArgs) -> Result<Answer, CliError> {
+    begin(part, Parting::Asked);
+    let (_, config) = inputs::config(paths)?;
+    prepare(paths, Part::Verify)?;
+    let _lock = ApplyLock::take_file(&paths.state(), FETCH_LOCK)?;
+    if part.once {
+        run::verify::once(paths, &config, first.first()).map_err(CliError::System)?;
+        if config.inventory.is_some() {
+            child::inventory(paths, child::Rounds::One).map_err(CliError::System)?;
+        }
+    } else {
+        run::verify::run(paths, config, first.first()).map_err(CliError::System)?;
+    }
+    done()
+}
+
+fn probe(paths: &Paths, args: PartArgs) -> Result<Answer, CliError> {
+    begin(args, Parting::Asked);
+    let (_, config) = inputs::config(paths)?;
+    prepare(paths, Part::Probe)?;
+    if args.once {
+        return one_judgement(paths);
+    }
+    run::probe::run(paths, &config).map_err(CliError::System)?;
+    done()
+}
+
+/// The lock is held by the process that started this one.
+fn one_look(paths: &Paths) -> Result<Answer, CliError> {
+    child::end_with_parent(Parting::Killed);
+    if let Ok((_, config)) = inputs::config(paths) {
+        child::limit_memory(&config);
+    }
+    download::look(paths)?;
+    done()
+}
+
 /// The lock is held by the process that started this one.
 fn one_cycle(paths: &Paths, first: First) -> Result<Answer, CliError> {
+    child::end_with_parent(Parting::Killed);
     let (_, config) = inputs::config(paths)?;
     child::limit_memory(&config);
     let status = cycle::cycle(paths, first)?;
@@ -294,22 +416,34 @@ fn status(paths: &Paths, args: OutputArgs) -> Result<Answer, CliError> {
     Ok(Answer { text, exit })
 }
 
-fn confirm(paths: &Paths) -> Result<Answer, CliError> {
-    child::end_with_parent();
+/// Judges what waits, as the user who probes.
+fn one_judgement(paths: &Paths) -> Result<Answer, CliError> {
+    child::end_with_parent(Parting::Asked);
     let (_, config) = inputs::config(paths)?;
     child::limit_memory(&config);
-    if inputs::owner_differs(&paths.node.spool()) {
-        return Err(CliError::OtherUser { path: paths.node.spool().display().to_string() });
-    }
-    let Some(judged) = judge(paths, &config)? else {
-        return Ok(Answer { text: "nothing waits to be confirmed\n".to_owned(), exit: Exit::Done });
+    let exit = match judge(paths, &config)?.map(|answer| answer.finding) {
+        Some(Finding::Confirmed) | None => Exit::Done,
+        Some(Finding::Refused) => Exit::Differences,
+        Some(Finding::Unknown) => Exit::Input,
     };
-    let exit = match judged.finding {
-        Finding::Confirmed => Exit::Done,
-        Finding::Refused => Exit::Differences,
-        Finding::Unknown => Exit::Input,
+    Ok(Answer { text: String::new(), exit })
+}
+
+/// Passes on what was found, as the user who may write the spool.
+fn pass_on(paths: &Paths) -> Result<Answer, CliError> {
+    prepare(paths, Part::Verify)?;
+    let text = match word::pass_on(paths)? {
+        Some(judged) => format!("{judged}\n"),
+        None => "nothing waits to be confirmed\n".to_owned(),
     };
-    Ok(Answer { text: format!("{judged}\n"), exit })
+    Ok(Answer { text, exit: Exit::Done })
+}
+
+fn confirm(paths: &Paths) -> Result<Answer, CliError> {
+    inputs::config(paths)?;
+    let users = users(paths)?;
+    let judged = run::together::confirm(paths, &users, PASS_ON).map_err(CliError::System)?;
+    Ok(Answer { text: judged.text, exit: judged.exit })
 }
 
 fn check_config(paths: &Paths) -> Result<Answer, CliError> {
@@ -353,7 +487,8 @@ fn release(paths: &Paths, args: ReleaseArgs) -> Result<Answer, CliError> {
 }
 
 fn payload(paths: &Paths, commit: &str) -> Result<Answer, CliError> {
-    let found = mirror::open(&paths.mirror()).and_then(|mirror| trust::payload(&mirror, commit));
+    let store = git2::Repository::open_bare(paths.mirror());
+    let found = store.and_then(|store| trust::payload(&store, commit));
     let fail = |source| CliError::Commit { commit: commit.to_owned(), source };
     let text = format!("{}\n", found.map_err(fail)?);
     Ok(Answer { text, exit: Exit::Done })

@@ -202,13 +202,29 @@ pub struct Limits {
     pub total: u64,
     /// Of the memory of one look.
     pub memory: u64,
+    /// Of all that the half that downloads keeps.
+    pub quarantine: u64,
+    /// Of the objects that the verifier keeps.
+    pub mirror: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { download: 256 * MEGABYTE, file: 32 * MEGABYTE, total: 128 * MEGABYTE, memory: 1000 * MEGABYTE }
+        let download = 256 * MEGABYTE;
+        Self {
+            download,
+            file: 32 * MEGABYTE,
+            total: 128 * MEGABYTE,
+            memory: 1000 * MEGABYTE,
+            quarantine: DOWNLOADS_IN_QUARANTINE * download,
+            mirror: 1000 * MEGABYTE,
+        }
     }
 }
+
+/// How many downloads have room in the quarantine where its size is not configured: what was taken before, what is being
+/// taken, and the objects that are handed over.
+const DOWNLOADS_IN_QUARANTINE: u64 = 4;
 
 /// Sizes are configured in megabytes.
 const MEGABYTE: u64 = 1_000_000;

@@ -1,10 +1,12 @@
 //! Confirms what the applying half has brought into force, or says why it must go.
 //!
-//! The applying half says in its status what it waits for. [`answer`] sees that and has it judged in a process of its own
-//! ([`judge`]): by the probes of the configuration, and by whether the remote still answers if it did before.
+//! The applying half says in its status what it waits for. Two users take part. The one who may speak to the network runs
+//! the probes and asks the remote ([`answer`], [`judge`]); it may write nothing but what it found. The one who may write
+//! the spool passes that on ([`word`]), if it is about the snapshot that waits.
 
 pub mod answer;
 pub mod judge;
+pub mod word;
 
 use std::fmt;
 
@@ -145,8 +147,9 @@ struct Reached {
 }
 
 /// Remembers whether the remote answers without the snapshot that is on trial: only then its silence can speak against one.
-pub fn remember_reach(paths: &Paths, remote: Reach) {
-    if on_trial(paths) {
+/// `beside_trial` says that one was on trial while the remote was asked.
+pub fn remember_reach(paths: &Paths, remote: Reach, beside_trial: bool) {
+    if beside_trial || is_on_trial(paths) {
         return;
     }
     let reached = Reached { remote, time: Moment::now().to_string() };
@@ -156,7 +159,8 @@ pub fn remember_reach(paths: &Paths, remote: Reach) {
 }
 
 /// Whether a snapshot is being brought into force, or waits to be confirmed.
-fn on_trial(paths: &Paths) -> bool {
+#[must_use]
+pub fn is_on_trial(paths: &Paths) -> bool {
     let Some(status) = applied(paths) else { return false };
     let handed = pointer(&paths.node.desired()).ok().flatten();
     let under_way = handed.is_some() && status.enforced != handed && status.sync != Sync::Held;

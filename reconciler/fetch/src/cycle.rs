@@ -1,4 +1,4 @@
-//! One look at the remote, and all that follows from what is there.
+//! One look at what came over from the half that downloads, and all that follows from it. It speaks to nobody.
 
 use chainmail_compiler::source::SourceError;
 use chainmail_reconciler::clock::Moment;
@@ -13,10 +13,11 @@ use crate::hold::{self, Reason, Word};
 use crate::inputs::{Inputs, InputsError};
 use crate::inventory::Inventory;
 use crate::inventory::refresh::HANDING_OVER;
-use crate::make::{self, Made, MakeError, Memory, Wanted};
-use crate::mirror;
+use crate::make::{self, Made, MakeError, Memory};
+use crate::mirror::incoming::{FileLeftOut, Incoming, IncomingError};
+use crate::mirror::{self, MirrorError};
 use crate::paths::Paths;
-use crate::remote::{self, Head, RemoteError};
+use crate::quarantine::{Failure, Head, Look, Needs, Quarantine, QuarantineError, Wanted};
 use crate::spool;
 use crate::state::{Accepted, Last, StateError, json, read_json, write_json};
 use crate::status::{Handed, State, Status};
@@ -36,8 +37,10 @@ enum Cause {
     Revision,
     /// Nothing: the next look may find another state of this host.
     Host,
-    /// The mirror, which is taken anew.
+    /// The store, which is taken anew.
     Mirror,
+    /// Objects that did not come over.
+    Lacking(Needs),
 }
 
 impl Refusal {
@@ -50,15 +53,43 @@ impl Refusal {
     }
 }
 
-impl From<RemoteError> for Refusal {
-    fn from(error: RemoteError) -> Self {
-        let state = match error {
-            RemoteError::TooMuch { .. } | RemoteError::TooLarge { .. } => State::Broken,
-            RemoteError::Host { .. } => State::Untrusted,
-            RemoteError::Git { .. } | RemoteError::NoBranch { .. } => State::Unreachable,
-            RemoteError::File { .. } | RemoteError::Owner { .. } => State::Misconfigured,
-        };
-        Self::new(state, error)
+impl From<Failure> for Refusal {
+    fn from(failure: Failure) -> Self {
+        Self::new(failure.state, failure.reason).caused_by(Cause::Host)
+    }
+}
+
+impl From<QuarantineError> for Refusal {
+    fn from(error: QuarantineError) -> Self {
+        let reason = format!("what the half that downloads has written cannot be used: {error}");
+        Self::new(State::Broken, reason).caused_by(Cause::Host)
+    }
+}
+
+impl From<IncomingError> for Refusal {
+    fn from(error: IncomingError) -> Self {
+        match error {
+            IncomingError::Quarantine(error) => error.into(),
+            IncomingError::Mirror(error) => error.into(),
+            IncomingError::Object { .. } | IncomingError::Twice { .. } => {
+                Self::new(State::Broken, error).caused_by(Cause::Host)
+            }
+            IncomingError::Missing(_) | IncomingError::Gone => Self::new(
+                State::Unreachable,
+                format!("{error}; the half that downloads was asked for what is missing"),
+            )
+            .caused_by(Cause::Lacking(EVERYTHING)),
+        }
+    }
+}
+
+impl From<MirrorError> for Refusal {
+    fn from(error: MirrorError) -> Self {
+        match error {
+            MirrorError::Git(error) => error.into(),
+            MirrorError::File(error) => error.into(),
+            error @ MirrorError::TooLarge { .. } => Self::new(State::Broken, error),
+        }
     }
 }
 
@@ -84,8 +115,7 @@ impl From<MakeError> for Refusal {
 
 impl From<git2::Error> for Refusal {
     fn from(error: git2::Error) -> Self {
-        let reason = format!("the mirror cannot be used and is taken anew: {}", error.message());
-        Self::new(State::Broken, reason).caused_by(Cause::Mirror)
+        Self::new(State::Broken, error.message()).caused_by(Cause::Mirror)
     }
 }
 
@@ -199,7 +229,7 @@ fn look(paths: &Paths, inputs: &Inputs, first: First, now: Moment, before: Optio
         remote: inputs.config.remote.to_string(),
         branch: inputs.config.branch.as_str().to_owned(),
         handed: accepted.as_ref().ok().and_then(Option::as_ref).map(handed),
-        asked: Some(now.to_string()),
+        asked: before.and_then(|before| before.asked.clone()),
         answered: before.and_then(|before| before.answered.clone()),
         seen: before.and_then(|before| before.seen.clone()),
         failures: before.map_or(0, |before| before.failures),
@@ -214,10 +244,23 @@ fn look(paths: &Paths, inputs: &Inputs, first: First, now: Moment, before: Optio
         Err(refusal) => refuse(&mut status, refusal),
     }
     status.alarms = alarms(paths, inputs, now);
+    status.alarms.extend(silence(&inputs.config, &status, now));
     status
 }
 
-/// Asks the remote; where neither it nor this host says anything new, the last finding stands.
+/// The half that downloads has not said anything for long.
+fn silence(config: &Config, status: &Status, now: Moment) -> Option<String> {
+    let asked = Moment::parse(status.asked.as_deref()?)?;
+    let longest = 2 * (config.max_backoff.max(config.interval) + config.timeout);
+    let age = now.0.saturating_sub(asked.0);
+    (age > longest.as_secs())
+        .then(|| format!("the remote was last asked {age} s ago: does chainmail-download.service run?"))
+}
+
+/// What is said where nothing has come over yet.
+const NO_LOOK: &str = "the remote was not asked yet: does chainmail-download.service run?";
+
+/// Looks at what the remote said; where neither it nor this host says anything new, the last finding stands.
 fn answer(
     paths: &Paths,
     inputs: &Inputs,
@@ -225,20 +268,28 @@ fn answer(
     accepted: Option<Accepted>,
     status: &mut Status,
 ) -> Result<(), Refusal> {
-    let heads = match remote::heads(&inputs.config, paths) {
-        Ok(heads) => heads,
-        Err(error) => {
-            remember_reach(paths, Reach::Silent);
-            status.failures += 1;
-            return Err(error.into());
-        }
+    let Some(quarantine) = Quarantine::open(paths)? else {
+        return Err(Refusal::new(State::Unreachable, NO_LOOK).caused_by(Cause::Host));
     };
-    remember_reach(paths, Reach::Answers);
-    status.failures = 0;
-    status.answered.clone_from(&status.asked);
-    let branch = inputs.config.branch.reference();
-    status.seen = heads.iter().find(|head| head.name == branch).map(|head| head.id.to_string());
-    let listed: String = heads.iter().map(|Head { name, id }| format!("{id} {name}\n")).collect();
+    if read_json::<Needs>(&paths.needs()).ok().flatten().is_none() {
+        ask(paths, has(paths))?;
+    }
+    let Some(look) = quarantine.look()? else {
+        return Err(Refusal::new(State::Unreachable, NO_LOOK).caused_by(Cause::Host));
+    };
+    let reach = if look.heads.is_empty() { Reach::Silent } else { Reach::Answers };
+    remember_reach(paths, reach, look.beside_trial);
+    status.failures = look.failures;
+    status.asked = Some(look.asked.clone());
+    if reach == Reach::Answers {
+        status.answered.clone_from(&status.asked);
+        let branch = inputs.config.branch.reference();
+        status.seen = look.heads.iter().find(|head| head.name == branch).map(|head| head.id.to_string());
+    }
+    if let Some(failure) = look.failed {
+        return Err(failure.into());
+    }
+    let listed: String = look.heads.iter().map(|Head { name, id }| format!("{id} {name}\n")).collect();
     let (listed, last) = (Sha256Hex::of(listed), read_json::<Last>(&paths.last())?);
     if let Some(last) = last
         && first == First::Refuse
@@ -251,21 +302,66 @@ fn answer(
             Some(reason) => Err(Refusal::new(last.status.state, reason)),
         };
     }
-    let found = take(paths, inputs, first, accepted, &heads, status);
+    let found = take(paths, inputs, first, accepted, (&quarantine, &look), status);
+    let found = found.map_err(|refusal| mended(paths, &look, refusal));
+    let needs = match &found {
+        Err(Refusal { cause: Cause::Lacking(needs), .. }) => *needs,
+        Err(Refusal { cause: Cause::Mirror, .. }) => EVERYTHING,
+        _ => has(paths),
+    };
+    ask(paths, needs)?;
     let mut finding = Status { state: State::Synced, reason: None, ..status.clone() };
     let mut cause = Cause::Revision;
     if let Err(refusal) = &found {
         (finding.state, finding.reason) = (refusal.state, Some(refusal.reason.clone()));
         cause = refusal.cause;
     }
-    if cause == Cause::Mirror {
-        mirror::drop_all(&paths.mirror())?;
-    }
     // What did not come is asked for again; what came and will not do is not.
     if finding.state != State::Unreachable && cause == Cause::Revision {
         write_json(&paths.last(), &Last { inputs: inputs.digest.clone(), heads: listed, status: finding })?;
     }
     found
+}
+
+/// What is asked for where the store has nothing that can be relied upon.
+const EVERYTHING: Needs = Needs { have: None, wanted: Wanted::Objects };
+
+/// Takes the store away where it is damaged. What came over whole and cannot be read all the same is as the remote has it.
+fn mended(paths: &Paths, look: &Look, refusal: Refusal) -> Refusal {
+    let store = paths.mirror();
+    match refusal.cause {
+        Cause::Mirror if look.answers == EVERYTHING => refusal.caused_by(Cause::Revision),
+        Cause::Mirror => {
+            let reason = format!("{} is damaged, and is taken anew: {}", store.display(), refusal.reason);
+            match mirror::drop_all(&store) {
+                Ok(()) => Refusal { reason, ..refusal },
+                Err(error) => error.into(),
+            }
+        }
+        Cause::Lacking(needs) if look.answers == needs => {
+            let reason = refusal.reason.split(';').next().unwrap_or_default();
+            let reason = format!("{reason}, though it was asked for");
+            Refusal::new(State::Unreachable, reason).caused_by(Cause::Host)
+        }
+        Cause::Revision | Cause::Host | Cause::Lacking(_) => refusal,
+    }
+}
+
+/// What the store has, for the half that downloads.
+fn has(paths: &Paths) -> Needs {
+    let accepted = read_json::<Accepted>(&paths.accepted()).ok().flatten();
+    let commit = accepted.and_then(|accepted| git2::Oid::from_str(&accepted.verified.commit).ok());
+    let store = git2::Repository::open_bare(paths.mirror()).ok();
+    let have = commit.filter(|commit| store.is_some_and(|store| mirror::holds(&store, *commit)));
+    Needs { have, wanted: Wanted::Nothing }
+}
+
+/// Writes what the half that downloads is asked for.
+fn ask(paths: &Paths, needs: Needs) -> Result<(), FileError> {
+    if read_json::<Needs>(&paths.needs()).ok().flatten() == Some(needs) {
+        return Ok(());
+    }
+    files::replace_volatile(&paths.needs(), &json(&needs))
 }
 
 /// Whether the spool still names what was handed over, if anything was.
@@ -281,22 +377,30 @@ fn take(
     inputs: &Inputs,
     first: First,
     accepted: Option<Accepted>,
-    heads: &[Head],
+    (quarantine, look): (&Quarantine, &Look),
     status: &mut Status,
 ) -> Result<(), Refusal> {
-    mirror::tidy(&paths.mirror())?;
-    let mirror = mirror::open(&paths.mirror())?;
-    remote::fetch(&inputs.config, paths, &mirror, heads)?;
+    let config = &inputs.config;
+    let before = accepted.as_ref().and_then(|accepted| git2::Oid::from_str(&accepted.verified.commit).ok());
+    // The inventory may be about to read the store.
+    let lock = ApplyLock::wait_for_file(&paths.state(), HANDING_OVER)?;
+    let store = mirror::open(&paths.mirror(), before)?;
+    drop(lock);
+    let kept = before.filter(|before| mirror::holds(&store, *before));
+    drop(store);
+    let incoming = Incoming::take(paths, config, (quarantine, look), before)?;
     let known = Known {
         accepted: accepted.as_ref(),
         same_trust: accepted.as_ref().is_some_and(|accepted| accepted.trust == inputs.trust),
         first,
     };
-    let verified = trust::judge(&mirror, &inputs.config, &inputs.keys, &known)?;
+    let verified = trust::judge(incoming.repository(), config, &inputs.keys, &known)?;
+    let commit = git2::Oid::from_str(&verified.commit)?;
+    let left_out = incoming.left_out(commit, look).map_err(|error| lacking(error, look, commit))?;
     // The inventory may have changed what was handed over since the beginning, for the sake of the same revision.
     let _lock = ApplyLock::wait_for_file(&paths.state(), HANDING_OVER)?;
     let accepted = read_json::<Accepted>(&paths.accepted())?;
-    let same = |known: &str| trust::is_same(&mirror, &verified.commit, known);
+    let same = |known: &str| trust::is_same(incoming.repository(), &verified.commit, known);
     let word = match (&inputs.release, &accepted) {
         // A revision that is in force already was let go before.
         (_, Some(accepted)) if same(&accepted.verified.commit)? => Word::Release,
@@ -304,12 +408,14 @@ fn take(
         _ if verified.allows_shrink => Word::Trailer,
         _ => Word::None,
     };
-    let made = made(paths, inputs, &verified, word)?;
+    let made = made(paths, inputs, &verified, word);
+    let made = made.map_err(|refusal| too_large(refusal, commit, &left_out, config))?;
+    if kept != Some(commit) {
+        incoming.accept(commit, config.limits.mirror)?;
+    }
     let digest = made.snapshot.manifest().digest.clone();
     let before: Vec<_> = accepted.iter().map(|accepted| accepted.digest.clone()).collect();
     spool::hand_over(paths, &made.snapshot, made.provenance.as_deref(), &before)?;
-    let commit = git2::Oid::from_str(&verified.commit)?;
-    mirror.reference(mirror::ACCEPTED, commit, true, "accepted")?;
     let time = match &accepted {
         Some(accepted) if accepted.digest == digest && accepted.verified.commit == verified.commit => {
             accepted.time.clone()
@@ -323,11 +429,39 @@ fn take(
     Ok(())
 }
 
+/// A file of a verified commit that did not come over is asked for by the commit's name: the half that downloads cannot tell
+/// which tag will be believed. Where that was done already, everything is asked for.
+fn lacking(error: IncomingError, look: &Look, commit: git2::Oid) -> Refusal {
+    let refusal = Refusal::from(error);
+    let needs = Needs { have: look.answers.have, wanted: Wanted::Files(commit) };
+    match refusal.cause {
+        Cause::Lacking(_) if look.answers != needs => refusal.caused_by(Cause::Lacking(needs)),
+        _ => refusal,
+    }
+}
+
+/// Names the file where a revision cannot be read since one was left out.
+fn too_large(refusal: Refusal, commit: git2::Oid, left_out: &[FileLeftOut], config: &Config) -> Refusal {
+    // Git names the object that it looked for.
+    let is_meant = |file: &&FileLeftOut| refusal.reason.contains(&file.id.to_string());
+    match left_out.iter().find(is_meant) {
+        Some(FileLeftOut { path, bytes, .. }) => {
+            let most = config.limits.file;
+            let path = path.escape_debug();
+            let reason = format!(
+                "{path} of commit {commit} has {bytes} bytes, more than limits.file_megabytes ({most} bytes), and was not taken"
+            );
+            Refusal::new(State::Broken, reason)
+        }
+        None => refusal,
+    }
+}
+
 /// The snapshot of a revision, unless it is held.
 fn made(paths: &Paths, inputs: &Inputs, verified: &Verified, word: Word) -> Result<Made, Refusal> {
     let config = &inputs.config;
     let inventory = inventory(paths, config)?;
-    let wanted = Wanted {
+    let wanted = make::Wanted {
         commit: &verified.commit,
         node: &inputs.node,
         source: &config.source,
@@ -336,7 +470,7 @@ fn made(paths: &Paths, inputs: &Inputs, verified: &Verified, word: Word) -> Resu
         inventory: inventory.as_ref(),
     };
     let before = spool::current(paths, &inputs.node);
-    let made = match make::make(&paths.mirror(), &wanted, &mut Memory::none()) {
+    let made = match make::make(&paths.incoming(), &wanted, &mut Memory::none()) {
         Err(MakeError::NoNode { node, .. }) if before.is_some() => {
             return Err(held(verified, &[Reason::NodeGone(node)]));
         }

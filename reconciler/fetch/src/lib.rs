@@ -2,10 +2,14 @@
 //! half that applies it. It runs without any privilege.
 //!
 //! ```text
-//! remote → mirror → trust → make → hold → spool
+//! download   remote → repository → quarantine        user chainmail-download: network; writes the quarantine alone
+//! verify     quarantine → mirror → trust → make → hold → spool     user chainmail-fetch: no network; writes the spool
+//! probe      probes, remote → answer; metrics        user chainmail-probe: network; writes its answer alone
 //! ```
 //!
-//! - [`remote`] asks what there is and copies new objects into the mirror, a bare repository that is never checked out.
+//! - [`remote`] asks what there is and copies new objects into a repository of the downloading user.
+//! - [`download`] writes what the verifier needs of it into the [`quarantine`]: objects by value, and what the remote said.
+//! - [`mirror`] takes them under the names that it computes, into a store that nothing else writes.
 //! - [`trust`] says who answers for a revision, or why nobody does.
 //! - [`make`] compiles the node's snapshot, or takes the committed one, and proves it against the policies.
 //! - [`hold`] keeps back what would take away too much.
@@ -13,8 +17,8 @@
 //!
 //! Live objects of this host's [`inventory`] stand beside the policies that are compiled.
 //!
-//! [`cycle`] goes through all of this once, in a process of its own ([`child`]): a remote that never answers is given
-//! up by ending it, and what a large cluster took is given back. [`run`] says when.
+//! [`download::look`] and [`cycle`] do this once, in processes of their own ([`child`]): a remote that never answers is
+//! given up by ending one, and what a large cluster took is given back. [`run`] says when, [`users`] as whom.
 //!
 //! What the applying half then brings into force is confirmed, or refused, by [`confirm`].
 //!
@@ -34,6 +38,7 @@ pub mod cli;
 pub mod config;
 pub mod confirm;
 pub mod cycle;
+pub mod download;
 pub mod hold;
 pub mod hosts;
 pub mod inputs;
@@ -42,6 +47,7 @@ pub mod make;
 pub mod metrics;
 pub mod mirror;
 pub mod paths;
+pub mod quarantine;
 pub mod remote;
 pub mod run;
 pub mod schedule;
@@ -49,3 +55,4 @@ pub mod spool;
 pub mod state;
 pub mod status;
 pub mod trust;
+pub mod users;

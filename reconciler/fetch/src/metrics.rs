@@ -22,7 +22,7 @@ pub struct Facts {
     pub fetch: Option<Status>,
     /// How things stand with applying, and for how long nothing else was said.
     pub apply: Option<(apply::Status, Duration)>,
-    /// How often a look at the remote came to each state since this service began.
+    /// How often a look at the remote came to each state since the verifying service began.
     pub looks: BTreeMap<State, u64>,
     /// This moment.
     pub now: Moment,

@@ -49,10 +49,34 @@ impl Paths {
         self.node.fetch()
     }
 
-    /// The copy of the remote's objects.
+    /// The objects of what was accepted: the verifier's own store, which nothing else writes.
     #[must_use]
     pub fn mirror(&self) -> PathBuf {
         self.state().join("mirror.git")
+    }
+
+    /// The objects of what is being judged, beside those of [`Self::mirror`].
+    #[must_use]
+    pub fn incoming(&self) -> PathBuf {
+        self.state().join("incoming.git")
+    }
+
+    /// What the half that downloads writes, and all that it may write.
+    #[must_use]
+    pub fn quarantine(&self) -> PathBuf {
+        self.root.join("var/lib/chainmail/download")
+    }
+
+    /// The downloading half's copy of the remote. Nothing else opens it.
+    #[must_use]
+    pub fn repository(&self) -> PathBuf {
+        self.quarantine().join("repository.git")
+    }
+
+    /// What the remote said at the last look.
+    #[must_use]
+    pub fn look(&self) -> PathBuf {
+        self.quarantine().join("look.json")
     }
 
     /// The revision that was handed over last.
@@ -89,6 +113,30 @@ impl Paths {
     #[must_use]
     pub fn run(&self) -> PathBuf {
         self.node.run().join("fetch")
+    }
+
+    /// What the half that downloads is asked for.
+    #[must_use]
+    pub fn needs(&self) -> PathBuf {
+        self.run().join("needs.json")
+    }
+
+    /// How often a look came to each state since the service began.
+    #[must_use]
+    pub fn looks(&self) -> PathBuf {
+        self.run().join("looks.json")
+    }
+
+    /// What the half that probes writes, and all that it may write.
+    #[must_use]
+    pub fn probe(&self) -> PathBuf {
+        self.node.run().join("probe")
+    }
+
+    /// What was found about a snapshot that waits to be confirmed.
+    #[must_use]
+    pub fn answer(&self) -> PathBuf {
+        self.probe().join("answer.json")
     }
 
     /// Whether the remote answered when it was last looked at with nothing waiting to be confirmed.

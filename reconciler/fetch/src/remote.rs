@@ -18,17 +18,9 @@ use thiserror::Error;
 
 use crate::config::{Config, Limits, Transport};
 use crate::hosts::{self, HostsError};
-use crate::mirror::{self, TAGS, TIP};
+use crate::mirror::{TAGS, TIP};
 use crate::paths::Paths;
-
-/// A reference of the remote.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Head {
-    /// Its name.
-    pub name: String,
-    /// What it names.
-    pub id: Oid,
-}
+use crate::quarantine::Head;
 
 /// A remote that gave nothing.
 #[derive(Debug, Error)]
@@ -68,7 +60,9 @@ pub enum RemoteError {
         known: Vec<String>,
     },
     /// It sends more than may be taken.
-    #[error("{remote} sends more than limits.download_megabytes ({most} bytes); nothing of it was kept")]
+    #[error(
+        "{remote} sends more than limits.download_megabytes or limits.quarantine_megabytes allow ({most} bytes); nothing of it was kept"
+    )]
     TooMuch {
         /// The remote.
         remote: String,
@@ -116,16 +110,21 @@ struct Told {
     asked: bool,
 }
 
+/// The most objects of one download: what names them takes 128 MB.
+const MOST_OBJECTS: usize = 4_000_000;
+
 /// How the remote is reached.
 struct Reach<'a> {
     config: &'a Config,
+    /// The most bytes that are taken.
+    most: u64,
     known_hosts: String,
     password: Option<String>,
     told: RefCell<Told>,
 }
 
 impl<'a> Reach<'a> {
-    fn of(config: &'a Config, paths: &Paths) -> Result<Self, RemoteError> {
+    fn of(config: &'a Config, paths: &Paths, most: u64) -> Result<Self, RemoteError> {
         let read = |path: &Path| {
             let fail = |source| RemoteError::File { path: path.to_owned(), source };
             std::fs::read_to_string(path).map_err(fail)
@@ -137,8 +136,8 @@ impl<'a> Reach<'a> {
             Transport::Local(_) | Transport::Git | Transport::Https => String::new(),
         };
         let password = config.access.password_file.as_deref().map(read).transpose()?;
-        let password = password.map(|text| text.trim_end_matches('\n').to_owned());
-        Ok(Self { config, known_hosts, password, told: RefCell::default() })
+        let password = password.as_deref().map(one_line).map(ToOwned::to_owned);
+        Ok(Self { config, most, known_hosts, password, told: RefCell::default() })
     }
 
     fn callbacks(&self) -> RemoteCallbacks<'_> {
@@ -158,7 +157,8 @@ impl<'a> Reach<'a> {
             });
         }
         callbacks.transfer_progress(|progress| {
-            let within = progress.received_bytes() as u64 <= self.config.limits.download;
+            let within =
+                progress.received_bytes() as u64 <= self.most && progress.total_objects() <= MOST_OBJECTS;
             if !within {
                 self.told.borrow_mut().too_much = true;
             }
@@ -206,7 +206,7 @@ impl<'a> Reach<'a> {
             return RemoteError::Host { remote, source };
         }
         if told.too_much {
-            return RemoteError::TooMuch { remote, most: self.config.limits.download };
+            return RemoteError::TooMuch { remote, most: self.most };
         }
         // libgit2 has a code for this and loses it on the way.
         if error.message().ends_with("not owned by current user") {
@@ -221,7 +221,7 @@ impl<'a> Reach<'a> {
 /// # Errors
 /// When it does not answer, or has no such branch.
 pub fn heads(config: &Config, paths: &Paths) -> Result<Vec<Head>, RemoteError> {
-    let reach = Reach::of(config, paths)?;
+    let reach = Reach::of(config, paths, 0)?;
     let fail = |error: git2::Error| reach.error(&error);
     let mut remote = git2::Remote::create_detached(config.remote.url()).map_err(fail)?;
     let connection = remote.connect_auth(Direction::Fetch, Some(reach.callbacks()), None).map_err(fail)?;
@@ -246,14 +246,26 @@ pub fn heads(config: &Config, paths: &Paths) -> Result<Vec<Head>, RemoteError> {
 }
 
 /// What the names of tags that matter begin with.
-const TAG_PREFIX: &str = "refs/tags/chainmail/";
+pub const TAG_PREFIX: &str = "refs/tags/chainmail/";
 
-/// Takes what is new into the mirror.
+/// The text of a file that has one line, without the end of that line.
+fn one_line(text: &str) -> &str {
+    let text = text.strip_suffix('\n').unwrap_or(text);
+    text.strip_suffix('\r').unwrap_or(text)
+}
+
+/// Takes what is new into a repository, `most` bytes of it.
 ///
 /// # Errors
 /// When it does not come, or is more than may be taken.
-pub fn fetch(config: &Config, paths: &Paths, mirror: &Repository, heads: &[Head]) -> Result<(), RemoteError> {
-    let reach = Reach::of(config, paths)?;
+pub fn fetch(
+    config: &Config,
+    paths: &Paths,
+    mirror: &Repository,
+    heads: &[Head],
+    most: u64,
+) -> Result<(), RemoteError> {
+    let reach = Reach::of(config, paths, most)?;
     let fail = |error: git2::Error| reach.error(&error);
     if let Transport::Local(path) = &config.remote.transport {
         // For a repository on this host Git packs what is new in this very process, each object as a whole.
@@ -281,7 +293,7 @@ fn too_large(
     mirror: &Repository,
     limits: Limits,
 ) -> Result<Option<(Oid, String)>, git2::Error> {
-    let repository = Repository::open(mirror::git_folder(path))?;
+    let repository = Repository::open(git_folder(path))?;
     let objects = repository.odb()?;
     let known = mirror.odb()?;
     let mut walk = repository.revwalk()?;
@@ -315,4 +327,30 @@ fn too_large(
         }
     }
     Ok(None)
+}
+
+/// The repository's own folder: its name in a path that may be a work tree.
+#[must_use]
+pub fn git_folder(path: &Path) -> PathBuf {
+    let inner = path.join(".git");
+    if inner.is_dir() { inner } else { path.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_one_line_whatever_ends_it() {
+        for (text, expected) in [
+            ("token", "token"),
+            ("token\n", "token"),
+            ("token\r\n", "token"),
+            ("to ken \t\n", "to ken \t"),
+            ("token\n\n", "token\n"),
+            ("", ""),
+        ] {
+            assert_eq!(one_line(text), expected, "{text:?}");
+        }
+    }
 }

@@ -23,8 +23,13 @@ struct Block {
 fn blocks(book: &str) -> Vec<Block> {
     let mut blocks = Vec::new();
     let mut open: Option<Block> = None;
+    let mut is_other = false;
     for (number, line) in (1..).zip(book.lines()) {
         match (line.strip_prefix("```"), &mut open) {
+            (Some(_), None) if is_other => is_other = false,
+            (_, None) if is_other => {}
+            // Pictures, and what is written into files of systemd.
+            (Some("text" | "ini"), None) => is_other = true,
             (Some("sh"), None) => open = Some(Block { line: number, exit: 0, text: String::new() }),
             (Some(fence), None) => {
                 let exit =

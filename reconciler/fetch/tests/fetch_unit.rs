@@ -1,4 +1,4 @@
-//! The shipped unit and example configuration, as text.
+//! The shipped units and example configuration, as text.
 
 #![allow(
     clippy::disallowed_methods,
@@ -13,7 +13,8 @@ use std::process::Command;
 
 use chainmail_fetch::config::Config;
 
-const UNIT: &str = "chainmail-fetch.service";
+/// The three parts.
+const UNITS: [&str; 3] = ["chainmail-download.service", "chainmail-fetch.service", "chainmail-probe.service"];
 const INVENTORY: &str = "chainmail-inventory.service";
 
 fn shipped(name: &str) -> std::path::PathBuf {
@@ -34,9 +35,9 @@ fn analyze(words: &[&str]) -> Option<(bool, String)> {
 #[test]
 fn the_fence_keeps_out_what_it_should() {
     // The number is ten times the exposure.
-    for name in [UNIT, INVENTORY] {
+    for name in UNITS.iter().chain(&[INVENTORY]) {
         let unit = shipped(name);
-        let words = ["security", "--offline=yes", "--threshold=16", unit.to_str().unwrap()];
+        let words = ["security", "--offline=yes", "--threshold=15", unit.to_str().unwrap()];
         let Some((fine, said)) = analyze(&words) else { return };
         assert!(fine, "{said}");
     }
@@ -45,7 +46,8 @@ fn the_fence_keeps_out_what_it_should() {
 #[test]
 fn systemd_understands_the_units() {
     let folder = tempfile::tempdir().unwrap();
-    let units = [UNIT, INVENTORY, "chainmail-inventory.timer"];
+    let [download, verify, probe] = UNITS;
+    let units = [download, verify, probe, INVENTORY, "chainmail-inventory.timer"];
     for name in units.iter().chain(&["chainmail.target"]) {
         let text = std::fs::read_to_string(shipped(name)).unwrap();
         // It asks whether the program is there.
@@ -56,6 +58,45 @@ fn systemd_understands_the_units() {
         let unit = folder.path().join(name);
         let Some((fine, said)) = analyze(&["verify", "--man=no", unit.to_str().unwrap()]) else { return };
         assert!(fine && !said.contains("chainmail"), "{name}\n{said}");
+    }
+}
+
+/// What one part may write, no other part may.
+#[test]
+fn only_one_unit_may_write_the_spool_and_it_has_no_network() {
+    let settings = |name: &str| {
+        let text = std::fs::read_to_string(shipped(name)).unwrap();
+        text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let has = |name: &str, line: &str| settings(name).iter().any(|found| found == line);
+    let writes = |name: &str| {
+        let keys =
+            ["ReadWritePaths=", "StateDirectory=", "RuntimeDirectory=", "LogsDirectory=", "CacheDirectory="];
+        let lines = settings(name).into_iter();
+        lines.filter(|line| keys.iter().any(|key| line.starts_with(key))).collect::<Vec<_>>()
+    };
+    let [download, verify, probe] = UNITS;
+    assert_eq!(writes(download), ["ReadWritePaths=/var/lib/chainmail/download"]);
+    let of_verify = [
+        "StateDirectory=chainmail/fetch",
+        "ReadWritePaths=/var/lib/chainmail/spool",
+        "RuntimeDirectory=chainmail/fetch",
+    ];
+    assert_eq!(writes(verify), of_verify);
+    assert_eq!(writes(probe), ["RuntimeDirectory=chainmail/probe"]);
+    assert!(has(verify, "PrivateNetwork=yes") && has(verify, "RestrictAddressFamilies=AF_UNIX"));
+    for (name, user, command) in [
+        (download, "chainmail-download", "download"),
+        (verify, "chainmail-fetch", "verify"),
+        (probe, "chainmail-probe", "probe"),
+    ] {
+        assert!(has(name, &format!("User={user}")), "{name}");
+        assert!(has(name, &format!("ExecStart=/usr/bin/chainmail-fetch {command}")), "{name}");
+        for line in ["ProtectSystem=strict", "NoExecPaths=/", "DevicePolicy=strict", "PrivateMounts=yes"] {
+            assert!(has(name, line), "{name}: {line}");
+        }
+        let users = std::fs::read_to_string(shipped("chainmail.sysusers.conf")).unwrap();
+        assert!(users.lines().any(|line| line.starts_with(&format!("u {user} "))), "{user}");
     }
 }
 

@@ -231,7 +231,7 @@ fn a_gigabyte_is_not_taken() {
     std::fs::File::create(&blob).unwrap().set_len(1_000_000_000).unwrap();
     world.commit("nobody", "A gigabyte");
     world.push();
-    for (node, reason) in [(&local, "limits.file_megabytes"), (&served, "error[too-large]")] {
+    for (node, reason) in [(&local, "limits.file_megabytes"), (&served, "limits.file_megabytes")] {
         let before = Instant::now();
         node.refuses(State::Broken, reason);
         assert!(before.elapsed() < Duration::from_secs(60), "{:?}", before.elapsed());
@@ -308,17 +308,107 @@ fn a_repository_of_another_user_is_said_to_be_one() {
     assert_eq!(node.once().0, State::Synced);
 }
 
+/// Both copies of what the remote has, damaged in all ways that a power loss or a killed look can: the same look heals it.
 #[test]
-fn a_damaged_mirror_is_taken_anew() {
+fn what_is_damaged_is_taken_anew_within_the_same_look() {
     let world = World::new();
     let node = world.node("n1", &world.remote(), OFF);
     node.once();
-    let mirror = node.path("var/lib/chainmail/fetch/mirror.git");
-    let damage = format!("find {} -name '*.pack' -o -name HEAD | xargs truncate --size=10", mirror.display());
-    ok(Command::new("sh").args(["-c", &damage]));
-    let second = world.change("nobody", &[5433]);
-    let found = [node.once(), node.once()];
-    assert_eq!((found[1].0, node.handed()), (State::Synced, Some(second)), "{found:?}");
+    let copies = ["var/lib/chainmail/fetch/mirror.git", "var/lib/chainmail/download/repository.git"];
+    let damages = [
+        "rm -rf $C && : > $C",
+        "rm -rf $C && ln -s /nowhere $C",
+        ": > $C/HEAD",
+        ": > $C/config",
+        "echo '[core' > $C/config",
+        "find $C -name '*.pack' | xargs truncate --size=40",
+        "find $C -name '*.pack' | xargs rm -f",
+        "find $C -name '*.idx' | xargs truncate --size=40",
+        "rm -rf $C/objects && : > $C/objects",
+        "rm -rf $C/objects/pack && : > $C/objects/pack",
+        "rm -rf $C/refs",
+        "mkdir -p $C/refs/chainmail && : > $C/refs/chainmail/tip && : > $C/refs/chainmail/accepted",
+        "mkdir -p $C/refs/chainmail && : > $C/refs/chainmail/tip.lock && : > $C/refs/chainmail/accepted.lock",
+        ": > $C/HEAD.lock && : > $C/config.lock && : > $C/packed-refs.lock && : > $C/shallow.lock && : > $C/shallow",
+        "echo 0000000000000000000000000000000000000000 > $C/shallow",
+        "mkdir -p $C/objects/info && echo /nowhere > $C/objects/info/alternates",
+        "head -c 1000 /dev/zero > $C/packed-refs",
+    ];
+    for (copy, damage) in copies.iter().flat_map(|copy| damages.map(|damage| (copy, damage))) {
+        let port = 1 + u16::try_from(damages.iter().position(|one| *one == damage).unwrap()).unwrap();
+        let port = port + if copy.ends_with("mirror.git") { 100 } else { 200 };
+        let next = world.change("nobody", &[port]);
+        let script = damage.replace("$C", &node.path(copy).display().to_string());
+        ok(Command::new("sh").args(["-c", &script]));
+        let found = node.once();
+        assert_eq!((found.0, node.handed()), (State::Synced, Some(next)), "{copy}: {damage}: {}", found.1);
+    }
+    // An empty file of the hand-over is as good as none.
+    for name in ["look.json", "download.lock"] {
+        std::fs::write(node.path("var/lib/chainmail/download").join(name), "").unwrap();
+        assert_eq!(node.once().0, State::Synced, "{name}");
+    }
+}
+
+/// The bytes of all files below a folder.
+fn size(node: &Node, folder: &str) -> u64 {
+    chainmail_fetch::download::folder::used(&node.path(folder))
+}
+
+#[test]
+fn what_nobody_signed_leaves_nothing_behind_and_all_that_is_kept_has_a_limit() {
+    let world = World::new();
+    let limits = "[limits]\ndownload_megabytes = 4\nquarantine_megabytes = 16\nmirror_megabytes = 4\n";
+    let node = world.node("n1", &world.remote(), limits);
+    node.trust_first();
+    let (fetch, download) = ("var/lib/chainmail/fetch", "var/lib/chainmail/download");
+    let before = size(&node, fetch);
+    let noise = |who: &str, at: usize| {
+        let file = world.path("clone/noise.bin");
+        ok(Command::new("sh").arg("-c").arg(format!("head -c 1500000 /dev/urandom > {}", file.display())));
+        world.commit(who, &format!("Noise {at}"));
+        ok(world.git().args(["push", "-q", "--force", "origin", "HEAD:main"]));
+    };
+    for at in 0..8 {
+        noise("nobody", at);
+        assert_eq!(node.once().0, State::Untrusted);
+        assert!(size(&node, download) < 16_000_000, "{at}: {}", size(&node, download));
+        assert!(size(&node, fetch) < before + 50_000, "{at}: {} after {before}", size(&node, fetch));
+        ok(world.git().args(["reset", "-q", "--hard", "HEAD~1"]));
+    }
+    // What is signed is kept, and what it replaces is not once that is needed.
+    for at in 0..3 {
+        noise("alice", at);
+        let (state, reason) = node.once();
+        assert_eq!(state, State::Synced, "{reason}");
+        assert!(size(&node, fetch) < 4_500_000, "{at}: {}", size(&node, fetch));
+        assert!(size(&node, download) < 16_000_000, "{at}: {}", size(&node, download));
+    }
+    // A revision that alone is more is refused, and the one before stays.
+    node.configure(&limits.replace("mirror_megabytes = 4", "mirror_megabytes = 1"));
+    noise("alice", 9);
+    node.refuses(State::Broken, "limits.mirror_megabytes");
+    assert!(size(&node, fetch) < 4_500_000);
+}
+
+#[test]
+fn half_packs_of_killed_looks_go() {
+    let world = World::new();
+    let node = world.node("n1", &world.remote(), OFF);
+    node.once();
+    let folders = ["var/lib/chainmail/fetch/mirror.git", "var/lib/chainmail/download/repository.git"];
+    for folder in folders {
+        for at in 0..3 {
+            let path = node.path(folder).join(format!("objects/pack/pack_git2_{at}"));
+            std::fs::write(path, vec![0; 1_000_000]).unwrap();
+        }
+    }
+    std::fs::write(node.path("var/lib/chainmail/download/objects-0123456789abcdef.new"), "half").unwrap();
+    world.change("nobody", &[5433]);
+    assert_eq!(node.once().0, State::Synced);
+    for folder in ["var/lib/chainmail/fetch", "var/lib/chainmail/download"] {
+        assert!(size(&node, folder) < 500_000, "{folder}: {}", size(&node, folder));
+    }
 }
 
 #[test]

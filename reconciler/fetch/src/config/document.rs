@@ -15,8 +15,8 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::{
-    Access, BranchName, BranchStatement, Config, Confirm, Hold, Inventory, Limits, MEGABYTE, Mode,
-    OtherBytes, Remote, Source, Trust,
+    Access, BranchName, BranchStatement, Config, Confirm, DOWNLOADS_IN_QUARANTINE, Hold, Inventory, Limits,
+    MEGABYTE, Mode, OtherBytes, Remote, Source, Trust,
 };
 
 /// The file as it is written. Each field carries its place, so that a wrong value can be shown.
@@ -75,6 +75,8 @@ struct LimitsFile {
     file_megabytes: Option<Spanned<u64>>,
     total_megabytes: Option<Spanned<u64>>,
     memory_megabytes: Option<Spanned<u64>>,
+    quarantine_megabytes: Option<Spanned<u64>>,
+    mirror_megabytes: Option<Spanned<u64>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -271,8 +273,19 @@ impl Reader<'_> {
             self.number(name, value, 1..=TERABYTE, help)
                 .map(|found| found.map_or(default, |megabytes| megabytes * MEGABYTE))
         };
+        let download = bytes("download_megabytes", file.download_megabytes, default.download)?;
+        let least = 2 * download;
+        let span = file.quarantine_megabytes.as_ref().map(Spanned::span);
+        let quarantine = DOWNLOADS_IN_QUARANTINE * download;
+        let quarantine = bytes("quarantine_megabytes", file.quarantine_megabytes, quarantine)?;
+        if let Some(span) = span.filter(|_| quarantine < least) {
+            let problem = format!("quarantine_megabytes {} is too little", quarantine / MEGABYTE);
+            return Err(self.wrong(span, problem, "it has to hold two downloads at least"));
+        }
         Ok(Limits {
-            download: bytes("download_megabytes", file.download_megabytes, default.download)?,
+            download,
+            quarantine,
+            mirror: bytes("mirror_megabytes", file.mirror_megabytes, default.mirror)?,
             file: bytes("file_megabytes", file.file_megabytes, default.file)?,
             total: bytes("total_megabytes", file.total_megabytes, default.total)?,
             memory: bytes("memory_megabytes", file.memory_megabytes, default.memory)?,
@@ -392,7 +405,7 @@ mod tests {
                     user = \"u\"\npassword_file = \"/p\"\n[trust]\nmode = \"tag\"\nallowed_signers = \"/a\"\n\
                     revoked_keys = \"/r\"\nmin_commit = \"0123456789012345678901234567890123456789\"\n\
                     max_age_hours = 2\nbranch_statement = \"required\"\nthreshold = 3\n\
-                    refused_revisions = [\"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\"]\n[limits]\ndownload_megabytes = 3\nfile_megabytes = 2\ntotal_megabytes = 4\nmemory_megabytes = 5\n\
+                    refused_revisions = [\"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\"]\n[limits]\ndownload_megabytes = 3\nfile_megabytes = 2\ntotal_megabytes = 4\nmemory_megabytes = 5\nquarantine_megabytes = 6\nmirror_megabytes = 7\n\
                     [hold]\nmax_loss = 50\n[[hold.keep]]\nsrc = \"10.0.0.1\"\ndst = \"shop/web\"\nport = 80\n\
                     [confirm]\nprobes = [[\"true\"], [\"curl\", \"x\"]]\nprobe_timeout = 3\n";
         let keep = Probe {
@@ -428,7 +441,14 @@ mod tests {
                 threshold: NonZeroU8::new(3).unwrap(),
                 refused: BTreeSet::from([Sha256Hex::try_from("0123456789abcdef".repeat(4)).unwrap()]),
             },
-            limits: Limits { download: 3_000_000, file: 2_000_000, total: 4_000_000, memory: 5_000_000 },
+            limits: Limits {
+                download: 3_000_000,
+                file: 2_000_000,
+                total: 4_000_000,
+                memory: 5_000_000,
+                quarantine: 6_000_000,
+                mirror: 7_000_000,
+            },
             hold: Hold { max_loss: 50, keep: vec![keep] },
             confirm: Confirm {
                 probes: vec![vec!["true".to_owned()], vec!["curl".to_owned(), "x".to_owned()]],
@@ -485,6 +505,10 @@ mod tests {
             ("@[inventory]\nfolder = \"live\"\n", ["no absolute path", "f:3:10\n", "from / on"]),
             ("@[inventory]\nmax_age = 0\n", ["max_age 0", "f:3:11\n", "seconds"]),
             ("@[limits]\nfile_megabytes = 0\n", ["file_megabytes 0", "f:3:18\n", "megabytes"]),
+            (
+                "@[limits]\nquarantine_megabytes = 511\n",
+                ["quarantine_megabytes 511", "f:3:24\n", "two downloads"],
+            ),
         ];
         for (text, expected) in rows {
             let text = text.replace('@', REMOTE);

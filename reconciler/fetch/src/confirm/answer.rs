@@ -9,7 +9,7 @@ use chainmail_reconciler::spool::confirms;
 use notify::{RecursiveMode, Watcher as _};
 
 use super::Attempt;
-use crate::child::{Cycle, GLANCE, Progress};
+use crate::child::{Cycle, GLANCE, Progress, Work};
 use crate::inputs;
 use crate::paths::Paths;
 
@@ -18,8 +18,25 @@ const INTERVAL: Duration = Duration::from_secs(5);
 /// The wait before an attempt is judged again of which nothing could be said.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Answers until the process ends. `taken_back` is called after each attempt that was not confirmed.
-pub fn start(paths: &Paths, mut taken_back: impl FnMut() + Send + 'static) {
+/// Has each attempt judged until the process ends, in a thread of its own.
+pub fn start(paths: &Paths) {
+    follow(paths, answer);
+}
+
+/// Calls back after each attempt that was not confirmed, until the process ends.
+pub fn watch_setbacks(paths: &Paths, mut taken_back: impl FnMut() + Send + 'static) {
+    follow(paths, move |paths, attempt| {
+        while attempt.lasts(paths) {
+            std::thread::sleep(PAUSE);
+        }
+        if !confirms(&paths.node, &attempt.digest) {
+            taken_back();
+        }
+    });
+}
+
+/// Calls back for each attempt, in a thread of its own.
+fn follow(paths: &Paths, mut begun: impl FnMut(&Paths, &Attempt) + Send + 'static) {
     let paths = paths.clone();
     std::thread::spawn(move || {
         let (sender, news) = channel();
@@ -29,9 +46,7 @@ pub fn start(paths: &Paths, mut taken_back: impl FnMut() + Send + 'static) {
                 wait(&news, INTERVAL);
                 continue;
             };
-            if !answer(&paths, &attempt) {
-                taken_back();
-            }
+            begun(&paths, &attempt);
             while attempt.lasts(&paths) {
                 wait(&news, INTERVAL);
             }
@@ -39,11 +54,11 @@ pub fn start(paths: &Paths, mut taken_back: impl FnMut() + Send + 'static) {
     });
 }
 
-/// Has an attempt judged until something is said about it or it is over; whether it was confirmed.
-fn answer(paths: &Paths, attempt: &Attempt) -> bool {
+/// Has an attempt judged until something is found about it or it is over.
+fn answer(paths: &Paths, attempt: &Attempt) {
     while attempt.lasts(paths) {
         match judged(paths, attempt) {
-            Ok(Some(exit)) if [Exit::Done, Exit::Differences].map(said).contains(&exit) => break,
+            Ok(Some(exit)) if [Exit::Done, Exit::Differences].map(said).contains(&exit) => return,
             Ok(Some(_) | None) => std::thread::sleep(PAUSE),
             Err(error) => {
                 tracing::error!(%error, "what was applied cannot be judged");
@@ -51,7 +66,6 @@ fn answer(paths: &Paths, attempt: &Attempt) -> bool {
             }
         }
     }
-    confirms(&paths.node, &attempt.digest)
 }
 
 fn said(exit: Exit) -> i32 {
@@ -61,7 +75,7 @@ fn said(exit: Exit) -> i32 {
 /// Runs one judgement; its exit code, or `None` where the attempt was over before.
 fn judged(paths: &Paths, attempt: &Attempt) -> std::io::Result<Option<i32>> {
     let (_, config) = inputs::config(paths).map_err(std::io::Error::other)?;
-    let mut judge = Cycle::judging(paths, &config)?;
+    let mut judge = Cycle::start(paths, &config, Work::Judge)?;
     while attempt.lasts(paths) {
         match judge.progress()? {
             Progress::Running => std::thread::sleep(GLANCE),
@@ -73,7 +87,7 @@ fn judged(paths: &Paths, attempt: &Attempt) -> std::io::Result<Option<i32>> {
 }
 
 /// Waits for news, however many.
-fn wait(news: &Receiver<()>, time: Duration) {
+pub(super) fn wait(news: &Receiver<()>, time: Duration) {
     match news.recv_timeout(time) {
         Ok(()) => while news.try_recv().is_ok() {},
         Err(RecvTimeoutError::Timeout) => {}

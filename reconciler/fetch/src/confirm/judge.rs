@@ -1,4 +1,4 @@
-//! Judges one attempt, and says what was found to the applying half.
+//! Judges one attempt, and writes down what was found.
 
 use std::sync::mpsc::channel;
 use std::time::Duration;
@@ -7,15 +7,15 @@ use chainmail_reconciler::clock::Moment;
 use chainmail_reconciler::files::{self, FileError};
 use chainmail_reconciler::kernel::KernelError;
 use chainmail_reconciler::kernel::process::Call;
-use chainmail_reconciler::spool::Refusal;
 use chainmail_reconciler::unit::stop_on_signals;
 use thiserror::Error;
 
-use super::{Attempt, Finding, Judged, Reach, reached_before};
+use super::word::Answer;
+use super::{Attempt, Finding, Reach, reached_before};
 use crate::config::{Config, Confirm};
 use crate::paths::Paths;
 use crate::remote;
-use crate::state::{json, write_json};
+use crate::state::json;
 
 /// How much of what a probe prints is kept.
 const PRINTED: usize = 1000;
@@ -40,7 +40,7 @@ pub enum JudgeError {
 ///
 /// # Errors
 /// When a signal ends it, or what was found cannot be written down.
-pub fn judge(paths: &Paths, config: &Config) -> Result<Option<Judged>, JudgeError> {
+pub fn judge(paths: &Paths, config: &Config) -> Result<Option<Answer>, JudgeError> {
     let Some(attempt) = Attempt::current(paths) else { return Ok(None) };
     let (sender, signals) = channel();
     stop_on_signals(sender, ()).map_err(JudgeError::Signals)?;
@@ -54,21 +54,9 @@ pub fn judge(paths: &Paths, config: &Config) -> Result<Option<Judged>, JudgeErro
     }
     let Some((finding, reason)) = found.filter(|_| attempt.lasts(paths)) else { return Ok(None) };
     let Attempt { digest, since } = attempt;
-    match finding {
-        Finding::Confirmed => {
-            tracing::info!(%digest, "confirmed: {reason}");
-            files::publish(&paths.node.confirmed(), &format!("{digest}\n"))?;
-        }
-        Finding::Refused => {
-            tracing::error!(%digest, "refused: {reason}");
-            let refusal = Refusal { digest: digest.clone(), since, reason: reason.clone() };
-            files::publish(&paths.node.refused(), &json(&refusal))?;
-        }
-        Finding::Unknown => tracing::error!(%digest, "not confirmed: {reason}"),
-    }
-    let judged = Judged { digest, finding, reason, time: Moment::now().to_string() };
-    write_json(&paths.judged(), &judged)?;
-    Ok(Some(judged))
+    let answer = Answer { digest, since, finding, reason, time: Moment::now().to_string() };
+    files::replace_volatile(&paths.answer(), &json(&answer))?;
+    Ok(Some(answer))
 }
 
 /// What is found about an attempt, and why.

@@ -56,9 +56,11 @@ fn silence_while_a_snapshot_is_on_trial_says_nothing_about_the_time_before() {
     for (row, sync, enforced, awaits, expected) in rows {
         let node = Node::new();
         assert_eq!(reached_before(&node.paths()), Reach::Answers, "what was handed over came from there");
-        remember_reach(&node.paths(), Reach::Answers);
+        remember_reach(&node.paths(), Reach::Answers, false);
         node.says(sync, enforced, awaits, &new);
-        remember_reach(&node.paths(), Reach::Silent);
+        remember_reach(&node.paths(), Reach::Silent, true);
+        assert_eq!(reached_before(&node.paths()), Reach::Answers, "{row}");
+        remember_reach(&node.paths(), Reach::Silent, false);
         assert_eq!(reached_before(&node.paths()), expected, "{row}");
     }
 }
@@ -93,4 +95,40 @@ fn what_was_taken_back_is_known() {
     files::replace_volatile(&path, &status.to_string()).unwrap();
     assert_eq!(taken_back(&node.paths(), &bad).as_deref(), Some("a probe failed"));
     assert_eq!(taken_back(&node.paths(), &good), None);
+}
+
+#[test]
+fn a_finding_is_passed_on_for_the_attempt_that_lasts_and_no_other() {
+    use super::word::{Answer, pass_on};
+    use chainmail_reconciler::spool::refuses;
+
+    let [ours, other] = ["ours", "other"].map(Sha256Hex::of);
+    let node = Node::new();
+    let paths = node.paths();
+    files::make_dir(&paths.probe()).unwrap();
+    let say = |digest: &Sha256Hex, since: &str, finding, reason: &str| {
+        let (digest, since, time) = (digest.clone(), since.to_owned(), "now".to_owned());
+        let answer = Answer { digest, since, finding, reason: reason.to_owned(), time };
+        files::replace_volatile(&paths.answer(), &crate::state::json(&answer)).unwrap();
+        pass_on(&paths).unwrap()
+    };
+    node.says("synced", &ours, false, &ours);
+    assert_eq!(say(&ours, "then", Finding::Refused, "nothing waits"), None);
+    node.says("pending-confirm", &ours, true, &ours);
+    assert_eq!(say(&other, "then", Finding::Confirmed, "another snapshot"), None);
+    assert_eq!(say(&ours, "before", Finding::Refused, "another attempt"), None);
+    assert!(!confirms(&paths.node, &ours) && refuses(&paths.node, &ours, "then").is_none());
+    for text in ["", "{}", "\u{1b}[2J", "{\"digest\": 1}"] {
+        files::replace_volatile(&paths.answer(), text).unwrap();
+        assert_eq!(pass_on(&paths).unwrap(), None, "{text:?}");
+    }
+    files::replace_volatile(&paths.answer(), &" ".repeat(1 << 20)).unwrap();
+    assert_eq!(pass_on(&paths).unwrap(), None, "a long one");
+    assert!(say(&ours, "then", Finding::Unknown, "who knows").is_some());
+    assert!(!confirms(&paths.node, &ours) && refuses(&paths.node, &ours, "then").is_none());
+    let judged = say(&ours, "then", Finding::Refused, "the shop\u{1b}[2J is\ndown").unwrap();
+    assert_eq!(judged.reason, "the shop [2J is down");
+    assert_eq!(refuses(&paths.node, &ours, "then").as_deref(), Some("the shop [2J is down"));
+    assert!(say(&ours, "then", Finding::Confirmed, "it works").is_some());
+    assert!(confirms(&paths.node, &ours));
 }

@@ -4,10 +4,9 @@
 //! does, and no crate of a server is linked to the one process that speaks to the network. Connections are bounded in
 //! number, time and memory, and none waits for another.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use chainmail_reconciler::clock::Moment;
@@ -18,7 +17,6 @@ use rustix::io::Errno;
 use super::Facts;
 use crate::paths::Paths;
 use crate::state::read_json;
-use crate::status::State;
 
 /// How long one who asks may take, with reading the answer.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -30,26 +28,9 @@ const ASKERS: usize = 64;
 /// The wait before an address is tried again that another program has.
 const RETRY: Duration = Duration::from_secs(30);
 
-/// How often a look came to each state.
-#[derive(Debug, Clone, Default)]
-pub struct Looks(Arc<Mutex<BTreeMap<State, u64>>>);
-
-impl Looks {
-    /// Counts one.
-    pub fn count(&self, state: State) {
-        if let Ok(mut looks) = self.0.lock() {
-            *looks.entry(state).or_default() += 1;
-        }
-    }
-
-    fn all(&self) -> BTreeMap<State, u64> {
-        self.0.lock().map(|looks| looks.clone()).unwrap_or_default()
-    }
-}
-
 /// Answers in a thread of its own until the process ends. That this fails does not keep policies from being pulled.
-pub fn start(address: SocketAddr, paths: &Paths, looks: &Looks) {
-    let (paths, looks) = (paths.clone(), looks.clone());
+pub fn start(address: SocketAddr, paths: &Paths) {
+    let paths = paths.clone();
     std::thread::spawn(move || {
         let listener = loop {
             match TcpListener::bind(address) {
@@ -58,7 +39,7 @@ pub fn start(address: SocketAddr, paths: &Paths, looks: &Looks) {
             }
             std::thread::sleep(RETRY);
         };
-        let mut server = Server { askers: VecDeque::new(), paths, looks, applied: Applied::default() };
+        let mut server = Server { askers: VecDeque::new(), paths, applied: Applied::default() };
         loop {
             let Err(error) = server.serve(&listener);
             tracing::error!(%address, %error, "questions about metrics are not answered for now");
@@ -71,7 +52,6 @@ pub fn start(address: SocketAddr, paths: &Paths, looks: &Looks) {
 struct Server {
     askers: VecDeque<Asker>,
     paths: Paths,
-    looks: Looks,
     applied: Applied,
 }
 
@@ -210,11 +190,11 @@ impl Applied {
 }
 
 /// What is known now.
-fn facts(paths: &Paths, looks: &Looks, applied: &mut Applied) -> Facts {
+fn facts(paths: &Paths, applied: &mut Applied) -> Facts {
     Facts {
         fetch: crate::status::Status::read(paths).ok().flatten(),
         apply: applied.read(paths),
-        looks: looks.all(),
+        looks: read_json(&paths.looks()).ok().flatten().unwrap_or_default(),
         now: Moment::now(),
     }
 }
@@ -223,7 +203,7 @@ impl Server {
     /// The whole answer to the first line of a question.
     fn answer(&mut self, question: &str) -> Vec<u8> {
         let text = "text/plain; charset=utf-8";
-        let mut facts = || facts(&self.paths, &self.looks, &mut self.applied);
+        let mut facts = || facts(&self.paths, &mut self.applied);
         let (status, kind, body) = match question.split(' ').collect::<Vec<_>>().as_slice() {
             ["GET" | "HEAD", "/metrics", ..] => {
                 ("200 OK", "text/plain; version=0.0.4; charset=utf-8", facts().text())

@@ -1,0 +1,232 @@
+//! The shell: writes the objects that the verifier needs into one file: the history of the heads, their tags, and the files
+//! of one or two revisions. The files of all other revisions are never asked for, so they are not handed over.
+
+#![expect(clippy::disallowed_methods, reason = "this module is the one that writes files of objects")]
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{BufWriter, Write as _};
+use std::path::Path;
+
+use git2::{ObjectType, Odb, Oid, Repository};
+use thiserror::Error;
+
+use super::folder::NEW;
+use crate::quarantine::object::{Kind, Link, Malformed, links};
+use crate::quarantine::record::{MOST_MESSAGE, MOST_OBJECTS, Writer};
+use crate::quarantine::{Head, LeftOut, Needs, Wanted};
+
+/// The most files of a revision that may be too large to be taken.
+const MOST_LEFT_OUT: usize = 1000;
+/// How many tags may name one another.
+const MOST_TAGS: usize = 8;
+
+/// What is to be written.
+pub struct Export<'a> {
+    /// Where the objects are.
+    pub repository: &'a Repository,
+    /// What the remote has.
+    pub heads: &'a [Head],
+    /// The head whose files are wanted.
+    pub newest: Option<&'a Head>,
+    /// What the verifier has and lacks.
+    pub needs: Needs,
+    /// The most bytes of a file.
+    pub file: u64,
+    /// The most bytes of all.
+    pub room: u64,
+}
+
+/// Why nothing was written.
+#[derive(Debug, Error)]
+pub enum ExportError {
+    /// The repository lacks an object, or cannot be read.
+    #[error("{}", .0.message())]
+    Git(#[from] git2::Error),
+    /// It is more than the quarantine may hold.
+    #[error("what the branch has is more than limits.quarantine_megabytes allow ({room} bytes are left)")]
+    TooMuch {
+        /// What may still be written.
+        room: u64,
+    },
+    /// An object cannot be handed over.
+    #[error("object {id} cannot be taken: {why}")]
+    Object {
+        /// The object.
+        id: Oid,
+        /// Why.
+        why: String,
+    },
+    /// The file cannot be written.
+    #[error("cannot write {path}: {source}")]
+    Write {
+        /// The file.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+impl Export<'_> {
+    /// Writes the objects; those of a file's contents that are too large are left out, and answered.
+    ///
+    /// # Errors
+    /// When one cannot be handed over, or all are too much.
+    pub fn write(&self, path: &Path) -> Result<Vec<LeftOut>, ExportError> {
+        let objects = self.repository.odb()?;
+        let mut list = List { objects: &objects, file: self.file, wanted: Vec::new(), left_out: Vec::new() };
+        let commits = self.tags(&mut list)?;
+        self.history(&commits, &mut list)?;
+        let known = self.needs.have.filter(|have| objects.exists(*have));
+        let mut seen = BTreeSet::new();
+        if let Some(have) = known {
+            let mut had =
+                List { objects: &objects, file: self.file, wanted: Vec::new(), left_out: Vec::new() };
+            had.files(self.repository.find_commit(have)?.tree_id(), &mut seen)?;
+            // It was left out then, and is now.
+            list.left_out = had.left_out;
+        }
+        let newest = self.newest.and_then(|head| self.repository.find_object(head.id, None).ok());
+        let newest = newest.and_then(|object| object.peel_to_commit().ok());
+        if let Some(commit) = newest {
+            list.files(commit.tree_id(), &mut seen)?;
+        }
+        if let Wanted::Files(commit) = self.needs.wanted
+            && let Ok(commit) = self.repository.find_commit(commit)
+        {
+            list.files(commit.tree_id(), &mut seen)?;
+        }
+        list.write(path, self.room)?;
+        list.left_out.truncate(MOST_LEFT_OUT);
+        Ok(list.left_out)
+    }
+
+    /// The tags, and the commits that heads lead to.
+    fn tags(&self, list: &mut List<'_>) -> Result<Vec<Oid>, ExportError> {
+        let mut commits = Vec::new();
+        let mut seen = BTreeSet::new();
+        for head in self.heads {
+            let mut at = head.id;
+            for _ in 0..MOST_TAGS {
+                match list.objects.read_header(at)?.1 {
+                    ObjectType::Tag if seen.insert(at) => {
+                        list.wanted.push((Kind::Tag, at));
+                        at = self.repository.find_tag(at)?.target_id();
+                    }
+                    ObjectType::Commit => {
+                        commits.push(at);
+                        break;
+                    }
+                    // A tag of something else, or one that was seen, leads to no other commit.
+                    _ => break,
+                }
+            }
+        }
+        Ok(commits)
+    }
+
+    /// The commits that the verifier does not have.
+    fn history(&self, commits: &[Oid], list: &mut List<'_>) -> Result<(), ExportError> {
+        let mut walk = self.repository.revwalk()?;
+        commits.iter().try_for_each(|commit| walk.push(*commit))?;
+        if let Some(have) = self.needs.have
+            && list.objects.exists(have)
+        {
+            walk.hide(have)?;
+        }
+        for commit in walk {
+            list.wanted.push((Kind::Commit, commit?));
+        }
+        Ok(())
+    }
+}
+
+/// The objects that are to be written.
+struct List<'a> {
+    objects: &'a Odb<'a>,
+    file: u64,
+    wanted: Vec<(Kind, Oid)>,
+    left_out: Vec<LeftOut>,
+}
+
+impl List<'_> {
+    /// Adds the folders and files of a tree, each once however often it is named.
+    fn files(&mut self, tree: Oid, seen: &mut BTreeSet<Oid>) -> Result<(), ExportError> {
+        let mut folders = vec![tree];
+        while let Some(id) = folders.pop() {
+            if !seen.insert(id) {
+                continue;
+            }
+            self.wanted.push((Kind::Tree, id));
+            if self.wanted.len() > MOST_OBJECTS as usize {
+                return Err(refused(id, format!("there are more than {MOST_OBJECTS} objects")));
+            }
+            let links = links(Kind::Tree, self.read(Kind::Tree, id)?.data());
+            for link in links.map_err(|error| malformed(id, error))? {
+                match link {
+                    Link::Tree(id) => folders.push(id),
+                    Link::Blob(id) if seen.insert(id) => self.blob(id)?,
+                    Link::Blob(_) | Link::Parent(_) | Link::Target(_) => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn blob(&mut self, id: Oid) -> Result<(), ExportError> {
+        let (bytes, _) = self.objects.read_header(id)?;
+        let bytes = bytes as u64;
+        match bytes > self.file {
+            true => self.left_out.push(LeftOut { id, bytes }),
+            false => self.wanted.push((Kind::Blob, id)),
+        }
+        Ok(())
+    }
+
+    /// Reads an object, whose length is looked at before it is unpacked.
+    fn read(&self, kind: Kind, id: Oid) -> Result<git2::OdbObject<'_>, ExportError> {
+        let most = match kind {
+            Kind::Commit | Kind::Tag => self.file.min(MOST_MESSAGE),
+            Kind::Tree | Kind::Blob => self.file,
+        };
+        let (bytes, _) = self.objects.read_header(id)?;
+        if bytes as u64 > most {
+            return Err(refused(id, format!("it has {bytes} bytes, more than the {most} that may be taken")));
+        }
+        Ok(self.objects.read(id)?)
+    }
+
+    fn write(&self, path: &Path, room: u64) -> Result<(), ExportError> {
+        let mut new = path.as_os_str().to_owned();
+        new.push(NEW);
+        self.write_new(path, new.as_ref(), room).inspect_err(|_| {
+            // The error that matters is the first one; the next look takes away what stays.
+            std::fs::remove_file(&new).ok();
+        })
+    }
+
+    fn write_new(&self, path: &Path, new: &Path, room: u64) -> Result<(), ExportError> {
+        let fail = |source| ExportError::Write { path: path.display().to_string(), source };
+        let count = u32::try_from(self.wanted.len()).ok().filter(|count| *count <= MOST_OBJECTS);
+        let count = count.ok_or(ExportError::TooMuch { room })?;
+        let file = File::create(new).map_err(fail)?;
+        let mut writer = Writer::new(BufWriter::new(file), count).map_err(fail)?;
+        let mut left = room;
+        for (kind, id) in &self.wanted {
+            let object = self.read(*kind, *id)?;
+            let bytes = object.data();
+            left = left.checked_sub(bytes.len() as u64 + 9).ok_or(ExportError::TooMuch { room })?;
+            writer.add(*kind, bytes).map_err(fail)?;
+        }
+        writer.into_inner().flush().map_err(fail)?;
+        std::fs::rename(new, path).map_err(fail)
+    }
+}
+
+fn malformed(id: Oid, error: Malformed) -> ExportError {
+    refused(id, error.to_string())
+}
+
+fn refused(id: Oid, why: String) -> ExportError {
+    ExportError::Object { id, why }
+}

@@ -1,0 +1,284 @@
+//! What is being judged: the objects of the quarantine under the names that are computed here, beside those of the store.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chainmail_reconciler::files::{self, FileError};
+use git2::{ObjectType, Odb, Oid, Repository};
+use thiserror::Error;
+
+use super::{
+    ACCEPTED, MirrorError, PACK_FILES, TAGS, TIP, compact, drop_all, holds, is_whole, size, skeleton,
+    write_pack,
+};
+use crate::config::Config;
+use crate::paths::Paths;
+use crate::quarantine::object::{Kind, Link, Malformed, id, links};
+use crate::quarantine::record::Limits;
+use crate::quarantine::{Look, Quarantine, QuarantineError};
+use crate::remote::TAG_PREFIX;
+
+/// How many tags that lead nowhere are passed by.
+const MOST_BROKEN: usize = 100;
+
+/// Objects that cannot be judged.
+#[derive(Debug, Error)]
+pub enum IncomingError {
+    /// The quarantine holds something else.
+    #[error(transparent)]
+    Quarantine(#[from] QuarantineError),
+    /// An object is not as Git writes it.
+    #[error("object {at} of the quarantine: {why}")]
+    Object {
+        /// Which one, from 0 on.
+        at: usize,
+        /// What is wrong.
+        why: Malformed,
+    },
+    /// An object comes twice, so that the number of objects is not known.
+    #[error("object {at} of the quarantine comes twice")]
+    Twice {
+        /// Which one, from 0 on.
+        at: usize,
+    },
+    /// An object is missing.
+    #[error("object {0} did not come over")]
+    Missing(Oid),
+    /// The file of objects is not there any more, or there was none.
+    #[error("no objects came over")]
+    Gone,
+    /// The store cannot be written.
+    #[error(transparent)]
+    Mirror(#[from] MirrorError),
+}
+
+impl From<git2::Error> for IncomingError {
+    fn from(error: git2::Error) -> Self {
+        IncomingError::Mirror(error.into())
+    }
+}
+
+impl From<FileError> for IncomingError {
+    fn from(error: FileError) -> Self {
+        IncomingError::Mirror(error.into())
+    }
+}
+
+/// A file of a revision that did not come over, since the half that downloads says that it is too large.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileLeftOut {
+    /// Its path in the revision.
+    pub path: String,
+    /// The blob.
+    pub id: Oid,
+    /// Its length, as the half that downloads says.
+    pub bytes: u64,
+}
+
+/// The second store. It goes with this value, unless it was accepted.
+pub struct Incoming<'a> {
+    paths: &'a Paths,
+    repository: Repository,
+}
+
+impl Drop for Incoming<'_> {
+    fn drop(&mut self) {
+        if let Err(error) = drop_all(&self.paths.incoming()) {
+            tracing::warn!(%error, "the next look takes it away");
+        }
+    }
+}
+
+impl<'a> Incoming<'a> {
+    /// Takes the objects that a look brought, and puts up the references that it saw.
+    ///
+    /// # Errors
+    /// When an object is malformed, or the branch's history is not whole.
+    pub fn take(
+        paths: &'a Paths,
+        config: &Config,
+        (quarantine, look): (&Quarantine, &Look),
+        accepted: Option<Oid>,
+    ) -> Result<Self, IncomingError> {
+        Self::taken(paths, config, (quarantine, look), accepted).inspect_err(|_| {
+            // The error that matters is the first one; the next look takes away what stays.
+            drop_all(&paths.incoming()).ok();
+        })
+    }
+
+    fn taken(
+        paths: &'a Paths,
+        config: &Config,
+        (quarantine, look): (&Quarantine, &Look),
+        accepted: Option<Oid>,
+    ) -> Result<Self, IncomingError> {
+        let path = paths.incoming();
+        drop_all(&path)?;
+        skeleton(&path, &[paths.mirror()], &BTreeMap::new())?;
+        let repository = Repository::open_bare(&path)?;
+        let limits = Limits { object: config.limits.file, total: config.limits.quarantine };
+        let history = import(&repository, quarantine, look, limits)?;
+        drop(repository);
+        let repository = Repository::open_bare(&path)?;
+        let mut refs = refs(&repository, &history, config, look)?;
+        refs.extend(accepted.filter(|id| holds(&repository, *id)).map(|id| (ACCEPTED.to_owned(), id)));
+        drop(repository);
+        skeleton(&path, &[paths.mirror()], &refs)?;
+        Ok(Self { paths, repository: Repository::open_bare(&path)? })
+    }
+
+    /// The store as Git reads it.
+    #[must_use]
+    pub fn repository(&self) -> &Repository {
+        &self.repository
+    }
+
+    /// The files of a commit that were left out since they are too large.
+    ///
+    /// # Errors
+    /// When another file or a folder is missing.
+    pub fn left_out(&self, commit: Oid, look: &Look) -> Result<Vec<FileLeftOut>, IncomingError> {
+        let objects = self.repository.odb()?;
+        let left_out: BTreeMap<Oid, u64> = look.left_out.iter().map(|file| (file.id, file.bytes)).collect();
+        let mut found = Vec::new();
+        let mut seen = BTreeSet::new();
+        let mut folders = vec![(String::new(), self.repository.find_commit(commit)?.tree_id())];
+        while let Some((path, id)) = folders.pop() {
+            if !seen.insert(id) {
+                continue;
+            }
+            if !objects.exists(id) {
+                return Err(IncomingError::Missing(id));
+            }
+            for entry in &self.repository.find_tree(id)? {
+                let name = String::from_utf8_lossy(entry.name_bytes());
+                match entry.kind() {
+                    Some(ObjectType::Tree) => folders.push((format!("{path}{name}/"), entry.id())),
+                    Some(ObjectType::Blob) if !objects.exists(entry.id()) => {
+                        match left_out.get(&entry.id()) {
+                            Some(bytes) => {
+                                let path = format!("{path}{name}");
+                                found.push(FileLeftOut { path, id: entry.id(), bytes: *bytes });
+                            }
+                            None => return Err(IncomingError::Missing(entry.id())),
+                        }
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Has the store keep a commit, its history and its files.
+    ///
+    /// # Errors
+    /// When they are too large, or cannot be written; the store is as before then.
+    pub fn accept(&self, commit: Oid, most: u64) -> Result<(), MirrorError> {
+        let (mirror, incoming) = (self.paths.mirror(), self.paths.incoming());
+        let ((kept, files), (new, _)) = (size(&mirror), size(&incoming));
+        if kept + new > most || files + 2 > PACK_FILES {
+            compact(&mirror, &self.repository, commit, most)?;
+        } else {
+            let from = incoming.join("objects/pack");
+            let mut names = files::names(&from)?;
+            names.retain(|name| is_whole(name, &files::names(&from).unwrap_or_default()));
+            // Git looks for the index: the pack comes first.
+            names.sort_by_key(|name| name.ends_with(".idx"));
+            for name in names {
+                files::rename(&from.join(&name), &mirror.join("objects/pack").join(&name))?;
+            }
+        }
+        // The objects are in the other store now.
+        skeleton(&mirror, &[], &BTreeMap::from([(ACCEPTED.to_owned(), commit)]))?;
+        Ok(())
+    }
+}
+
+/// What commits and tags that came over name.
+type History = BTreeMap<Oid, Vec<Link>>;
+
+/// Checks each object, and writes it under its computed name.
+fn import(
+    to: &Repository,
+    quarantine: &Quarantine,
+    look: &Look,
+    limits: Limits,
+) -> Result<History, IncomingError> {
+    let Some(file) = &look.objects else { return Err(IncomingError::Gone) };
+    let Some(mut reader) = quarantine.objects(file, limits)? else { return Err(IncomingError::Gone) };
+    let count = reader.count() as usize;
+    let mut history = History::new();
+    let mut seen = BTreeSet::new();
+    let mut at = 0;
+    let objects = std::iter::from_fn(|| {
+        let mut next = || {
+            let Some((kind, bytes)) = reader.next().map_err(|error| quarantine.records(file, error))? else {
+                return Ok(None);
+            };
+            let malformed = |why| IncomingError::Object { at, why };
+            let id = id(kind, &bytes).map_err(malformed)?;
+            let links = links(kind, &bytes).map_err(malformed)?;
+            if !seen.insert(id) {
+                return Err(IncomingError::Twice { at });
+            }
+            if matches!(kind, Kind::Commit | Kind::Tag) {
+                history.insert(id, links);
+            }
+            at += 1;
+            Ok(Some((kind, bytes)))
+        };
+        next().transpose()
+    });
+    write_pack(to, count, objects)?;
+    Ok(history)
+}
+
+/// The references that a look saw, under the names that they have here. The branch's history must be whole; a tag of which
+/// that is not so is passed by, since whoever may push can make one that names something else.
+fn refs(
+    repository: &Repository,
+    history: &History,
+    config: &Config,
+    look: &Look,
+) -> Result<BTreeMap<String, Oid>, IncomingError> {
+    let objects = repository.odb()?;
+    let (mut refs, mut whole, mut broken) = (BTreeMap::new(), BTreeSet::new(), 0);
+    for head in &look.heads {
+        let number = head.name.strip_prefix(TAG_PREFIX);
+        let number =
+            number.filter(|text| !text.is_empty() && text.bytes().all(|digit| digit.is_ascii_digit()));
+        if head.name == config.branch.reference() {
+            lacks(&objects, history, head.id, &mut whole)
+                .map_or(Ok(()), |id| Err(IncomingError::Missing(id)))?;
+            refs.insert(TIP.to_owned(), head.id);
+        } else if let Some(number) = number
+            && broken < MOST_BROKEN
+        {
+            match lacks(&objects, history, head.id, &mut whole) {
+                None => drop(refs.insert(format!("{TAGS}{number}"), head.id)),
+                Some(_) => broken += 1,
+            }
+        }
+    }
+    if refs.contains_key(TIP) { Ok(refs) } else { Err(IncomingError::Gone) }
+}
+
+/// An object of a history that did not come over. What the store has is whole.
+fn lacks(objects: &Odb<'_>, history: &History, head: Oid, whole: &mut BTreeSet<Oid>) -> Option<Oid> {
+    let (mut open, mut seen) = (vec![head], BTreeSet::new());
+    while let Some(id) = open.pop() {
+        if whole.contains(&id) || !seen.insert(id) {
+            continue;
+        }
+        match history.get(&id) {
+            Some(links) => open.extend(links.iter().filter_map(|link| match link {
+                Link::Parent(id) | Link::Target(id) => Some(*id),
+                Link::Tree(_) | Link::Blob(_) => None,
+            })),
+            None if objects.exists(id) => {}
+            None => return Some(id),
+        }
+    }
+    whole.extend(seen);
+    None
+}
