@@ -4,6 +4,7 @@
 mod addresses;
 mod admission;
 mod assumed;
+mod interfaces;
 mod labels;
 mod model;
 mod names;
@@ -14,6 +15,10 @@ mod workload;
 pub(crate) use addresses::number;
 pub use addresses::{AddressRanges, Addresses};
 pub use admission::admit;
+pub use interfaces::{
+    InterfaceName, InterfaceNameError, InterfacePattern, InterfacePatternError, InterfacePrefix,
+    PodInterfaces, PodInterfacesError,
+};
 pub use labels::{LabelSelector, Labels, Requirement};
 pub use model::{Cluster, ContainerPort, Namespace, Node, Os, Pod, PodId, PodState, Whose};
 pub use names::{LabelKey, NamespaceName, PodName, PodRef, PolicyName, PolicyRef, PortName, WorkloadName};
@@ -22,7 +27,6 @@ pub use policy::{
     Rule, RuleRef,
 };
 pub use settings::{
-    AllowTarget, Enforcement, InterfaceName, InterfaceNameError, InvalidPackets, LogLimit, LogLimitError,
-    NodeSettings, Refusal, UnknownPods,
+    AllowTarget, Enforcement, InvalidPackets, LogLimit, LogLimitError, NodeSettings, Refusal, UnknownPods,
 };
 pub use workload::{Controller, Owner, Workload, WorkloadRef};

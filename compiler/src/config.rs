@@ -1,6 +1,7 @@
 //! `chainmail.toml`: what changes rules and is said by no policy, reviewed with the policies it stands beside.
 
 mod document;
+mod interfaces;
 mod lint;
 mod settings;
 
@@ -119,6 +120,7 @@ impl Config {
             debug_assert!(unsaid(&name) <= (settings.unknown_pods == UnknownPods::Pass));
             cluster.configure(&name, settings);
         }
+        findings.extend(interfaces::findings(self, cluster));
         findings
     }
 

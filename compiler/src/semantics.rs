@@ -174,6 +174,19 @@ pub(crate) fn refuses_unknown_pod<'a>(cluster: &'a Cluster, packet: &Packet) -> 
         })
 }
 
+/// Whether a node drops a packet for the interfaces that it comes in and leaves by: by one of its pods' goes nothing from
+/// or to an address that is none of its pods'. [`judge`] asks for addresses only, of which a pod's and no others are taken
+/// to be on such interfaces.
+#[must_use]
+pub fn refuses_at_interfaces(node: &Node, cluster: &Cluster, packet: &Packet, by: [&str; 2]) -> bool {
+    let is_its_pods = |address| matches!(cluster.whose(address), Whose::Pod(_, pod) if pod.node.as_ref() == Some(&node.name));
+    let refuses = |address, by: &str| node.settings.pod_interfaces.have(by) && !is_its_pods(address);
+    let [in_by, out_by] = by;
+    node.os == Os::Linux
+        && node.settings.unknown_pods == UnknownPods::Drop
+        && (refuses(packet.source, in_by) || refuses(packet.destination, out_by))
+}
+
 /// The node on whose bridge a packet between two pods is not from one of that node's pod addresses to one host.
 pub(crate) fn refuses_on_bridge<'a>(cluster: &'a Cluster, packet: &Packet) -> Option<&'a Node> {
     cluster.nodes().filter(|node| node.os == Os::Linux && node.settings.pod_bridge.is_some()).find(|node| {

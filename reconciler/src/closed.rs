@@ -31,6 +31,8 @@ pub struct Closed {
     networks: BTreeSet<IpNet>,
     /// Bridges whose ports are guarded from each other.
     bridges: BTreeSet<IfaceName>,
+    /// Interfaces that carry addresses of known pods only.
+    interfaces: BTreeSet<IfacePattern>,
 }
 
 /// The first line of the file.
@@ -39,6 +41,9 @@ pub struct Closed {
 struct File {
     networks: Vec<String>,
     bridges: Vec<String>,
+    /// As iptables spells them. Files of earlier versions have none.
+    #[serde(default)]
+    interfaces: Vec<String>,
 }
 
 /// A file of closed networks that cannot be used.
@@ -59,8 +64,8 @@ pub enum ClosedError {
 
 impl Closed {
     /// What a snapshot guards, from its own rules: the addresses whose packets CM-FORWARD sends to the chains of isolated
-    /// pods, the networks in which it drops what no known pod has, and the guarded bridges. A snapshot that only observes
-    /// guards nothing.
+    /// pods, the networks in which it drops what no known pod has, the interfaces on which it does, and the guarded bridges.
+    /// A snapshot that only observes guards nothing.
     #[must_use]
     pub fn of(desired: &Desired) -> Self {
         let mut closed = Self::default();
@@ -112,13 +117,19 @@ impl Closed {
                 _ => {}
             }
         }
+        if denies && bridge.is_none() {
+            self.interfaces.extend(matches.iter().find_map(|m| match &m.test {
+                Test::InIface(pattern) | Test::OutIface(pattern) => Some(pattern.clone()),
+                _ => None,
+            }));
+        }
         self.bridges.extend(bridge);
     }
 
     /// Whether there is nothing to close.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.networks.is_empty() && self.bridges.is_empty()
+        self.networks.is_empty() && self.bridges.is_empty() && self.interfaces.is_empty()
     }
 
     /// Reads what is remembered; `None` where no snapshot was ever good.
@@ -134,8 +145,11 @@ impl Closed {
             serde_json::from_str(line).map_err(|error| damaged(JsonProblem::from(&error).to_string()))?;
         let networks = file.networks.iter().map(|net| net.parse().ok()).collect::<Option<_>>();
         let bridges = file.bridges.iter().map(|bridge| bridge.parse().ok()).collect::<Option<_>>();
-        match (networks, bridges) {
-            (Some(networks), Some(bridges)) => Ok(Some(Self { networks, bridges })),
+        let interfaces = file.interfaces.iter().map(|pattern| pattern.parse().ok()).collect::<Option<_>>();
+        match (networks, bridges, interfaces) {
+            (Some(networks), Some(bridges), Some(interfaces)) => {
+                Ok(Some(Self { networks, bridges, interfaces }))
+            }
             _ => Err(damaged("it names what is no network or no interface".to_owned())),
         }
     }
@@ -148,6 +162,7 @@ impl Closed {
         let file = File {
             networks: self.networks.iter().map(IpNet::to_string).collect(),
             bridges: self.bridges.iter().map(IfaceName::to_string).collect(),
+            interfaces: self.interfaces.iter().map(IfacePattern::to_string).collect(),
         };
         let text = sealed::seal(&serde_json::to_string(&file).expect("it has only string keys"));
         if files::read(&paths.closed()).ok().flatten().as_ref() == Some(&text) {
@@ -170,6 +185,10 @@ impl Closed {
         for bridge in &self.bridges {
             writeln!(rules, "-A {FORWARD_CHAIN} -i {bridge} -o {bridge} -j DROP")
                 .expect("a String takes all");
+        }
+        for (option, pattern) in self.interfaces.iter().flat_map(|pattern| [("-i", pattern), ("-o", pattern)])
+        {
+            writeln!(rules, "-A {FORWARD_CHAIN} {option} {pattern} -j DROP").expect("a String takes all");
         }
         for net in self.networks.iter().filter(|net| Family::of_net(net) == family) {
             for end in ["-s", "-d"] {
@@ -229,6 +248,8 @@ mod tests {
                     "-m conntrack --ctstate ESTABLISHED -j RETURN",
                     "! -s 10.0.2.0/24 -i cni0 -o cni0 -j DROP",
                     &stranger,
+                    "-i cali+ -j DROP",
+                    "-o cali+ -j DROP",
                     &egress,
                 ],
             ),
@@ -238,12 +259,14 @@ mod tests {
         let networks = closed.networks.iter().map(IpNet::to_string).collect::<Vec<_>>();
         assert_eq!(networks, ["10.0.0.4/31", "10.0.0.9/32", "10.0.1.0/24", "10.0.2.0/24"]);
         assert_eq!(closed.bridges.iter().map(IfaceName::as_str).collect::<Vec<_>>(), ["cni0"]);
+        assert_eq!(closed.interfaces.iter().map(IfacePattern::to_string).collect::<Vec<_>>(), ["cali+"]);
 
         // What is made of it passes the same reader as any snapshot.
         let shut = closed.snapshot(&"n1".parse().unwrap());
         assert!(Desired::of_snapshot(&shut).is_ok(), "{}", shut.rules(Family::V4));
         assert!(shut.rules(Family::V4).contains("-A CM-FORWARD -d 10.0.0.4/31 -j DROP\n"), "{shut:?}");
-        assert!(shut.rules(Family::V6).contains("-A CM-FORWARD -i cni0 -o cni0 -j DROP\n"), "{shut:?}");
+        let both = "-A CM-FORWARD -i cni0 -o cni0 -j DROP\n-A CM-FORWARD -i cali+ -j DROP\n-A CM-FORWARD -o cali+ -j DROP\n";
+        assert!(shut.rules(Family::V6).contains(both), "{shut:?}");
     }
 
     #[test]

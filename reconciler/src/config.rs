@@ -165,7 +165,17 @@ struct File {
 
 /// Keys that people look for in a node's configuration, and where they are: those of the repository.
 pub const OF_THE_REPOSITORY: (&[&str], &str) = (
-    &["unknown_pods", "allow", "drop_invalid", "pod_bridge", "enforce", "log_denied", "manifests", "nodes"],
+    &[
+        "unknown_pods",
+        "allow",
+        "drop_invalid",
+        "pod_bridge",
+        "pod_interfaces",
+        "enforce",
+        "log_denied",
+        "manifests",
+        "nodes",
+    ],
     "it changes rules, so it is set in the repository's chainmail.toml, where it is reviewed",
 );
 

@@ -1,5 +1,7 @@
 //! What on this host could make right rules useless, told in words.
 
+mod around;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -7,6 +9,7 @@ use serde::Serialize;
 
 use crate::config::Confirm;
 use crate::kernel::backend::Backend;
+use crate::links::Said;
 
 /// Chains by which other programs that police pods are known, and their names.
 const ENGINES: [(&str, &str); 5] = [
@@ -28,10 +31,18 @@ pub struct Facts {
     pub forward_v6: Option<u8>,
     /// `net.ipv4.conf.NAME.rp_filter` of each interface, and of `all`.
     pub rp_filter: BTreeMap<String, u8>,
+    /// `net.ipv4.conf.all.accept_source_route`.
+    pub source_routes: Option<u8>,
+    /// Interfaces that are up and unwrap packets.
+    pub overlays: BTreeSet<String>,
     /// Each bridge, and whether anything is plugged into it.
     pub bridges: BTreeMap<String, bool>,
-    /// The bridges that the rules in force guard.
-    pub guarded: BTreeSet<String>,
+    /// What the rules in force say of interfaces.
+    pub said: Said,
+    /// The interfaces by which this host reaches its pods.
+    pub to_pods: BTreeSet<String>,
+    /// The interfaces of its default routes.
+    pub to_others: BTreeSet<String>,
     /// `net.bridge.bridge-nf-call-iptables`.
     pub bridge_calls: Option<u8>,
     /// Whether IPVS has services.
@@ -114,9 +125,12 @@ impl fmt::Display for Finding {
 pub fn diagnose(facts: &Facts) -> Vec<Finding> {
     vec![
         forwarding(facts),
-        rp_filter(facts),
+        around::rp_filter(facts),
+        around::source_route(facts),
         bridges(facts),
         bridge_calls(facts),
+        around::pod_interfaces(facts),
+        around::overlay(facts),
         ipvs(facts),
         backend(facts),
         foreign(facts),
@@ -146,23 +160,6 @@ fn forwarding(facts: &Facts) -> Finding {
     finding(Level::Note, "ip_forward", text)
 }
 
-/// The larger of the interface's value and the one of `all` counts: ip-sysctl of the kernel, "rp_filter".
-fn rp_filter(facts: &Facts) -> Finding {
-    let all = facts.rp_filter.get("all").copied().unwrap_or(0);
-    let open = |(name, value): &(&String, &u8)| {
-        !matches!(name.as_str(), "all" | "default" | "lo") && all.max(**value) == 0
-    };
-    let open: Vec<_> = facts.rp_filter.iter().filter(open).map(|(name, _)| name.as_str()).collect();
-    if open.is_empty() {
-        return finding(Level::Fine, "rp_filter", "forged sources are refused");
-    }
-    let text = format!(
-        "a packet with a forged source is believed on {}: set net.ipv4.conf.NAME.rp_filter to 1 or 2 unless the CNI stops them",
-        open.join(", ")
-    );
-    finding(Level::Warning, "rp_filter", text)
-}
-
 fn pod_bridges(facts: &Facts) -> impl Iterator<Item = &str> {
     let pods = |(name, used): &(&String, &bool)| {
         **used && !OTHER_BRIDGES.iter().any(|other| name.starts_with(other))
@@ -171,7 +168,7 @@ fn pod_bridges(facts: &Facts) -> impl Iterator<Item = &str> {
 }
 
 fn bridges(facts: &Facts) -> Finding {
-    let bare: Vec<_> = pod_bridges(facts).filter(|bridge| !facts.guarded.contains(*bridge)).collect();
+    let bare: Vec<_> = pod_bridges(facts).filter(|bridge| !facts.said.guarded.contains(*bridge)).collect();
     if bare.is_empty() {
         return finding(Level::Fine, "pod_bridge", "no bridge lets pods by");
     }
@@ -309,6 +306,8 @@ fn engines(facts: &Facts) -> Finding {
 
 #[cfg(test)]
 mod tests {
+    use chainmail_verdict::IfacePattern;
+
     use super::*;
 
     fn healthy() -> Facts {
@@ -318,8 +317,15 @@ mod tests {
             rp_filter: [("all".to_owned(), 0), ("eth0".to_owned(), 2)].into(),
             bridges: [("cni0".to_owned(), true), ("docker0".to_owned(), true), ("br1".to_owned(), false)]
                 .into(),
-            guarded: ["cni0".to_owned()].into(),
+            said: Said {
+                guarded: ["cni0".to_owned()].into(),
+                closed: [IfacePattern::Prefix("cni".into())].into(),
+                ..Said::default()
+            },
+            to_pods: ["cni0".to_owned()].into(),
+            to_others: ["eth0".to_owned()].into(),
             bridge_calls: Some(1),
+            source_routes: Some(0),
             backend: Some(Backend::Nft),
             host_backend: Some(Backend::Nft),
             holding: vec![Backend::Nft],
@@ -338,11 +344,17 @@ mod tests {
             diagnose(&healthy())
         );
         type Sickness = fn(&mut Facts);
-        let rows: [(&str, Level, Sickness); 15] = [
+        let rows: [(&str, Level, Sickness); 21] = [
             ("ip_forward", Level::Note, |facts| facts.forward_v6 = Some(0)),
             ("rp_filter", Level::Warning, |facts| facts.rp_filter.extend([("eth1".to_owned(), 0)])),
-            ("pod_bridge", Level::Alarm, |facts| facts.guarded.clear()),
+            ("rp_filter", Level::Note, |facts| facts.rp_filter.extend([("cni0".to_owned(), 2)])),
+            ("pod_bridge", Level::Alarm, |facts| facts.said.guarded.clear()),
             ("bridge-nf", Level::Alarm, |facts| facts.bridge_calls = None),
+            ("pod_interfaces", Level::Note, |facts| facts.said.closed.clear()),
+            ("pod_interfaces", Level::Warning, |facts| facts.to_pods.extend(["veth1".to_owned()])),
+            ("pod_interfaces", Level::Alarm, |facts| facts.to_others.extend(["cni1".to_owned()])),
+            ("source_route", Level::Alarm, |facts| facts.source_routes = Some(1)),
+            ("overlay", Level::Warning, |facts| facts.overlays.extend(["flannel.1".to_owned()])),
             ("ipvs", Level::Alarm, |facts| facts.ipvs = true),
             ("backend", Level::Alarm, |facts| facts.holding = Backend::ALL.to_vec()),
             ("backend", Level::Warning, |facts| facts.host_backend = Some(Backend::Legacy)),

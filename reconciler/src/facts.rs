@@ -7,15 +7,17 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use chainmail_snapshot::Family;
+use chainmail_verdict::Sets;
 
 use crate::config::Config;
 use crate::doctor::{Facts, LockFile};
 use crate::kernel::backend::{Backend, kernel_families};
 use crate::kernel::process::{Call, find_tool};
+use crate::links::{self, Route, Said};
 use crate::live::LiveTable;
 use crate::lock::{self, FETCH_LOCK};
 use crate::paths::Paths;
-use crate::save::{Line, words};
+use crate::save::Line;
 use crate::{files, preflight, spool, state};
 
 /// Looks at the host. What cannot be read is told as not found.
@@ -23,6 +25,7 @@ use crate::{files, preflight, spool, state};
 pub fn gather(paths: &Paths, config: &Config) -> Facts {
     let host_backend = Backend::detect().ok();
     let pinned = state::pinned_backend(paths);
+    let (said, routes) = (said(paths), routes());
     let backend = config.backend.or(pinned).or(host_backend);
     let tables = Backend::ALL.map(|backend| (backend, preflight::own_tables(backend)));
     let foreign = tables.iter().flat_map(|(backend, tables)| {
@@ -35,8 +38,12 @@ pub fn gather(paths: &Paths, config: &Config) -> Facts {
         forward_v4: number("/proc/sys/net/ipv4/ip_forward"),
         forward_v6: number("/proc/sys/net/ipv6/conf/all/forwarding"),
         rp_filter: rp_filter(),
+        source_routes: number("/proc/sys/net/ipv4/conf/all/accept_source_route"),
+        overlays: overlays(),
         bridges: bridges(),
-        guarded: guarded(paths),
+        to_pods: links::to_pods(&routes, &said.pods),
+        to_others: links::to_others(&routes),
+        said,
         bridge_calls: number("/proc/sys/net/bridge/bridge-nf-call-iptables"),
         ipvs: ipvs(),
         backend,
@@ -85,6 +92,25 @@ fn rp_filter() -> BTreeMap<String, u8> {
     names.into_iter().filter_map(|name| Some((name.clone(), value(&name)?))).collect()
 }
 
+/// Interfaces that are up, by their kinds (`DEVTYPE`) and the numbers of `linux/if_arp.h`: IPIP, IPv6 in IPv6, SIT, GRE and GRE
+/// over IPv6.
+fn overlays() -> BTreeSet<String> {
+    let folder = Path::new("/sys/class/net");
+    let text = |name: &str, file: &str| {
+        std::fs::read_to_string(folder.join(name).join(file)).unwrap_or_default().trim().to_owned()
+    };
+    let is_up = |name: &String| {
+        let flags = text(name, "flags");
+        u32::from_str_radix(flags.trim_start_matches("0x"), 16).is_ok_and(|flags| flags & 1 == 1)
+    };
+    let unwraps = |name: &String| {
+        text(name, "uevent").lines().any(|line| matches!(line, "DEVTYPE=vxlan" | "DEVTYPE=geneve"))
+            || matches!(&*text(name, "type"), "768" | "769" | "776" | "778" | "823")
+    };
+    let names = files::names(folder).unwrap_or_default().into_iter();
+    names.filter(is_up).filter(unwraps).collect()
+}
+
 /// A bridge has a folder of that name, and one with its ports.
 fn bridges() -> BTreeMap<String, bool> {
     let folder = Path::new("/sys/class/net");
@@ -95,22 +121,21 @@ fn bridges() -> BTreeMap<String, bool> {
     bridges.map(|name| (name.clone(), used(&name))).collect()
 }
 
-/// The guard of a bridge is the only rule of ours that names an interface to come in by.
-fn guarded(paths: &Paths) -> BTreeSet<String> {
-    let digest = spool::pointer(&paths.good()).ok().flatten();
-    let texts = digest.into_iter().flat_map(|digest| {
-        Family::ALL.map(|family| files::read(&paths.kept(&digest).join(family.rules_file())).ok().flatten())
-    });
-    let mut guarded = BTreeSet::new();
-    for text in texts.flatten() {
-        for rule in text.lines() {
-            let words = words(rule).unwrap_or_default();
-            guarded.extend(
-                words.array_windows().filter(|[option, _]| option == "-i").map(|[_, name]| name.to_string()),
-            );
-        }
+/// What the last good snapshot says; nothing where it cannot be read.
+fn said(paths: &Paths) -> Said {
+    let mut said = Said::default();
+    let Some(digest) = spool::pointer(&paths.good()).ok().flatten() else { return said };
+    let text = |file: &str| files::read(&paths.kept(&digest).join(file)).ok().flatten().unwrap_or_default();
+    let Ok(sets) = Sets::parse(&text("ipsets")) else { return said };
+    for family in Family::ALL {
+        said.add(family, &text(family.rules_file()), &sets);
     }
-    guarded
+    said
+}
+
+fn routes() -> Vec<Route> {
+    let text = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    [Route::all_v4(&text("/proc/net/route")), Route::all_v6(&text("/proc/net/ipv6_route"))].concat()
 }
 
 /// The file has three lines of head. kube-proxy in that mode also has an interface of this name.

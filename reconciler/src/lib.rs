@@ -45,6 +45,7 @@ pub mod grammar;
 pub mod journal;
 pub mod kept;
 pub mod kernel;
+pub mod links;
 pub mod live;
 pub mod lock;
 pub mod log;

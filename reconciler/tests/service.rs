@@ -475,14 +475,36 @@ fn the_doctor_finds_what_is_wrong_with_a_host() {
     node.namespace.ok(&["ip", "link", "add", "cni0", "type", "bridge"], "");
     node.namespace
         .ok(&["ip", "link", "add", "port", "master", "cni0", "type", "veth", "peer", "name", "pod"], "");
+    node.namespace.ok(
+        &[
+            "ip",
+            "link",
+            "add",
+            "flannel.1",
+            "up",
+            "type",
+            "vxlan",
+            "id",
+            "1",
+            "dstport",
+            "8472",
+            "local",
+            "10.8.0.1",
+        ],
+        "",
+    );
     // The namespace's own view of its interfaces.
     let root = node.root();
     let program = env!("CARGO_BIN_EXE_chainmaild");
     let command = format!("mount -t sysfs sysfs /sys && exec {program} --root {} doctor", root.display());
     let said = node.namespace.run(&["unshare", "-m", "sh", "-c", &command], "");
     assert_code(&said, 1);
-    for part in ["alarm    pod_bridge     pods on bridge cni0", "warning  other engines  Calico", "rp_filter"]
-    {
+    for part in [
+        "alarm    pod_bridge     pods on bridge cni0",
+        "warning  overlay        a pod may wrap a packet for flannel.1",
+        "warning  other engines  Calico",
+        "rp_filter",
+    ] {
         assert!(said.out.contains(part), "{part}\n{}", said.out);
     }
 }

@@ -74,6 +74,7 @@ fn defaults_hold_where_nothing_is_said() {
             assert_eq!(settings.invalid, InvalidPackets::Drop);
             assert_eq!(settings.allow, AllowTarget::Return);
             assert_eq!(settings.pod_bridge, None);
+            assert!(settings.pod_interfaces.is_empty());
             assert_eq!(settings.refusal(), Refusal::Drop);
         }
     }
@@ -121,8 +122,73 @@ fn passing_unknown_pods_by_default_is_noted_and_by_choice_is_not() {
         (Some("unknown_pods = \"drop\"\n[[nodes]]\nmatch = \"x\""), vec![Code::UnmatchedNodes]),
     ];
     for (config, expected) in rows {
-        assert_eq!(codes(config), expected, "{config:?}");
+        let mut codes = codes(config);
+        codes.retain(|code| *code != Code::NoPodInterfaces);
+        assert_eq!(codes, expected, "{config:?}");
     }
+}
+
+/// Of three nodes `edge-1`, `edge-2` and `core`.
+#[test]
+fn what_pod_interfaces_leave_open_is_told() {
+    let drop = "unknown_pods = \"drop\"\n";
+    let rows = [
+        ("", "", vec![(Code::UnknownPodsPass, "")]),
+        (drop, "", vec![(Code::NoPodInterfaces, "core and 2 other nodes")]),
+        (drop, "pod_interfaces = []", vec![]),
+        (drop, "pod_interfaces = [\"cali*\"]", vec![]),
+        (
+            drop,
+            "[[nodes]]\nmatch = \"edge-*\"\npod_interfaces = [\"cali*\"]",
+            vec![(Code::NoPodInterfaces, "on core:")],
+        ),
+        (
+            "unknown_pods = \"pass\"\n",
+            "pod_interfaces = [\"cali*\"]",
+            vec![(Code::IdlePodInterfaces, "on core and 2 other nodes: unknown_pods")],
+        ),
+        (
+            drop,
+            "pod_interfaces = [\"cali*\"]\n[[nodes]]\nmatch = \"core\"\nunknown_pods = \"pass\"",
+            vec![(Code::IdlePodInterfaces, "on core: unknown_pods")],
+        ),
+        (
+            drop,
+            "pod_interfaces = [\"cali*\"]\n[[nodes]]\nmatch = \"core\"\nunknown_pods = \"pass\"\npod_interfaces = []",
+            vec![],
+        ),
+        (
+            drop,
+            "pod_bridge = \"cni0\"\npod_interfaces = [\"veth*\"]",
+            vec![(Code::IdlePodInterfaces, "does not name cni0")],
+        ),
+        (drop, "pod_bridge = \"cni0\"\npod_interfaces = [\"cni*\", \"veth*\"]", vec![]),
+    ];
+    for (unknown, config, expected) in rows {
+        let config = format!("{unknown}{config}\n");
+        let findings = load(&sources(Some(&config))).findings;
+        let found: Vec<(Code, String)> =
+            findings.sorted().iter().map(|found| (found.code, found.message.clone())).collect();
+        assert_eq!(found.len(), expected.len(), "{config}{found:#?}");
+        for ((code, message), (wanted, words)) in found.iter().zip(&expected) {
+            assert!(code == wanted && message.contains(words), "{config}{code:?}: {message}");
+        }
+    }
+}
+
+#[test]
+fn interfaces_of_pods_are_overridden_as_a_whole() {
+    let settings = settings(Some(
+        "unknown_pods = \"drop\"\npod_interfaces = [\"veth*\", \"cali*\"]\n\
+         [[nodes]]\nmatch = \"edge-*\"\npod_interfaces = [\"cni0\"]\n\
+         [[nodes]]\nmatch = \"edge-2\"\npod_interfaces = []\n",
+    ));
+    let interfaces = |node: &str| -> Vec<String> {
+        settings[node].pod_interfaces.iter().map(ToString::to_string).collect()
+    };
+    assert_eq!(interfaces("core"), ["cali*", "veth*"]);
+    assert_eq!(interfaces("edge-1"), ["cni0"]);
+    assert!(interfaces("edge-2").is_empty());
 }
 
 #[test]

@@ -3,18 +3,21 @@
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "tests print what they counted, and may panic")]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use chainmail_compiler::cluster::{
-    AllowTarget, Cluster, Enforcement, InvalidPackets, NodeSettings, Refusal, UnknownPods,
+    AllowTarget, Cluster, Enforcement, InvalidPackets, Node, NodeSettings, Refusal, UnknownPods,
 };
 use chainmail_compiler::prove::Prover;
-use chainmail_compiler::semantics::{self, Packet, Verdict};
-use chainmail_compiler::{Compiler, load};
+use chainmail_compiler::semantics::{self, Packet, Service, Verdict};
+use chainmail_compiler::{Compiler, load, query};
+use chainmail_snapshot::Transport;
 use chainmail_tests::agreement::{report, verdicts};
 use chainmail_tests::misreadings;
 use chainmail_tests::probes::Prober;
 use chainmail_tests::seeded::Seeded;
 use chainmail_tests::world::{Layout, World};
+use chainmail_verdict as verdict;
 
 const WORLDS: u64 = 420;
 const PROBES_A_WORLD: usize = 250;
@@ -34,13 +37,21 @@ struct Settings {
 impl Settings {
     fn count(&mut self, world: &World, cluster: &Cluster, judged: &[(Packet, Verdict)]) {
         for node in cluster.nodes() {
-            let NodeSettings { unknown_pods, invalid, allow, pod_bridge, enforcement, log_denied } =
-                &node.settings;
+            let NodeSettings {
+                unknown_pods,
+                invalid,
+                allow,
+                pod_bridge,
+                pod_interfaces,
+                enforcement,
+                log_denied,
+            } = &node.settings;
             let unlike_default = [
                 ("unknown_pods", *unknown_pods == UnknownPods::Drop),
                 ("drop_invalid", *invalid == InvalidPackets::Judge),
                 ("allow", *allow == AllowTarget::Accept),
                 ("pod_bridge", pod_bridge.is_some()),
+                ("pod_interfaces", !pod_interfaces.is_empty()),
                 ("enforce", *enforcement == Enforcement::Observe),
                 ("log_denied", log_denied.is_some()),
             ];
@@ -109,6 +120,65 @@ fn rules_mean_what_policies_say() {
     for (key, count) in settings.decided {
         assert!(count >= 50, "{key} decides {count} probes only");
     }
+}
+
+/// Packets between interfaces: what the oracle says of them decides beside what becomes of the same packet elsewhere.
+#[test]
+fn interfaces_of_pods_carry_their_addresses_only() {
+    let (mut decided, mut asked) = (0, 0);
+    for seed in 0..150 {
+        // Between two ports of a bridge other rules look at interfaces.
+        let sources = World::generate(seed).without_setting("pod_bridge").sources(Layout::Documents);
+        let cluster = load(&sources).cluster;
+        let mut compiler = Compiler::new(&cluster, &sources);
+        for node in compiler.nodes().collect::<Vec<_>>() {
+            if node.settings.pod_interfaces.is_empty() {
+                continue;
+            }
+            let kernel = query::kernel_of(&compiler.snapshot(node)).unwrap();
+            let is_refused = |packet: &verdict::Packet| {
+                let verdict = kernel.forward(packet).unwrap().verdict();
+                !matches!(verdict, verdict::Verdict::Pass | verdict::Verdict::Accept)
+            };
+            for (source, destination) in pairs_of_ends(&cluster, node) {
+                let plain = verdict::Packet::opening(source, destination, Transport::Tcp, 80).unwrap();
+                let elsewhere = is_refused(&plain);
+                let packet = Packet { source, destination, service: Service::Port(Transport::Tcp, 80) };
+                for (from, to) in INTERFACES.iter().flat_map(|from| INTERFACES.map(|to| (*from, to))) {
+                    let by_oracle = semantics::refuses_at_interfaces(node, &cluster, &packet, [from, to]);
+                    let by_rules =
+                        is_refused(&plain.clone().between(from.parse().unwrap(), to.parse().unwrap()));
+                    assert_eq!(
+                        by_rules,
+                        by_oracle || elsewhere,
+                        "world {seed}, {}: {source} by {from} to {destination} by {to}",
+                        node.name
+                    );
+                    asked += 1;
+                    decided += usize::from(by_oracle && !elsewhere);
+                }
+            }
+        }
+    }
+    println!("of {asked} packets {decided} are refused for their interfaces alone");
+    assert!(decided >= 10_000, "{decided}");
+}
+
+/// Names that the patterns of worlds mean, that only begin like them, and of other interfaces.
+const INTERFACES: [&str; 9] = ["cali", "cali0", "cal", "veth3", "cni0", "cni01", "lxc1", "a", "eth0"];
+
+/// Pairs of pods of a node and of others, unknown addresses in networks for pods, and addresses outside. FORWARD sees
+/// none of the node's own.
+fn pairs_of_ends(cluster: &Cluster, node: &Node) -> Vec<(IpAddr, IpAddr)> {
+    let pods = cluster.pods().filter(|(_, pod)| pod.is_endpoint()).flat_map(|(_, pod)| pod.addresses.iter());
+    let strangers = ["10.1.0.77", "10.1.1.77", "203.0.113.9", "fd00:10:1:0::77", "2001:db8::9"];
+    let ends: Vec<IpAddr> = pods
+        .step_by(3)
+        .chain(strangers.map(|text| text.parse().unwrap()))
+        .filter(|address| !node.addresses.contains(address))
+        .collect();
+    let pairs = ends.iter().flat_map(|source| ends.iter().map(|destination| (*source, *destination)));
+    pairs.filter(|(source, destination)| source.is_ipv4() == destination.is_ipv4()).collect()
 }
 
 /// The proof of `compile`, on nodes of every setting: what they deny, what they say of it, and that nothing else is.

@@ -30,12 +30,17 @@ use chainmail_verdict::exact::{Mode, Service};
 use chainmail_verdict::{Chain, ConnState, End, Kernel, Match, Ruleset, Sets, Target, TcpFlags, Verdict};
 
 /// Settings under which the dual-stack scenario is tried again: scenarios leave all at their defaults.
-const SETTINGS: [(&str, &str); 5] = [
+const SETTINGS: [(&str, &str); 6] = [
     ("allow", "allow = \"accept\"\n"),
     ("unknown_pods", "unknown_pods = \"drop\"\n"),
     ("drop_invalid", "drop_invalid = false\n"),
     ("pod_bridge", "pod_bridge = \"cni0\"\n"),
-    ("all", "allow = \"accept\"\nunknown_pods = \"drop\"\ndrop_invalid = false\npod_bridge = \"cni0\"\n"),
+    ("pod_interfaces", "unknown_pods = \"drop\"\npod_interfaces = [\"cali*\"]\n"),
+    (
+        "all",
+        "allow = \"accept\"\nunknown_pods = \"drop\"\ndrop_invalid = false\npod_bridge = \"cni0\"\n\
+         pod_interfaces = [\"cni0\"]\n",
+    ),
 ];
 
 /// One node in one state of one scenario.

@@ -317,6 +317,151 @@ fn pod_bridge_stops_what_addresses_do_not_say() {
     }
 }
 
+/// Addresses that c of node n1 gives itself. They are in no podCIDR.
+const STRANGERS: [&str; 2] = ["10.99.0.77", "fd00:99::77"];
+
+/// A datagram between c at an address of [`STRANGERS`] and a pod, which is on the same node or on the other.
+const WAYS: [(&str, &str); 4] = [("c", "x/a"), ("c", "x/d"), ("x/a", "c"), ("x/d", "c")];
+
+#[test]
+fn pod_interfaces_close_addresses_that_pods_give_themselves_nft() {
+    close_addresses_that_pods_give_themselves(Backend::Nft);
+}
+
+#[test]
+fn pod_interfaces_close_addresses_that_pods_give_themselves_legacy() {
+    close_addresses_that_pods_give_themselves(Backend::Legacy);
+}
+
+fn close_addresses_that_pods_give_themselves(backend: Backend) {
+    if !support::may_use_kernel() {
+        return;
+    }
+    for (topology, interfaces, pass) in [
+        (Topology::Routed, "[]", true),
+        (Topology::Routed, "[\"veth*\"]", false),
+        (Topology::Bridge, "[]", true),
+        // FORWARD knows no ports of a bridge.
+        (Topology::Bridge, "[\"veth*\"]", true),
+        (Topology::Bridge, "[\"cni0\"]", false),
+    ] {
+        let case = format!("{topology:?}, pod_interfaces = {interfaces} on {}", backend.as_str());
+        let temp = tempfile::tempdir().unwrap();
+        let config = format!("unknown_pods = \"drop\"\npod_interfaces = {interfaces}\n");
+        let origin = manifests(temp.path(), &["a", "b", "c", "d"], &config);
+        let lab = lab(&origin, backend, topology);
+        let [c, n1, n2] = ["x/c", "node:n1", "node:n2"].map(|end| end.parse::<Endpoint>().unwrap());
+        let mac = said(&lab, &c, "cat /sys/class/net/eth0/address");
+        // The device that leads to c: its own, or the bridge that finds it by itself.
+        let route = said(&lab, &n1, "ip -o route show 10.244.1.12 || true");
+        let device = if route.contains("veth") { route.split_whitespace().nth(2).unwrap() } else { "cni0" };
+        for (stranger, node) in STRANGERS.iter().zip(["10.240.0.1", "fd00:10:240::1"]) {
+            said(&lab, &c, &format!("ip addr add {stranger} dev eth0 nodad"));
+            said(&lab, &n1, &format!("ip route add {stranger} dev {device}"));
+            said(&lab, &n1, &format!("ip neigh replace {stranger} lladdr {mac} dev {device} nud permanent"));
+            said(&lab, &n2, &format!("ip route add {stranger} via {node} dev up0 onlink"));
+            // Pods on a bridge reach each other without the node, where they know how.
+            if topology == Topology::Bridge {
+                said(&lab, &"x/a".parse().unwrap(), &format!("ip route add {stranger} dev eth0"));
+            }
+        }
+        lab.compile_and_apply(&origin).unwrap();
+        for (from, to) in WAYS {
+            for (family, stranger) in Family::ALL.into_iter().zip(STRANGERS) {
+                let at = |end: &str| -> (Endpoint, IpAddr) {
+                    match end {
+                        "c" => (c.clone(), stranger.parse().unwrap()),
+                        pod => {
+                            let pod: Endpoint = pod.parse().unwrap();
+                            let address = lab.address(&pod, family).unwrap();
+                            (pod, address)
+                        }
+                    }
+                };
+                assert_eq!(arrives(&lab, at(from), at(to)), pass, "{from} to {to}, {family}: {case}");
+            }
+        }
+        // What manifests name is judged by policies, also between nodes, pods and the outside.
+        let questions = questions(&lab);
+        let predicted = lab.predict(&origin, &questions).unwrap();
+        assert!(cells(&predicted, Cell::Allowed) > 10 && cells(&predicted, Cell::Denied) > 5, "{predicted}");
+        let observed = lab.observe(&questions).unwrap();
+        assert_eq!(predicted.differences(&observed), [], "{case}:\n{observed}");
+        lab.down().unwrap();
+    }
+}
+
+/// The cluster has two families and its manifests name one.
+#[test]
+fn pod_interfaces_close_a_family_that_no_manifest_names() {
+    if !support::may_use_kernel() {
+        return;
+    }
+    for (backend, topology, interface) in [
+        (Backend::Nft, Topology::Routed, "veth*"),
+        (Backend::Legacy, Topology::Routed, "veth*"),
+        (Backend::Nft, Topology::Bridge, "cni0"),
+        (Backend::Legacy, Topology::Bridge, "cni0"),
+    ] {
+        let temp = tempfile::tempdir().unwrap();
+        let whole = manifests(&temp.path().join("whole"), &["a", "b", "c", "d"], "");
+        let lab = lab(&whole, backend, topology);
+        for (interfaces, answer) in
+            [("[]".to_owned(), Cell::Allowed), (format!("[{interface:?}]"), Cell::Denied)]
+        {
+            let folder = temp.path().join(format!("{answer:?}"));
+            let config = format!("unknown_pods = \"drop\"\npod_interfaces = {interfaces}\n");
+            let origin = manifests(&folder, &["a", "b", "c", "d"], &config);
+            let text = std::fs::read_to_string(folder.join("cluster.yaml")).unwrap();
+            std::fs::write(folder.join("cluster.yaml"), without_v6(&text)).unwrap();
+            lab.compile_and_apply(&origin).unwrap();
+            let ends: Vec<Endpoint> = ["x/a", "x/b", "x/c", "x/d"].map(|end| end.parse().unwrap()).to_vec();
+            let service = ["80/UDP".parse().unwrap()];
+            let table = lab.questions(&ends, &service, &[Family::V6]);
+            let observed = lab.observe(&table).unwrap();
+            let case = format!("{topology:?}, {interfaces} on {}:\n{observed}", backend.as_str());
+            assert_eq!(cells(&observed, answer), 12, "{case}");
+            // IPv4 is as the policies say.
+            let table = lab.questions(&ends, &service, &[Family::V4]);
+            let observed = lab.observe(&table).unwrap();
+            assert_eq!(
+                lab.predict(&origin, &table).unwrap().differences(&observed),
+                [],
+                "{case}\n{observed}"
+            );
+        }
+        lab.down().unwrap();
+    }
+}
+
+/// The manifests without the second entry of each list of addresses and networks, which is of IPv6.
+fn without_v6(manifests: &str) -> String {
+    let line = |line: &str| match line.find(", 'fd00:").or_else(|| line.find(", {ip: 'fd00:")) {
+        Some(at) => format!("{}]}}\n", &line[..at]),
+        None => format!("{line}\n"),
+    };
+    let without: String = manifests.lines().map(line).collect();
+    without
+        .replace(", {type: InternalIP, address: 'fd00:10:240::1'}", "")
+        .replace(", {type: InternalIP, address: 'fd00:10:240::2'}", "")
+}
+
+/// What a shell's line prints at an end of the lab.
+fn said(lab: &Lab, end: &Endpoint, line: &str) -> String {
+    let output = lab.exec(end, &["sh", "-ec", line]).unwrap();
+    assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+/// Whether a datagram from one address comes to another.
+fn arrives(lab: &Lab, from: (Endpoint, IpAddr), to: (Endpoint, IpAddr)) -> bool {
+    let receiver = lab.inside(&to.0, || UdpSocket::bind((to.1, PORT))).unwrap().unwrap();
+    receiver.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+    let sender = lab.inside(&from.0, || UdpSocket::bind((from.1, 0))).unwrap().unwrap();
+    sender.send_to(b"x", (to.1, PORT)).unwrap();
+    receiver.recv(&mut [0; 8]).is_ok()
+}
+
 fn try_attack(lab: &Lab, attack: &Attack) -> bool {
     let (from, to): (Endpoint, Endpoint) = (attack.from.parse().unwrap(), attack.to.parse().unwrap());
     let link = lab.exec(&to, &["ip", "-6", "-o", "addr", "show", "dev", "eth0", "scope", "link"]).unwrap();

@@ -1,8 +1,8 @@
 //! What changes a node's rules and is not said by any policy.
 
-use std::fmt;
-
 use thiserror::Error;
+
+use super::interfaces::{InterfaceName, PodInterfaces};
 
 /// What becomes of an address inside a node's podCIDR that no manifest explains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -86,46 +86,6 @@ pub enum Refusal {
     Observe(LogLimit),
 }
 
-/// The name of a network interface, as the kernel takes it and iptables does not read it as a pattern.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct InterfaceName(String);
-
-/// A text that cannot be an interface's name.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{0:?} cannot be an interface's name: it has 1 to 15 letters, digits, '-', '_' and '.'")]
-pub struct InterfaceNameError(String);
-
-impl InterfaceName {
-    /// IFNAMSIZ of `linux/if.h`, less the byte at the end.
-    const LONGEST: usize = 15;
-
-    /// The name as text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl TryFrom<&str> for InterfaceName {
-    type Error = InterfaceNameError;
-
-    /// The kernel refuses `/`, `:`, white space, `.` and `..` (`dev_valid_name`); iptables reads `+` at the end as any
-    /// name that begins so, and the other signs are not worth quoting.
-    fn try_from(text: &str) -> Result<Self, InterfaceNameError> {
-        let fits = (1..=Self::LONGEST).contains(&text.len())
-            && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
-            && !text.starts_with('-')
-            && !matches!(text, "." | "..");
-        if fits { Ok(Self(text.to_owned())) } else { Err(InterfaceNameError(text.to_owned())) }
-    }
-}
-
-impl fmt::Display for InterfaceName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
 /// The settings of one node.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct NodeSettings {
@@ -137,6 +97,8 @@ pub struct NodeSettings {
     pub allow: AllowTarget,
     /// `pod_bridge`: the bridge that the node's pods hang on, where there is one.
     pub pod_bridge: Option<InterfaceName>,
+    /// `pod_interfaces`. They close what [`NodeSettings::unknown_pods`] says to drop, and nothing where it passes.
+    pub pod_interfaces: PodInterfaces,
     /// `enforce`.
     pub enforcement: Enforcement,
     /// `log_denied`; none for 0.

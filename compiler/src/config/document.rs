@@ -11,11 +11,15 @@ use toml::de::{DeTable, DeValue};
 
 use super::settings::Overrides;
 use super::{Config, NodeOverrides};
-use crate::cluster::{AllowTarget, Enforcement, InterfaceName, InvalidPackets, LogLimit, UnknownPods};
+use crate::cluster::{
+    AllowTarget, Enforcement, InterfaceName, InterfacePattern, InvalidPackets, LogLimit, PodInterfaces,
+    UnknownPods,
+};
 use crate::diagnostic::{Code, Diagnostic, Findings, Place, nearest};
 use crate::source::{FileFilter, SourceFile};
 
-const SETTINGS: [&str; 6] = ["unknown_pods", "drop_invalid", "allow", "pod_bridge", "enforce", "log_denied"];
+const SETTINGS: [&str; 7] =
+    ["unknown_pods", "drop_invalid", "allow", "pod_bridge", "pod_interfaces", "enforce", "log_denied"];
 const TOP: [&str; 4] = ["manifests", "nodes", "lint", "waiver"];
 const NODES: [&str; 1] = ["match"];
 
@@ -171,6 +175,10 @@ impl Reader<'_> {
                 },
                 _ => self.wrong(name, value, "an interface's name, like \"cni0\", or false for none"),
             },
+            "pod_interfaces" => {
+                let said = self.pod_interfaces(value);
+                overrides.pod_interfaces = said.map(|said| (said, self.place(&key.span())));
+            }
             "enforce" => match value.get_ref().as_bool() {
                 Some(enforce) => {
                     let said = if enforce { Enforcement::Enforce } else { Enforcement::Observe };
@@ -197,6 +205,29 @@ impl Reader<'_> {
                 self.unknown(key.span(), name, &known().collect::<Vec<_>>());
             }
         }
+    }
+
+    /// Every entry that cannot be is told. None where the whole is no list.
+    fn pod_interfaces(&mut self, value: &Value<'_>) -> Option<PodInterfaces> {
+        let key = "pod_interfaces";
+        let Some(list) = value.get_ref().as_array() else {
+            self.wrong(key, value, "a list of interfaces' names, like [\"cali*\"], or [] for none");
+            return None;
+        };
+        let mut interfaces = PodInterfaces::default();
+        for entry in list {
+            let Some(text) = entry.get_ref().as_str() else {
+                self.wrong("an entry of pod_interfaces", entry, "a name or its beginning, like \"cali*\"");
+                continue;
+            };
+            let pattern = InterfacePattern::try_from(text).map_err(|error| error.to_string());
+            let added =
+                pattern.and_then(|pattern| interfaces.add(pattern).map_err(|error| error.to_string()));
+            if let Err(error) = added {
+                self.report(Code::BadConfig, entry.span(), format!("{key}: {error}"), None);
+            }
+        }
+        Some(interfaces)
     }
 
     pub(super) fn unknown(&mut self, span: Range<usize>, name: &str, known: &[&str]) {

@@ -1,7 +1,8 @@
 //! The keys that hold for nodes, each of which may be said or not.
 
 use crate::cluster::{
-    AllowTarget, Enforcement, InterfaceName, InvalidPackets, LogLimit, NodeSettings, UnknownPods,
+    AllowTarget, Enforcement, InterfaceName, InvalidPackets, LogLimit, NodeSettings, PodInterfaces,
+    UnknownPods,
 };
 use crate::diagnostic::Place;
 
@@ -13,6 +14,8 @@ pub(super) struct Overrides {
     pub(super) allow: Option<AllowTarget>,
     /// Said to be none by `false`: TOML has no null.
     pub(super) pod_bridge: Option<Option<InterfaceName>>,
+    /// With its place: that it closes nothing is told. Said to be none by an empty list.
+    pub(super) pod_interfaces: Option<(PodInterfaces, Place)>,
     /// With its place: that a node only observes is told.
     pub(super) enforcement: Option<(Enforcement, Place)>,
     /// Said to be off by 0.
@@ -25,12 +28,15 @@ impl Overrides {
     }
 
     pub(super) fn apply(&self, settings: &mut NodeSettings) {
-        let Self { unknown_pods, invalid, allow, pod_bridge, enforcement, log_denied } = self;
+        let Self { unknown_pods, invalid, allow, pod_bridge, pod_interfaces, enforcement, log_denied } = self;
         settings.unknown_pods = unknown_pods.unwrap_or(settings.unknown_pods);
         settings.invalid = invalid.unwrap_or(settings.invalid);
         settings.allow = allow.unwrap_or(settings.allow);
         if let Some(bridge) = pod_bridge {
             settings.pod_bridge.clone_from(bridge);
+        }
+        if let Some((interfaces, _)) = pod_interfaces {
+            settings.pod_interfaces.clone_from(interfaces);
         }
         if let Some((enforcement, _)) = enforcement {
             settings.enforcement = *enforcement;

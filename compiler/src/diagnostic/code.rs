@@ -135,6 +135,8 @@ codes! {
     UnmatchedNodes = "unmatched-nodes", Warning;
     /// `enforce = false`: policies of a node deny nothing.
     OnlyObserved = "only-observed", Warning;
+    /// `pod_interfaces` of a node that closes nothing there.
+    IdlePodInterfaces = "idle-pod-interfaces", Warning;
     /// A live object that says something else than the reviewed one, or than another live one.
     InventoryConflict = "inventory-conflict", Warning;
     /// A CIDR with host bits or leading zeros.
@@ -149,6 +151,8 @@ codes! {
     WindowsNode = "windows-node", Note;
     /// Nobody said what becomes of addresses in a podCIDR that no pod has.
     UnknownPodsPass = "unknown-pods-pass", Note;
+    /// Unknown pods are dropped by the podCIDR alone: nobody said by which interfaces a node reaches its pods.
+    NoPodInterfaces = "no-pod-interfaces", Note;
 
     lints:
     /// A policy's podSelector selects no pod.

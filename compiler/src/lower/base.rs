@@ -210,16 +210,24 @@ impl Base<'_> {
         }
     }
 
+    /// Addresses that are no pod's of this node's: in its networks for pods, wherever such a packet comes from, and on the
+    /// interfaces of its pods, whatever the address. Flows that are open and neighbour discovery have passed above.
     fn unknown_pods(&self, rules: &mut Vec<Rule>) {
         if self.settings.unknown_pods == UnknownPods::Pass {
             return;
         }
+        let mut refuse = |side, where_from: Match| {
+            let stranger =
+                (!self.local.members().is_empty()).then(|| Match::NotInSet(set_ref(&self.local, side)));
+            rules.push(Rule::new([where_from].into_iter().chain(stranger), self.refuse()));
+        };
         for net in &self.pod_cidrs {
-            for (side, inside) in [(Side::Src, Match::Source(*net)), (Side::Dst, Match::Destination(*net))] {
-                let stranger =
-                    (!self.local.members().is_empty()).then(|| Match::NotInSet(set_ref(&self.local, side)));
-                rules.push(Rule::new([inside].into_iter().chain(stranger), self.refuse()));
-            }
+            refuse(Side::Src, Match::Source(*net));
+            refuse(Side::Dst, Match::Destination(*net));
+        }
+        for pattern in self.settings.pod_interfaces.iter() {
+            refuse(Side::Src, Match::InInterface(pattern.clone()));
+            refuse(Side::Dst, Match::OutInterface(pattern.clone()));
         }
     }
 

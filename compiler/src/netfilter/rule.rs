@@ -5,7 +5,7 @@ use std::fmt;
 use chainmail_snapshot::{COMMENT_MAX, ChainName, MULTIPORT_SLOTS, SetKind, SetName, Transport};
 use ipnet::IpNet;
 
-use crate::cluster::{InterfaceName, LogLimit};
+use crate::cluster::{InterfaceName, InterfacePattern, LogLimit};
 
 /// Which end of a packet a set is asked about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -127,6 +127,10 @@ pub enum Match {
     Destination(IpNet),
     /// The packet comes in by an interface and leaves by the same: between two ports of a bridge.
     Within(InterfaceName),
+    /// The packet comes in by one of these interfaces.
+    InInterface(InterfacePattern),
+    /// The packet leaves by one of these interfaces.
+    OutInterface(InterfacePattern),
     /// The packet is of a protocol.
     Protocol(Protocol),
     /// The packet is not of a protocol.
@@ -232,6 +236,8 @@ impl Rule {
             | Match::NotSource(_)
             | Match::Destination(_)
             | Match::Within(_)
+            | Match::InInterface(_)
+            | Match::OutInterface(_)
             | Match::ToMany
             | Match::Protocol(_)
             | Match::NotProtocol(_)

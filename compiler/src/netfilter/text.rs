@@ -5,7 +5,7 @@ use std::fmt::{self, Write as _};
 use chainmail_snapshot::{DENY_GROUP, DENY_PREFIX, Family, KernelAddress, SetKind};
 use ipnet::IpNet;
 
-use crate::cluster::LogLimit;
+use crate::cluster::{InterfacePattern, LogLimit};
 
 use super::{ConnState, Match, PortRange, Ports, Protocol, Rule, SetRef, Side, SideOrder, Target};
 
@@ -48,6 +48,8 @@ fn condition_spec(text: &mut String, family: Family, condition: &Match) {
         Match::NotSource(net) => word(text, format_args!("! -s {}", Network(net))),
         Match::Destination(net) => word(text, format_args!("-d {}", Network(net))),
         Match::Within(name) => word(text, format_args!("-i {name} -o {name}")),
+        Match::InInterface(pattern) => word(text, format_args!("-i {}", InterfaceWord(pattern))),
+        Match::OutInterface(pattern) => word(text, format_args!("-o {}", InterfaceWord(pattern))),
         Match::Protocol(protocol) => word(text, format_args!("-p {}", protocol_word(family, *protocol))),
         Match::NotProtocol(protocol) => word(text, format_args!("! -p {}", protocol_word(family, *protocol))),
         Match::DestinationPorts(transport, ports) => match ports.ranges() {
@@ -94,6 +96,18 @@ impl fmt::Display for LimitWord {
             write!(f, "{}/sec", SECOND / between)
         } else {
             write!(f, "{number}/min")
+        }
+    }
+}
+
+/// iptables marks the beginning of a name by `+`.
+struct InterfaceWord<'a>(&'a InterfacePattern);
+
+impl fmt::Display for InterfaceWord<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            InterfacePattern::Name(name) => f.write_str(name.as_str()),
+            InterfacePattern::Prefix(prefix) => write!(f, "{}+", prefix.as_str()),
         }
     }
 }

@@ -13,7 +13,9 @@ use chainmail_verdict::{ConnState, DstKind, End, IfaceName, IfacePattern, Protoc
 use ipnet::{IpNet, Ipv6Net};
 
 use super::Meaning;
-use crate::cluster::{AllowTarget, Direction, InvalidPackets, Node, PodId, Refusal, UnknownPods};
+use crate::cluster::{
+    AllowTarget, Direction, InterfacePattern, InvalidPackets, Node, PodId, Refusal, UnknownPods,
+};
 
 /// How allowed packets leave our chains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -107,6 +109,10 @@ pub(super) fn asked(node: &Node) -> Vec<Test> {
         let pattern = IfacePattern::Exact(bridge);
         [Test::InIface(pattern.clone()), Test::OutIface(pattern)]
     });
+    let of_pods = node.settings.pod_interfaces.iter().flat_map(|pattern| {
+        let pattern = judged_pattern(pattern);
+        [Test::InIface(pattern.clone()), Test::OutIface(pattern)]
+    });
     let hop_limit = Test::HopLimit(FIRST_HOP);
     let kinds = [DstKind::Broadcast, DstKind::Multicast]
         .map(|kind| Test::DstKind(chainmail_verdict::DstKinds::default().with(kind)));
@@ -115,7 +121,18 @@ pub(super) fn asked(node: &Node) -> Vec<Test> {
         .into_iter()
         .chain(kinds)
         .chain(interfaces)
+        .chain(of_pods)
         .collect()
+}
+
+/// A pattern of the configuration as rules spell it.
+fn judged_pattern(pattern: &InterfacePattern) -> IfacePattern {
+    match pattern {
+        InterfacePattern::Name(name) => IfacePattern::Exact(
+            name.as_str().parse().expect("the name of an interface is one to the judge as well"),
+        ),
+        InterfacePattern::Prefix(prefix) => IfacePattern::Prefix(prefix.as_str().into()),
+    }
 }
 
 /// The flags of which a segment that opens a connection has SYN alone (RFC 9293 §3.5).
@@ -300,7 +317,7 @@ impl Writer<'_> {
         self.say(&self.ends.on_bridge.complement(), all, Expected::Denied);
     }
 
-    /// Addresses that the node keeps for its pods and that no manifest explains.
+    /// Addresses that no manifest explains: those that the node keeps for its pods, and any on an interface of its pods.
     fn unknown_pods(&mut self) {
         if self.node.settings.unknown_pods == UnknownPods::Pass {
             return;
@@ -309,6 +326,14 @@ impl Writer<'_> {
         let unknown = self.ends.pod_nets.difference(&self.ends.local);
         self.say(&unknown, self.part(|_| true, &everyone, &everything), Expected::Denied);
         self.say(&everyone, self.part(|_| true, &unknown, &everything), Expected::Denied);
+        let interfaces = self.node.settings.pod_interfaces.clone();
+        let is_pods =
+            |iface: &Option<IfaceName>| iface.as_ref().is_some_and(|name| interfaces.have(name.as_str()));
+        let strangers = self.ends.local.complement();
+        let entering = self.part(|mode| is_pods(&mode.in_iface), &everyone, &everything);
+        self.say(&strangers, entering, Expected::Denied);
+        let leaving = self.part(|mode| is_pods(&mode.out_iface), &strangers, &everything);
+        self.say(&everyone, leaving, Expected::Denied);
     }
 
     /// Packets that conntrack can make nothing of. A datagram is such by its checksum only, and is judged like others.

@@ -55,8 +55,9 @@ fn port_in(packet: &Packet, end: End, ranges: &[PortRange]) -> bool {
 }
 
 impl IfacePattern {
-    /// A packet without the interface has an empty name, as in the kernel.
-    pub(crate) fn fits(&self, iface: Option<&IfaceName>) -> bool {
+    /// Whether an interface is meant. A packet without one has an empty name, as in the kernel.
+    #[must_use]
+    pub fn fits(&self, iface: Option<&IfaceName>) -> bool {
         let name = iface.map_or("", IfaceName::as_str);
         match self {
             IfacePattern::Exact(wanted) => name == wanted.as_str(),

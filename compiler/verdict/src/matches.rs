@@ -1,10 +1,13 @@
 //! What a rule of ours can ask of a packet: `iptables(8)` and the matches of `iptables-extensions(8)` that can be
 //! judged from the packet and the sets alone.
 
+use std::fmt;
+use std::str::FromStr;
+
 use chainmail_snapshot::Transport;
 use ipnet::IpNet;
 
-use crate::{ConnState, DstKind, End, IfaceName, PortRange, Protocol, TcpFlags};
+use crate::{ConnState, DstKind, End, IfaceName, PacketError, PortRange, Protocol, TcpFlags};
 
 /// One condition of a rule; a rule matches when all of its conditions hold.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -114,6 +117,28 @@ pub enum IfacePattern {
     Exact(IfaceName),
     /// `PREFIX+`.
     Prefix(Box<str>),
+}
+
+impl FromStr for IfacePattern {
+    type Err = PacketError;
+
+    /// As iptables spells it. The prefix has the limits of a name, and may be empty: "+" is any interface.
+    fn from_str(text: &str) -> Result<Self, PacketError> {
+        match text.strip_suffix('+') {
+            None => text.parse().map(IfacePattern::Exact),
+            Some("") => Ok(IfacePattern::Prefix("".into())),
+            Some(prefix) => prefix.parse::<IfaceName>().map(|_| IfacePattern::Prefix(prefix.into())),
+        }
+    }
+}
+
+impl fmt::Display for IfacePattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            IfacePattern::Exact(name) => name.fmt(f),
+            IfacePattern::Prefix(prefix) => write!(f, "{prefix}+"),
+        }
+    }
 }
 
 /// A set of conntrack states.

@@ -24,12 +24,17 @@ pub(super) fn changes(option: &str, values: &[&str], names: &Names<'_>) -> Vec<(
         "-A" => to(Slip::Chain, others(&names.chains, value)),
         "-s" | "-d" => [renamed(Slip::End, &["-s", "-d"]), to(Slip::Address, networks(value))].concat(),
         "-i" | "-o" => {
-            let other = vec![
+            let mut other = vec![
                 format!("{value}+"),
                 format!("{value}x"),
                 "+".to_owned(),
                 value.get(1..).unwrap_or_default().to_owned(),
             ];
+            // One name where all that begin so were meant, and more or fewer beginnings.
+            if let Some(prefix) = value.strip_suffix('+') {
+                let shorter = prefix.get(..prefix.len().saturating_sub(1)).unwrap_or_default();
+                other.extend([prefix.to_owned(), format!("{shorter}+"), format!("{prefix}x+")]);
+            }
             [renamed(Slip::End, &["-i", "-o"]), to(Slip::Interface, other)].concat()
         }
         "-p" => to(Slip::Protocol, others(&["tcp", "udp", "sctp", "icmp", "ipv6-icmp", "47", "all"], value)),

@@ -8,6 +8,10 @@ use crate::seeded::Seeded;
 /// Patterns that match all nodes, some, and none.
 const PATTERNS: [&str; 6] = ["*", "node-0", "node-?", "node-[12]", "{node-0,node-2}", "elsewhere-*"];
 
+/// Lists of patterns of the interfaces of pods.
+const POD_INTERFACES: [&[&str]; 4] =
+    [&["cali*"], &["veth*", "cni0"], &["cni0", "br-pods.1"], &["lxc1", "lxc2*", "a*"]];
+
 pub(super) fn config(rng: &mut Seeded) -> Value {
     let mut config = settings(rng);
     let blocks: Vec<Value> = (0..rng.below(4)).map(|_| block(rng)).collect();
@@ -30,6 +34,7 @@ fn settings(rng: &mut Seeded) -> Map<String, Value> {
         ("enforce", [json!(false), json!(true)]),
         ("log_denied", [json!(*rng.pick(&[1, 61, 600])), json!(0)]),
         ("pod_bridge", [json!(*rng.pick(&["cni0", "br-pods.1"])), json!(false)]),
+        ("pod_interfaces", [json!(*rng.pick(&POD_INTERFACES)), json!([])]),
     ];
     let mut settings = Map::new();
     for (key, [unlike_default, default]) in values {

@@ -98,16 +98,7 @@ pub(crate) fn protocol(place: Place, text: &str) -> Result<Protocol, ParseError>
 }
 
 pub(crate) fn iface_pattern(place: Place, text: &str) -> Result<IfacePattern, ParseError> {
-    let wanted = "an interface name";
-    match text.strip_suffix('+') {
-        None => text.parse().map(IfacePattern::Exact).map_err(|_| place.not(text, wanted)),
-        // The prefix has the limits of a name, and may be empty: "+" is any interface.
-        Some("") => Ok(IfacePattern::Prefix("".into())),
-        Some(prefix) => match prefix.parse::<crate::IfaceName>() {
-            Ok(_) => Ok(IfacePattern::Prefix(prefix.into())),
-            Err(_) => Err(place.not(text, wanted)),
-        },
-    }
+    text.parse().map_err(|_| place.not(text, "an interface name"))
 }
 
 pub(crate) fn tcp_flags(place: Place, text: &str) -> Result<TcpFlags, ParseError> {
