@@ -77,7 +77,7 @@ fn theirs(text: &str) -> Verdict {
     let options = || {
         serde_saphyr::options! {
             duplicate_keys: DuplicateKeyPolicy::Error,
-            merge_keys: MergeKeyPolicy::Error,
+            merge_keys: MergeKeyPolicy::Merge,
             strict_booleans: true,
             reject_unsupported_tags: true,
             leading_zero_numbers_as_strings: true,
@@ -139,9 +139,16 @@ const KNOWN: &[Known] = &[
         is: |text, _, _| text.chars().skip(1).any(|c| c == '\u{feff}'),
     },
     Known {
-        // The merge key is refused wherever it stands, without asking whether it is one there.
-        name: "`<<` as a value",
+        // A merge key that does not come to the same for all programs. The other parser is one of those that keep the
+        // written field.
+        name: "a field before `<<` that is merged too",
         is: |_, ours, _| ours.refuses("merge-key"),
+    },
+    Known {
+        // What is merged, and the items of a List, are values before they have types, and a value has no such number. No
+        // field that is used does.
+        name: "a number of more than 64 bits beside a merge key",
+        is: |text, ours, _| text.contains("<<") && ours.refuses("as u128"),
     },
     Known {
         // Ours refuses all tags.

@@ -3,6 +3,7 @@
 //! Rules are those of kubernetes `pkg/apis/networking/validation` and apimachinery; defaults those of
 //! `pkg/apis/networking/v1/defaults.go`. Every problem is found in one pass.
 
+mod annotation;
 mod cidr;
 mod label;
 mod name;

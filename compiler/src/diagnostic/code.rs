@@ -69,7 +69,7 @@ codes! {
     TooComplex = "too-complex", Error;
     /// A key that stands twice in one map.
     DuplicateKey = "duplicate-key", Error;
-    /// The merge key `<<`, which Kubernetes does not read.
+    /// A merge key `<<` that programs read differently, or that merges no map.
     MergeKey = "merge-key", Error;
     /// A tag, which programs read differently or not at all.
     YamlTag = "yaml-tag", Error;
@@ -91,6 +91,8 @@ codes! {
     BadLabelKey = "bad-label-key", Error;
     /// A label value is malformed.
     BadLabelValue = "bad-label-value", Error;
+    /// An annotation's key is malformed, or there is too much of them.
+    BadAnnotation = "bad-annotation", Error;
     /// A selector operator the API does not have.
     BadOperator = "bad-operator", Error;
     /// An operator's values are missing, or there where none may be.

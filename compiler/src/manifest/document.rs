@@ -1,5 +1,7 @@
 //! Splits a stream into its documents.
 
+use serde::de::IgnoredAny;
+
 /// One document of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Document<'a> {
@@ -7,8 +9,17 @@ pub(super) struct Document<'a> {
     pub text: &'a str,
     /// How many lines stand before it.
     pub lines_before: u32,
+    /// How many characters stand before it in its first line.
+    pub columns_before: u32,
     /// Its byte offset in the stream.
     pub offset: usize,
+}
+
+impl<'a> Document<'a> {
+    /// A stream that is one document.
+    pub(super) fn only(text: &'a str) -> Self {
+        Self { text, lines_before: 0, columns_before: 0, offset: 0 }
+    }
 }
 
 /// Splits at `---` and `...`, which are markers wherever they begin a line (YAML 1.2 §9.1.2), also within a block
@@ -22,7 +33,8 @@ pub(super) fn split(stream: &str) -> Vec<Document<'_>> {
     #[expect(clippy::string_slice, reason = "lines begin and end at whole characters")]
     let mut finish = |start: usize, end: usize, lines_before: u32, has_content: bool| {
         if has_content {
-            documents.push(Document { text: &stream[start..end], lines_before, offset: start });
+            let text = &stream[start..end];
+            documents.push(Document { text, lines_before, columns_before: 0, offset: start });
         }
     };
     for (number, line) in (0u32..).zip(stream.split_inclusive('\n')) {
@@ -41,6 +53,38 @@ pub(super) fn split(stream: &str) -> Vec<Document<'_>> {
     }
     finish(start, stream.len(), start_line, has_content);
     documents
+}
+
+/// Splits JSON into its values, which follow each other as kubectl takes them. The last one may be broken. Where there is
+/// none, the text is one document.
+#[expect(clippy::string_slice, reason = "values of JSON begin and end at whole characters")]
+pub(super) fn split_json(stream: &str) -> Vec<Document<'_>> {
+    let mut documents = Vec::new();
+    let (mut end, mut lines_before, mut line_start) = (0, 0u32, 0);
+    let mut values = serde_json::Deserializer::from_str(stream).into_iter::<IgnoredAny>();
+    loop {
+        let blank = &stream[end..];
+        let blank = blank.len() - blank.trim_start_matches([' ', '\t', '\r', '\n']).len();
+        let start = end + blank;
+        let before = &stream[end..start];
+        if start == stream.len() {
+            break;
+        }
+        lines_before = lines_before.saturating_add(newlines(before));
+        line_start = before.rfind('\n').map_or(line_start, |at| end + at + 1);
+        let whole = matches!(values.next(), Some(Ok(_)));
+        end = if whole { values.byte_offset() } else { stream.len() };
+        let text = &stream[start..end];
+        let columns_before = u32::try_from(stream[line_start..start].chars().count()).unwrap_or(u32::MAX);
+        documents.push(Document { text, lines_before, columns_before, offset: start });
+        lines_before = lines_before.saturating_add(newlines(text));
+        line_start = text.rfind('\n').map_or(line_start, |at| start + at + 1);
+    }
+    if documents.is_empty() { vec![Document::only(stream)] } else { documents }
+}
+
+fn newlines(text: &str) -> u32 {
+    u32::try_from(text.matches('\n').count()).unwrap_or(u32::MAX)
 }
 
 /// What stands behind a marker that begins a line.
@@ -72,6 +116,25 @@ mod tests {
         ];
         for (stream, expected) in rows {
             let found: Vec<(&str, u32)> = split(stream).iter().map(|d| (d.text, d.lines_before)).collect();
+            assert_eq!(found, *expected, "{stream:?}");
+        }
+    }
+
+    #[test]
+    fn values_of_json_are_documents() {
+        let rows: &[(&str, &[(&str, u32, u32, usize)])] = &[
+            ("{}", &[("{}", 0, 0, 0)]),
+            ("{\"a\":\n1}\n{}\n", &[("{\"a\":\n1}", 0, 0, 0), ("{}", 2, 0, 9)]),
+            ("{}{\"é\":1} [2]", &[("{}", 0, 0, 0), ("{\"é\":1}", 0, 2, 2), ("[2]", 0, 10, 11)]),
+            ("{} {\"a\"", &[("{}", 0, 0, 0), ("{\"a\"", 0, 3, 3)]),
+            ("{}}\n{}", &[("{}", 0, 0, 0), ("}\n{}", 0, 2, 2)]),
+            ("  ", &[("  ", 0, 0, 0)]),
+        ];
+        for (stream, expected) in rows {
+            let found: Vec<(&str, u32, u32, usize)> = split_json(stream)
+                .iter()
+                .map(|d| (d.text, d.lines_before, d.columns_before, d.offset))
+                .collect();
             assert_eq!(found, *expected, "{stream:?}");
         }
     }

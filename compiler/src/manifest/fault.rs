@@ -37,7 +37,7 @@ struct Finder {
 impl Finder {
     fn check(&mut self, tree: &Tree, shape: &Shape, path: &FieldPath, null: Entries) {
         let accepted = match (shape, &tree.node) {
-            (Shape::Any, _) | (_, Node::Opaque) => true,
+            (Shape::Any, _) | (_, Node::Alias(_)) => true,
             (_, Node::Scalar(Scalar::Null)) => null == Entries::MayBeNull,
             (Shape::String, Node::Scalar(Scalar::String(_)))
             | (Shape::IntOrString, Node::Scalar(Scalar::String(_)))
@@ -46,10 +46,10 @@ impl Finder {
                 self.fits(tree, path, text);
                 true
             }
-            (Shape::Strings, Node::Map(entries)) => {
+            (Shape::Strings(null), Node::Map(entries)) => {
                 self.keys(entries, path);
-                for (key, value) in entries {
-                    self.check(value, &Shape::String, &path.key(key.text.clone()), Entries::NeverNull);
+                for (key, value) in entries.iter() {
+                    self.check(value, &Shape::String, &path.key(key.text.clone()), *null);
                 }
                 true
             }
@@ -137,7 +137,7 @@ impl Finder {
             Node::Scalar(Scalar::String(text)) => (format!("the string {text:?}"), Some(text)),
             Node::List(_) => ("a list".to_owned(), None),
             Node::Map(_) => ("a map".to_owned(), None),
-            Node::Opaque => return,
+            Node::Alias(_) => return,
         };
         let is_string = matches!(&tree.node, Node::Scalar(Scalar::String(_)));
         let wanted = match shape {
@@ -146,7 +146,7 @@ impl Finder {
             Shape::Integer => "a whole number",
             Shape::Boolean => "true or false",
             Shape::IntOrString => "a port's number or name",
-            Shape::Strings => "a map of strings",
+            Shape::Strings(_) => "a map of strings",
             Shape::Words => "a string or a list of strings",
             Shape::List(..) => "a list",
             Shape::Object(..) => "a map",

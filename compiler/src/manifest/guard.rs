@@ -1,14 +1,15 @@
-//! Refuses YAML that would cost far more to read than to write, and what programs read differently: the merge key, and
-//! tags. The decoder takes minutes for
-//! 100,000 nested brackets, and seconds for a few thousand aliases of one large node.
+//! Refuses YAML that would cost far more to read than to write, and what programs read differently: tags, and merge keys
+//! that depend on the program. The decoder takes minutes for 100,000 nested brackets, and seconds for a few thousand
+//! aliases of one large node.
 
 use std::collections::BTreeMap;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError};
 
+use super::merge::{self, Merges};
 use super::yaml::DecodeError;
 use crate::diagnostic::Code;
-use crate::source::outline::{Spot, spot};
+use crate::source::outline::{MERGE_KEY, Spot, spot};
 
 /// The deepest nesting that is read. A NetworkPolicy has about ten levels, a Pod about fifteen.
 const DEPTH: usize = 64;
@@ -16,9 +17,9 @@ const DEPTH: usize = 64;
 /// labels.
 const REPEATED: usize = 10_000;
 
-/// Says why a document must not be decoded. One look at the bytes clears nearly all of them: an empty `{}` or `[]`
+/// Says why a document must not be decoded, or whether it has merge keys. One look at the bytes clears nearly all of them: an empty `{}` or `[]`
 /// nests nothing, `- - ` is rare, and so are aliases.
-pub(super) fn guard(text: &str) -> Result<(), DecodeError> {
+pub(super) fn guard(text: &str) -> Result<Merges, DecodeError> {
     let bytes = text.as_bytes();
     let deep = |[first, next]: &[u8; 2]| matches!(first, b'[' | b'{') && !matches!(next, b']' | b'}');
     let nests = bytes.array_windows().filter(|pair| deep(pair)).count() > DEPTH;
@@ -28,11 +29,17 @@ pub(super) fn guard(text: &str) -> Result<(), DecodeError> {
     let tag =
         |[first, next]: &[u8; 2]| matches!(first, b' ' | b'\n' | b'\t' | b'[' | b'{' | b',') && *next == b'!';
     let tagged = bytes.first() == Some(&b'!') || bytes.array_windows().any(tag);
-    if nests || compact || repeats || tagged || text.contains("<<") { events(text) } else { Ok(()) }
+    let suspicious = nests || compact || repeats || tagged || text.contains(MERGE_KEY);
+    if suspicious && events(text)? == Merges::Some {
+        merge::check(text)?;
+        return Ok(Merges::Some);
+    }
+    Ok(Merges::None)
 }
 
-fn events(text: &str) -> Result<(), DecodeError> {
+fn events(text: &str) -> Result<Merges, DecodeError> {
     let mut depth = 0;
+    let mut merges = Merges::None;
     let mut sizes = Sizes::default();
     for event in Parser::new_from_str(text) {
         let (event, span) = match event {
@@ -44,12 +51,7 @@ fn events(text: &str) -> Result<(), DecodeError> {
         match &event {
             Event::MappingStart(..) | Event::SequenceStart(..) => depth += 1,
             Event::MappingEnd | Event::SequenceEnd => depth -= 1,
-            Event::Scalar(text, ScalarStyle::Plain, _, _) if text == "<<" => {
-                return refuse(
-                    Code::MergeKey,
-                    "the merge key `<<` is not read by Kubernetes; write the fields out".to_owned(),
-                );
-            }
+            Event::Scalar(text, ScalarStyle::Plain, _, _) if text == MERGE_KEY => merges = Merges::Some,
             _ => {}
         }
         if let Event::MappingStart(_, Some(tag))
@@ -71,7 +73,7 @@ fn events(text: &str) -> Result<(), DecodeError> {
             );
         }
     }
-    Ok(())
+    Ok(merges)
 }
 
 /// How many nodes each anchor stands for, and how many come from aliases.
@@ -146,7 +148,8 @@ mod tests {
             (wide.as_str(), Some(Code::TooComplex)),
             (layers.as_str(), Some(Code::TooComplex)),
             (few.as_str(), None),
-            ("a: &x {b: 1}\nc:\n  <<: *x\n", Some(Code::MergeKey)),
+            ("a: &x {b: 1}\nc:\n  <<: *x\n", None),
+            ("a: &x {b: 1}\nc:\n  b: 2\n  <<: *x\n", Some(Code::MergeKey)),
             ("a: '<<'\nb: 1 << 2\n", None),
             ("a: !!str 1\n", Some(Code::YamlTag)),
             ("a: {b: !x {}}\n", Some(Code::YamlTag)),

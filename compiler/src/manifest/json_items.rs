@@ -19,7 +19,8 @@ pub(super) struct Position {
     bytes: usize,
 }
 
-/// Hands on the text of each item of the List that the stream holds, or of the one object that it holds instead.
+/// Hands on the text of each object of a stream, in which one may follow the other, and of each item in the place of a
+/// List.
 pub(super) fn items(
     stream: impl BufRead,
     take: &mut impl FnMut(&str, Position, Option<&Item>),
@@ -27,8 +28,16 @@ pub(super) fn items(
     let position = Cell::new(Position { line: 1, column: 0, bytes: 0 });
     let counting = Counting { stream, position: &position };
     let mut deserializer = serde_json::Deserializer::from_reader(counting);
-    Document { position: &position, take }.deserialize(&mut deserializer)?;
-    deserializer.end()
+    loop {
+        position.set(Position { bytes: 0, ..position.get() });
+        Document { position: &position, take: &mut *take }.deserialize(&mut deserializer)?;
+        match deserializer.end() {
+            Ok(()) => return Ok(()),
+            Err(error) if error.is_io() => return Err(error),
+            // Another value follows.
+            Err(_) => {}
+        }
+    }
 }
 
 /// Keeps count of lines and columns. The decoder reads byte by byte and one byte ahead, so that where an item begins
@@ -183,6 +192,10 @@ mod tests {
             ),
             ("{\"items\":[], \"kind\": \"List\"}\n", &[]),
             ("\n {\"kind\": \"Pod\"}", &[("{\"kind\":\"Pod\"}", 2, 2)]),
+            (
+                "{\"kind\": \"Pod\"}{\"a\":1}\n {\"kind\": \"List\", \"items\": [{\"b\":2}]}\n",
+                &[("{\"kind\":\"Pod\"}", 1, 1), ("{\"a\":1}", 1, 16), ("{\"b\":2}", 2, 29)],
+            ),
         ];
         for (text, expected) in rows {
             let mut found = Vec::new();
@@ -194,5 +207,6 @@ mod tests {
         let mut nothing = |_: &str, _: Position, _: Option<&Item>| {};
         assert!(items(&b"{\"items\": [{}"[..], &mut nothing).is_err(), "a text that breaks off is refused");
         assert!(items(&b"[]"[..], &mut nothing).is_err(), "a list alone is no object");
+        assert!(items(&b"{} x"[..], &mut nothing).is_err(), "what follows an object is one");
     }
 }

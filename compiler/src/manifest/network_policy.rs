@@ -3,7 +3,7 @@
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
-use super::text::{Text, TextMap, absent_if_null};
+use super::text::{Annotations, Text, TextMap, absent_if_null};
 use super::{IntOrString, ObjectMeta};
 
 /// The object.
@@ -31,8 +31,7 @@ pub struct StrictMeta {
     generate_name: Option<Text>,
     namespace: Option<Text>,
     labels: Option<TextMap>,
-    #[serde(rename = "annotations", skip_serializing)]
-    _annotations: Option<IgnoredAny>,
+    annotations: Option<Annotations>,
     #[serde(rename = "creationTimestamp", skip_serializing)]
     _creation_timestamp: Option<IgnoredAny>,
     #[serde(rename = "deletionGracePeriodSeconds", skip_serializing)]
@@ -66,6 +65,12 @@ impl StrictMeta {
             labels: self.labels.clone(),
             owner_references: None,
         }
+    }
+
+    /// The annotations, which say nothing of traffic and may keep the API server from taking the policy.
+    #[must_use]
+    pub fn annotations(&self) -> Option<&Annotations> {
+        self.annotations.as_ref()
     }
 }
 

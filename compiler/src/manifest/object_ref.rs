@@ -27,7 +27,7 @@ pub struct ObjectRef {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) enum Spot {
     /// A document, or an item of a List in it. Its text is kept, so that each field can be found.
-    Document { offset: usize, length: usize, lines_before: u32, item: Option<usize> },
+    Document { offset: usize, length: usize, lines_before: u32, columns_before: u32, item: Option<usize> },
     /// An item of an inventory, whose text is gone by now.
     Item { line: u32, column: u32, margin: Margin },
 }
@@ -48,15 +48,16 @@ pub(super) fn item_path(index: usize) -> [Segment; 2] {
 
 impl ObjectRef {
     pub(super) fn document(file: FileId, document: &Document<'_>) -> Self {
-        let Document { text, lines_before, offset } = *document;
-        Self { file, spot: Spot::Document { offset, length: text.len(), lines_before, item: None } }
+        let Document { text, lines_before, columns_before, offset } = *document;
+        let length = text.len();
+        Self { file, spot: Spot::Document { offset, length, lines_before, columns_before, item: None } }
     }
 
     /// An item of this document's List; `place` is the item's own, where the text will be gone.
     pub(super) fn item(self, index: usize, place: Option<At>) -> Self {
         let spot = match (self.spot, place) {
-            (Spot::Document { offset, length, lines_before, .. }, _) => {
-                Spot::Document { offset, length, lines_before, item: Some(index) }
+            (Spot::Document { offset, length, lines_before, columns_before, .. }, _) => {
+                Spot::Document { offset, length, lines_before, columns_before, item: Some(index) }
             }
             (Spot::Item { line: first, margin, .. }, Some(At { line, column })) => {
                 Spot::Item { line: first + line - 1, column, margin }
@@ -130,7 +131,7 @@ impl ObjectRef {
     pub(super) fn first(&self, sources: &Sources) -> Place {
         let file = sources.path(self.file).to_owned();
         let (line, column) = match self.spot {
-            Spot::Document { lines_before, .. } => (lines_before + 1, 1),
+            Spot::Document { lines_before, columns_before, .. } => (lines_before + 1, columns_before + 1),
             Spot::Item { line, column, .. } => (line, column),
         };
         Place { file, line, column, excerpt: None }
@@ -140,12 +141,13 @@ impl ObjectRef {
     pub(super) fn at(&self, sources: &Sources, At { line, column }: At) -> Place {
         let file = sources.path(self.file).to_owned();
         match self.spot {
-            Spot::Document { lines_before, .. } => {
+            Spot::Document { lines_before, columns_before, .. } => {
+                let columns_before = if line == 1 { columns_before } else { 0 };
                 let excerpt = self
                     .outline(sources)
                     .and_then(|(text, outline)| outline.line(text, line).map(ToOwned::to_owned))
                     .filter(|line| line.len() <= EXCERPT_BYTES);
-                Place { file, line: lines_before + line, column, excerpt }
+                Place { file, line: lines_before + line, column: columns_before + column, excerpt }
             }
             Spot::Item { line: first, column: left, margin } => {
                 let moved = margin == Margin::Every || line == 1;

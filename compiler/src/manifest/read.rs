@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::cache::Cache;
-use super::document::{Document, split};
+use super::document::{Document, split, split_json};
 use super::fault::faults;
 use super::field_path::{FieldPath, Segment};
 use super::file::{self, DOCUMENT_BYTES, DOCUMENTS};
@@ -204,24 +204,24 @@ impl<'a> Reader<'a> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let bom = whole - text.len();
         if file::is_lfs_pointer(text) {
-            let document = Document { text, lines_before: 0, offset: bom };
+            let document = Document { offset: bom, ..Document::only(text) };
             let place = ObjectRef::document(id, &document).first(self.sources);
             let message = "the file is a pointer of Git LFS; what it stands for is not in the repository";
             let help = "keep manifests in Git itself: `git lfs migrate export --include=PATH`";
             self.findings.push(Diagnostic::new(Code::LfsPointer, Some(place), message).help(help));
             return;
         }
-        let is_json = |text: &str| serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok();
+        let json = || serde_json::Deserializer::from_str(text).into_iter::<serde::de::IgnoredAny>();
         // The name says what a file is in; standard input has none.
-        if file.path.ends_with(".json") || file.path == STDIN_PATH && text.starts_with('{') && is_json(text) {
-            let document = Document { text, lines_before: 0, offset: bom };
-            self.whole(ObjectRef::document(id, &document), text, Syntax::Json);
-            return;
-        }
-        let documents = split(text);
+        let is_json = file.path.ends_with(".json")
+            || file.path == STDIN_PATH && text.starts_with('{') && json().all(|value| value.is_ok());
+        let (documents, syntax) = match is_json {
+            true => (split_json(text), Syntax::Json),
+            false => (split(text), Syntax::Yaml),
+        };
         for document in documents.iter().take(DOCUMENTS) {
             let document = Document { offset: document.offset + bom, ..*document };
-            self.whole(ObjectRef::document(id, &document), document.text, Syntax::Yaml);
+            self.whole(ObjectRef::document(id, &document), document.text, syntax);
         }
         if let Some(next) = documents.get(DOCUMENTS) {
             let place = ObjectRef::document(id, next).first(self.sources);
@@ -447,7 +447,8 @@ impl<'a> Reader<'a> {
         error: DecodeError,
     ) {
         let found = match error.code {
-            Code::TooComplex | Code::Syntax => Vec::new(),
+            // What was not read to its end may come to far more than it shows.
+            Code::TooComplex | Code::Syntax | Code::MergeKey | Code::YamlTag => Vec::new(),
             _ => faults(text, path, shape),
         };
         if found.is_empty() {

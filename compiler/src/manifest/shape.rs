@@ -14,8 +14,8 @@ pub(super) enum Shape {
     Boolean,
     /// A port: its number or its name.
     IntOrString,
-    /// A map of strings: labels.
-    Strings,
+    /// A map of strings: labels, and annotations, whose values may be null.
+    Strings(Entries),
     /// A string, or a list of strings.
     Words,
     /// A list; entries may be null where the API reads null as an empty entry.
@@ -57,7 +57,7 @@ const META: Shape = Object(
         ("name", String),
         ("generateName", String),
         ("namespace", String),
-        ("labels", Strings),
+        ("labels", Strings(NeverNull)),
         ("ownerReferences", List(&OWNER, NeverNull)),
     ],
     Ignored,
@@ -68,8 +68,8 @@ const STRICT_META: Shape = Object(
         ("name", String),
         ("generateName", String),
         ("namespace", String),
-        ("labels", Strings),
-        ("annotations", Any),
+        ("labels", Strings(NeverNull)),
+        ("annotations", Strings(MayBeNull)),
         ("creationTimestamp", Any),
         ("deletionGracePeriodSeconds", Any),
         ("deletionTimestamp", Any),
@@ -87,8 +87,10 @@ const STRICT_META: Shape = Object(
 const REQUIREMENT: Shape =
     Object(&[("key", String), ("operator", String), ("values", List(&String, NeverNull))], Refused);
 
-const SELECTOR: Shape =
-    Object(&[("matchLabels", Strings), ("matchExpressions", List(&REQUIREMENT, NeverNull))], Refused);
+const SELECTOR: Shape = Object(
+    &[("matchLabels", Strings(NeverNull)), ("matchExpressions", List(&REQUIREMENT, NeverNull))],
+    Refused,
+);
 
 const IP_BLOCK: Shape = Object(&[("cidr", String), ("except", List(&String, NeverNull))], Refused);
 
@@ -217,7 +219,7 @@ mod tests {
             String | Words => "a".into(),
             Integer | IntOrString => 1.into(),
             Boolean => true.into(),
-            Strings => Value::Mapping(Mapping::from_iter([("a".into(), "b".into())])),
+            Strings(_) => Value::Mapping(Mapping::from_iter([("a".into(), "b".into())])),
             List(entry, _) => Value::Sequence(vec![full(entry)]),
             Object(fields, _) => {
                 Value::Mapping(fields.iter().map(|(name, shape)| ((*name).into(), full(shape))).collect())

@@ -51,19 +51,52 @@ impl<'de> Deserialize<'de> for TextMap {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<TextMap, A::Error> {
-                let mut map = BTreeMap::new();
-                while let Some((Text(key), Text(value))) = access.next_entry()? {
-                    if map.contains_key(&key) {
-                        return Err(de::Error::custom(format!("duplicate key {key:?}")));
-                    }
-                    map.insert(key, value);
-                }
-                Ok(TextMap(map))
+                Ok(TextMap(unique::<A, Text>(&mut access, |Text(value)| value)?))
             }
         }
 
         deserializer.deserialize_map(MapVisitor)
     }
+}
+
+/// Annotations: as [`TextMap`], but a value may be null, which is the empty string to the API.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Annotations(pub BTreeMap<String, String>);
+
+impl<'de> Deserialize<'de> for Annotations {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct MapVisitor;
+
+        impl<'de> Visitor<'de> for MapVisitor {
+            type Value = Annotations;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a map of strings")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Annotations, A::Error> {
+                let value = |value: Option<Text>| value.unwrap_or_default().0;
+                Ok(Annotations(unique::<A, Option<Text>>(&mut access, value)?))
+            }
+        }
+
+        deserializer.deserialize_map(MapVisitor)
+    }
+}
+
+/// The entries of a map that has no key twice.
+fn unique<'de, A: MapAccess<'de>, V: Deserialize<'de>>(
+    access: &mut A,
+    text: impl Fn(V) -> String,
+) -> Result<BTreeMap<String, String>, A::Error> {
+    let mut map = BTreeMap::new();
+    while let Some((Text(key), value)) = access.next_entry()? {
+        if map.contains_key(&key) {
+            return Err(de::Error::custom(format!("duplicate key {key:?}")));
+        }
+        map.insert(key, text(value));
+    }
+    Ok(map)
 }
 
 /// For a part that has a default: `null` is its absence, as everywhere in the API.

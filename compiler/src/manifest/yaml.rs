@@ -3,6 +3,7 @@
 use serde::de::DeserializeOwned;
 
 use super::guard::guard;
+use super::merge::{Merges, merged};
 use crate::diagnostic::Code;
 use crate::source::outline::Spot;
 
@@ -31,8 +32,13 @@ pub(super) type Value = serde_yaml::Value;
 pub(super) fn decode<T: DeserializeOwned>(text: &str, syntax: Syntax) -> Result<T, DecodeError> {
     match syntax {
         Syntax::Yaml => {
-            guard(text)?;
-            serde_yaml::from_str(text).map_err(|e| yaml_error(&e))
+            let decoded = match guard(text)? {
+                Merges::None => serde_yaml::from_str(text),
+                Merges::Some => {
+                    serde_yaml::from_str(text).and_then(|value| serde_yaml::from_value(merged(value)))
+                }
+            };
+            decoded.map_err(|e| yaml_error(&e))
         }
         Syntax::Json => serde_json::from_str(text).map_err(|e| json_error(&e)),
     }

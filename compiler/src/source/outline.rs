@@ -3,7 +3,7 @@
 
 #![expect(clippy::indexing_slicing, reason = "an outline's ids and ranges are of its own tables")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,8 +11,11 @@ use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 
 use super::FileId;
 
+/// The key of YAML 1.1 whose value, a map or a list of maps, gives a map what it does not have itself.
+pub(crate) const MERGE_KEY: &str = "<<";
+
 /// A node's place in an outline.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct NodeId(u32);
 
 /// A line and column of a document, from 1; columns are characters.
@@ -51,9 +54,12 @@ enum Kind {
     /// Places in `items`.
     List(Range<usize>),
     /// Places in `entries`, in order of keys; of equal keys the first is first.
-    Map(Range<usize>),
-    /// An alias: what it stands for stands elsewhere.
-    Opaque,
+    Map {
+        entries: Range<usize>,
+        merge: Option<NodeId>,
+    },
+    /// An alias, and the node that it stands for.
+    Alias(Option<NodeId>),
 }
 
 /// All nodes of a document, as far as it can be parsed, and its lines.
@@ -70,7 +76,7 @@ pub(crate) struct Outline {
 /// A collection that is being read.
 enum Open {
     List { node: NodeId, items: Vec<NodeId> },
-    Map { node: NodeId, entries: Vec<Entry>, key: Option<Key> },
+    Map { node: NodeId, entries: Vec<Entry>, merge: Option<NodeId>, key: Option<Key> },
 }
 
 /// A key whose value is awaited.
@@ -91,16 +97,20 @@ impl Outline {
         outline.lines.push(0);
         outline.lines.extend(text.match_indices('\n').map(|(at, _)| at + 1));
         let mut open: Vec<Open> = Vec::new();
+        // By the parser's numbers, which begin at 1: 0 says that there is no anchor.
+        let mut anchors: BTreeMap<usize, NodeId> = BTreeMap::new();
         for event in Parser::new_from_str(text) {
             let Ok((event, span)) = event else { break };
             let at = spot(&span);
             match event {
-                Event::MappingStart(..) => {
-                    let node = outline.node(at, Kind::Map(0..0));
-                    open.push(Open::Map { node, entries: Vec::new(), key: None });
+                Event::MappingStart(anchor, _) => {
+                    let node = outline.node(at, Kind::Map { entries: 0..0, merge: None });
+                    anchors.insert(anchor, node);
+                    open.push(Open::Map { node, entries: Vec::new(), merge: None, key: None });
                 }
-                Event::SequenceStart(..) => {
+                Event::SequenceStart(anchor, _) => {
                     let node = outline.node(at, Kind::List(0..0));
+                    anchors.insert(anchor, node);
                     open.push(Open::List { node, items: Vec::new() });
                 }
                 Event::MappingEnd | Event::SequenceEnd => {
@@ -109,7 +119,7 @@ impl Outline {
                         outline.attach(&mut open, node, None);
                     }
                 }
-                Event::Scalar(text, style, ..) => {
+                Event::Scalar(text, style, anchor, _) => {
                     let writing = match style {
                         ScalarStyle::Plain => Writing::Plain,
                         _ => Writing::Quoted,
@@ -124,10 +134,11 @@ impl Outline {
                         _ => None,
                     };
                     let node = outline.node(key.unwrap_or(at), Kind::Scalar(writing));
+                    anchors.insert(anchor, node);
                     outline.attach(&mut open, node, Some((text.into(), writing)));
                 }
-                Event::Alias(_) => {
-                    let node = outline.node(at, Kind::Opaque);
+                Event::Alias(anchor) => {
+                    let node = outline.node(at, Kind::Alias(anchors.get(&anchor).copied()));
                     outline.attach(&mut open, node, None);
                 }
                 // What follows the first document is not this one's.
@@ -156,11 +167,11 @@ impl Outline {
                 self.items.extend(items);
                 (node, Kind::List(first..self.items.len()))
             }
-            Open::Map { node, mut entries, .. } => {
+            Open::Map { node, mut entries, merge, .. } => {
                 entries.sort_by(|a, b| a.key.cmp(&b.key));
                 let first = self.entries.len();
                 self.entries.extend(entries);
-                (node, Kind::Map(first..self.entries.len()))
+                (node, Kind::Map { entries: first..self.entries.len(), merge })
             }
         };
         self.nodes[node.0 as usize].kind = kind;
@@ -172,11 +183,14 @@ impl Outline {
         match open.last_mut() {
             None => self.root = self.root.or(Some(node)),
             Some(Open::List { items, .. }) => items.push(node),
-            Some(Open::Map { entries, key, .. }) => match (key.take(), scalar) {
+            Some(Open::Map { entries, merge, key, .. }) => match (key.take(), scalar) {
                 (None, Some((text, writing))) => {
                     *key = Some(Key::Scalar { text, at: self.at(node), writing });
                 }
                 (None, None) => *key = Some(Key::Other),
+                (Some(Key::Scalar { text, writing: Writing::Plain, .. }), _) if *text == *MERGE_KEY => {
+                    *merge = merge.or(Some(node));
+                }
                 (Some(Key::Scalar { text, at, writing }), _) => {
                     entries.push(Entry { key: text, at, writing, value: node });
                 }
@@ -197,23 +211,59 @@ impl Outline {
 
     /// How a node was written.
     pub(crate) fn writing(&self, node: NodeId) -> Writing {
-        match self.nodes[node.0 as usize].kind {
-            Kind::Scalar(writing) => writing,
-            Kind::List(_) | Kind::Map(_) | Kind::Opaque => Writing::Collection,
+        match self.kind(node) {
+            Kind::Scalar(writing) => *writing,
+            Kind::List(_) | Kind::Map { .. } | Kind::Alias(_) => Writing::Collection,
         }
     }
 
-    /// The entry of a map's key; of two the first.
+    /// What a node is, or where it is an alias what it stands for.
+    fn kind(&self, node: NodeId) -> &Kind {
+        &self.nodes[self.target(node).0 as usize].kind
+    }
+
+    /// What an alias stands for; any other node itself.
+    fn target(&self, node: NodeId) -> NodeId {
+        match self.nodes[node.0 as usize].kind {
+            Kind::Alias(Some(target)) => target,
+            _ => node,
+        }
+    }
+
+    /// The entry of a map's key; of two the first. A key that the map does not have itself is that of the first map it
+    /// merges which has it.
     pub(crate) fn entry(&self, map: NodeId, key: &str) -> Option<&Entry> {
-        let Kind::Map(range) = &self.nodes[map.0 as usize].kind else { return None };
-        let entries = &self.entries[range.clone()];
-        let first = entries.partition_point(|entry| *entry.key < *key);
-        entries.get(first).filter(|entry| *entry.key == *key)
+        let mut merged: Vec<NodeId> = Vec::new();
+        let mut seen: BTreeSet<NodeId> = BTreeSet::new();
+        let mut next = Some(map);
+        while let Some(node) = next {
+            match self.kind(node) {
+                Kind::Map { entries, merge } => {
+                    let entries = &self.entries[entries.clone()];
+                    let first = entries.partition_point(|entry| *entry.key < *key);
+                    if let Some(entry) = entries.get(first).filter(|entry| *entry.key == *key) {
+                        return Some(entry);
+                    }
+                    // One look at each map is enough, however many aliases name it.
+                    let merge = merge.iter().map(|merge| self.target(*merge));
+                    merged.extend(merge.filter(|merge| seen.insert(*merge)));
+                }
+                Kind::List(items) if node != map => {
+                    let first_of_each = |item: &&NodeId| seen.insert(self.target(**item));
+                    let items: Vec<&NodeId> =
+                        self.items[items.clone()].iter().filter(first_of_each).collect();
+                    merged.extend(items.into_iter().rev());
+                }
+                Kind::List(_) | Kind::Scalar(_) | Kind::Alias(_) => {}
+            }
+            next = merged.pop();
+        }
+        None
     }
 
     /// The entry of a list.
     pub(crate) fn item(&self, list: NodeId, index: usize) -> Option<NodeId> {
-        let Kind::List(range) = &self.nodes[list.0 as usize].kind else { return None };
+        let Kind::List(range) = self.kind(list) else { return None };
         self.items[range.clone()].get(index).copied()
     }
 

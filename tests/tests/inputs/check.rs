@@ -54,7 +54,8 @@ fn check_prints_json_lines_and_strict_spares_notes() {
     let loose = findings.iter().find(|finding| finding["code"] == "loose-cidr").unwrap();
     let expected = serde_json::json!({
         "code": "loose-cidr", "severity": "warning", "file": "node.yaml", "line": 6, "column": 12,
-        "message": "\"10.0.0.1/24\" has host bits; it is read as 10.0.0.0/24", "help": "write 10.0.0.0/24",
+        "message": "\"10.0.0.1/24\" has host bits; it is read as 10.0.0.0/24, and API servers from Kubernetes 1.36 on refuse it",
+        "help": "write 10.0.0.0/24",
     });
     assert_eq!(*loose, expected);
     let (exit, findings) = check(&["--strict"]);

@@ -38,6 +38,8 @@ fn every_way_to_bring_the_objects_compiles_to_the_same_bytes() {
 
     let one = folder(&[("all.yaml", &stream)]);
     let one_json = folder(&[("all.json", &json_list(&all()))]);
+    let following: String = all().into_iter().map(json).collect::<Vec<_>>().join("\n");
+    let following = folder(&[("all.json", &following)]);
     let lists = folder(&[("a.yaml", &yaml_list(&all()[..3])), ("b.json", &json_list(&all()[3..]))]);
     let typed = format!(
         "{{\"kind\": \"PodList\", \"apiVersion\": \"v1\", \"items\": [{}, {}]}}",
@@ -45,7 +47,13 @@ fn every_way_to_bring_the_objects_compiles_to_the_same_bytes() {
         json(LIVE[4]),
     );
     let typed = folder(&[("rest.yaml", &all()[..4].join("---\n")), ("pods.json", &typed)]);
-    for (name, folder) in [("stream", &one), ("JSON", &one_json), ("Lists", &lists), ("typed list", &typed)] {
+    for (name, folder) in [
+        ("stream", &one),
+        ("JSON", &one_json),
+        ("JSON objects one after the other", &following),
+        ("Lists", &lists),
+        ("typed list", &typed),
+    ] {
         assert_eq!(compiled(&[folder.path().to_str().unwrap()], None), expected, "{name}");
     }
     assert_eq!(compiled(&[one.path().join("all.yaml").to_str().unwrap()], None), expected, "one file");

@@ -1,4 +1,4 @@
-//! CIDRs, as leniently as the API server reads them, and never silently.
+//! CIDRs, as leniently as any API server reads them, and never silently.
 
 use std::net::IpAddr;
 
@@ -8,8 +8,8 @@ use super::Scope;
 use crate::diagnostic::Code;
 use crate::manifest::FieldPath;
 
-/// A network at `path`, its host bits zero. Host bits and leading zeros are a warning, since the API server accepts
-/// both (KEP-4858) but the author may have meant something else.
+/// A network at `path`, its host bits zero. Host bits and leading zeros are a warning: API servers before Kubernetes 1.36
+/// accept both, later ones only in objects that they have already (KEP-4858, StrictIPCIDRValidation).
 pub(super) fn network(scope: &mut Scope<'_>, path: &FieldPath, text: &str) -> Option<IpNet> {
     let stripped = without_leading_zeros(text);
     let Some(net) = stripped.as_deref().and_then(|stripped| stripped.parse::<IpNet>().ok()) else {
@@ -32,7 +32,9 @@ pub(super) fn network(scope: &mut Scope<'_>, path: &FieldPath, text: &str) -> Op
         (false, false) => None,
     };
     if let Some(why) = why {
-        let message = format!("{text:?} has {why}; it is read as {canonical}");
+        let message = format!(
+            "{text:?} has {why}; it is read as {canonical}, and API servers from Kubernetes 1.36 on refuse it"
+        );
         scope.report_with_help(Code::LooseCidr, path, message, format!("write {canonical}"));
     }
     Some(canonical)

@@ -7,7 +7,7 @@ use crate::cluster::{LabelKey, Labels};
 use crate::diagnostic::Code;
 use crate::manifest::{FieldPath, TextMap};
 
-const KEY_FORM: &str = "a key is [prefix/]name: the name at most 63 letters, digits, '-', '_' and '.', a letter or digit \
+pub(super) const KEY_FORM: &str = "a key is [prefix/]name: the name at most 63 letters, digits, '-', '_' and '.', a letter or digit \
                         at each end; the prefix a DNS subdomain";
 const VALUE_FORM: &str =
     "a value is empty, or at most 63 letters, digits, '-', '_' and '.', a letter or digit at each end";
@@ -21,13 +21,17 @@ fn is_qualified_name(text: &str) -> bool {
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
 }
 
-/// A text as a label's key, if it is one.
-fn parse_key(text: &str) -> Option<LabelKey> {
-    let fits = match text.split_once('/') {
+/// Whether a text is `[prefix/]name`, as keys of labels are (`IsQualifiedName` of apimachinery).
+pub(super) fn is_key(text: &str) -> bool {
+    match text.split_once('/') {
         Some((prefix, name)) => is_dns_subdomain(prefix) && is_qualified_name(name),
         None => is_qualified_name(text),
-    };
-    fits.then(|| LabelKey::admitted(text))
+    }
+}
+
+/// A text as a label's key, if it is one.
+fn parse_key(text: &str) -> Option<LabelKey> {
+    is_key(text).then(|| LabelKey::admitted(text))
 }
 
 /// The key that a requirement names at `path`, if it is one.

@@ -16,6 +16,7 @@ pub(super) fn admit(scope: &mut Scope<'_>, policy: &manifest::NetworkPolicy) -> 
     let name = name::dns_subdomain(scope, "policy", &meta);
     let namespace = name::namespace(scope, &meta);
     super::label::labels(scope, meta.labels.as_ref());
+    super::annotation::check(scope, policy.metadata.annotations());
     let default = manifest::NetworkPolicySpec::default();
     let spec = policy.spec.as_ref().unwrap_or(&default);
     let path = FieldPath::root().key("spec");

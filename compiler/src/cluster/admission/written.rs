@@ -51,8 +51,16 @@ fn kind_in_yaml_1_1(text: &str) -> Option<&'static str> {
     }
     let zero_led =
         unsigned.len() > 1 && unsigned.starts_with('0') && unsigned.bytes().all(|b| b.is_ascii_digit());
-    let grouped = unsigned.contains('_') && unsigned.replace('_', "").parse::<f64>().is_ok();
-    (zero_led || grouped).then_some("number")
+    let digits = unsigned.replace('_', "");
+    let grouped = digits.len() < unsigned.len() && digits.parse::<f64>().is_ok();
+    // Without underscores and in small letters the decoder has taken it for a number already.
+    let with_radix = [("0x", 16), ("0o", 8), ("0b", 2)].into_iter().any(|(prefix, radix)| {
+        let digits = digits.to_ascii_lowercase();
+        digits
+            .strip_prefix(prefix)
+            .is_some_and(|rest| !rest.is_empty() && rest.chars().all(|c| c.is_digit(radix)))
+    });
+    (zero_led || grouped || with_radix).then_some("number")
 }
 
 #[cfg(test)]
@@ -64,10 +72,29 @@ mod tests {
         for text in ["y", "N", "yes", "Yes", "YES", "no", "on", "Off", "OFF"] {
             assert_eq!(kind_in_yaml_1_1(text), Some("boolean"), "{text}");
         }
-        for text in ["0755", "08", "-01", "1_000", "1_0.5"] {
+        for text in [
+            "0755", "08", "-01", "1_000", "1_0.5", "0x_1F", "0b_1", "0o_7", "0X1F", "0O17", "0B_1", "0x1_f",
+            "-0_x1",
+        ] {
             assert_eq!(kind_in_yaml_1_1(text), Some("number"), "{text}");
         }
-        for text in ["", "yEs", "not", "10", "0", "1.2.3", "a_1", "1_a", "v1", "2024-01-01"] {
+        for text in [
+            "",
+            "yEs",
+            "not",
+            "10",
+            "0",
+            "1.2.3",
+            "a_1",
+            "1_a",
+            "v1",
+            "2024-01-01",
+            "0x",
+            "0x_",
+            "0b_2",
+            "0o8",
+            "0xg",
+        ] {
             assert_eq!(kind_in_yaml_1_1(text), None, "{text}");
         }
     }
