@@ -25,7 +25,7 @@ pub use git::{
 };
 pub use inventory::{Inventory, inventories};
 pub use stdin::{STDIN_PATH, from_stdin};
-pub use unread::{FILE_BYTES, Unread, Why};
+pub use unread::{ENTRIES, FILE_BYTES, REPEATED_BYTES, TOTAL_BYTES, Unread, Why};
 
 use crate::config::Config;
 use outline::{Outline, Outlines};

@@ -6,7 +6,7 @@ use std::io;
 use thiserror::Error;
 
 use crate::diagnostic::{Code, Diagnostic, Findings, Place};
-use crate::source::{Sources, Unread, Why};
+use crate::source::{ENTRIES, REPEATED_BYTES, Sources, Unread, Why};
 
 /// The largest document, and the largest item of an inventory, in bytes: what the API server takes in one request
 /// (`MaxRequestBodyBytes` of its generic server).
@@ -63,6 +63,21 @@ fn refusal(unread: &Unread) -> Diagnostic {
             Code::TooLarge,
             format!("with this file the manifests come to more than {bytes} bytes"),
             "take away what is not needed",
+        ),
+        Why::Entries => (
+            Code::TooLarge,
+            format!("with this there are more than {ENTRIES} files and folders"),
+            "keep manifests in a repository or folder of their own",
+        ),
+        Why::Repeated => (
+            Code::TooLarge,
+            format!("with this file the copies of files come to more than {REPEATED_BYTES} bytes"),
+            "keep one copy of each file",
+        ),
+        Why::LongPath => (
+            Code::BadPath,
+            "the path that begins so is longer than any that a work tree can have".to_owned(),
+            "rename it",
         ),
         Why::Link => (
             Code::SymbolicLink,

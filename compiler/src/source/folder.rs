@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::unread::{Walked, is_printable};
 use super::{
-    CONFIG_PATH, FILE_BYTES, FileFilter, SourceError, SourceFile, Sources, Unread, Why, filter, filter_of,
+    CONFIG_PATH, ENTRIES, FILE_BYTES, FileFilter, SourceError, SourceFile, Sources, TOTAL_BYTES, Unread, Why,
+    filter, filter_of,
 };
 
 fn io(path: &Path) -> impl Fn(std::io::Error) -> SourceError {
@@ -39,8 +40,17 @@ pub fn from_folder_with(root: &Path, config: Option<SourceFile>) -> Result<Sourc
     let walked = walk(root, &filter_of(config.as_ref()))?;
     unread.extend(walked.unread);
     let mut files = Vec::new();
+    let mut total = 0;
     for (path, full) in walked.files {
-        files.extend(read(&full, path, &mut unread)?);
+        if let Some(file) = read(&full, path, &mut unread)? {
+            total += file.bytes.len() as u64;
+            if total > TOTAL_BYTES {
+                files.clear();
+                unread = Walked::<()>::given_up(file.path, Why::Total(TOTAL_BYTES)).unread;
+                break;
+            }
+            files.push(file);
+        }
     }
     Ok(with(Sources::new(files).with_unread(unread), config))
 }
@@ -102,8 +112,13 @@ fn own_config(root: &Path, unread: &mut Vec<Unread>) -> Result<Option<SourceFile
 pub(super) fn walk(root: &Path, filter: &FileFilter) -> Result<Walked<PathBuf>, SourceError> {
     let mut walked = Walked { files: Vec::new(), unread: Vec::new() };
     let mut folders = vec![(root.to_path_buf(), String::new())];
+    let mut entries = 0;
     while let Some((folder, prefix)) = folders.pop() {
         for entry in std::fs::read_dir(&folder).map_err(io(&folder))? {
+            entries += 1;
+            if entries > ENTRIES {
+                return Ok(Walked::given_up(prefix, Why::Entries));
+            }
             let entry = entry.map_err(io(&folder))?;
             let path = format!("{prefix}{}", entry.file_name().to_string_lossy());
             let kind = entry.file_type().map_err(io(&entry.path()))?;

@@ -1,12 +1,14 @@
 //! Manifests of a Git revision, read from the object database: no checkout, no work tree, no filters, no hooks.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use git2::{ObjectType, Oid, Repository, Tree, TreeWalkMode, TreeWalkResult};
+use git2::{ObjectType, Odb, Oid, Repository, Tree};
 
-use super::unread::{Walked, is_printable};
+use super::unread::{PATH_BYTES, Walked, is_printable};
 use super::{
-    CONFIG_PATH, FILE_BYTES, FileFilter, SourceError, SourceFile, Sources, Unread, Why, filter, filter_of,
+    CONFIG_PATH, ENTRIES, FILE_BYTES, FileFilter, REPEATED_BYTES, SourceError, SourceFile, Sources,
+    TOTAL_BYTES, Unread, Why, filter, filter_of,
 };
 
 /// Git's file mode of a symbolic link.
@@ -66,7 +68,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { file: FILE_BYTES, total: u64::MAX }
+        Self { file: FILE_BYTES, total: TOTAL_BYTES }
     }
 }
 
@@ -108,73 +110,133 @@ pub fn from_tree(
     limits: Limits,
 ) -> Result<Sources, git2::Error> {
     let objects = repository.odb()?;
-    let mut unread = Vec::new();
-    let (most, mut left) = (limits.file.min(FILE_BYTES), limits.total);
-    // Its size is known before it is read, and a blob is as large as somebody pleases.
-    let mut content = |path: String, id| {
-        let (size, _) = objects.read_header(id)?;
-        let size = size as u64;
-        let why = match left.checked_sub(size) {
-            _ if size > most => Why::Size { bytes: size, most },
-            None => Why::Total(limits.total),
-            Some(rest) => {
-                left = rest;
-                let bytes = repository.find_blob(id)?.content().to_vec();
-                return Ok::<_, git2::Error>(Some(SourceFile { path, bytes }));
-            }
-        };
-        unread.push(Unread { path, why });
-        Ok(None)
-    };
+    let mut sizes = Sizes { objects: &objects, limits, of: BTreeMap::new(), total: 0, repeated: 0 };
+    let content = |id| repository.find_blob(id).map(|blob| blob.content().to_vec());
     let (config, linked) = match (config, tree.get_name(CONFIG_PATH)) {
         (Some(config), _) => (Some(config), None),
         (None, Some(entry)) if entry.filemode() == LINK => {
             (None, Some(Unread { path: CONFIG_PATH.to_owned(), why: Why::Link }))
         }
-        (None, Some(entry)) => (content(CONFIG_PATH.to_owned(), entry.id())?, None),
+        (None, Some(entry)) => {
+            let path = CONFIG_PATH.to_owned();
+            match sizes.refusal(entry.id())? {
+                Some(why) => (None, Some(Unread { path, why })),
+                None => (Some(SourceFile { path, bytes: content(entry.id())? }), None),
+            }
+        }
         (None, None) => (None, None),
     };
-    let walked = walk(tree, &filter_of(config.as_ref()))?;
+    let walked = sizes.within_limits(walk(repository, tree, &filter_of(config.as_ref()))?)?;
     let mut files = Vec::with_capacity(walked.files.len());
     for (path, id) in walked.files {
-        files.extend(content(path, id)?);
+        files.push(SourceFile { path, bytes: content(id)? });
     }
-    unread.extend(linked);
-    unread.extend(walked.unread);
-    let sources = Sources::new(files).with_unread(unread);
+    let sources = Sources::new(files).with_unread(linked.into_iter().chain(walked.unread).collect());
     Ok(match config {
         Some(config) => sources.with_config(config),
         None => sources,
     })
 }
 
-/// The blobs of a tree that a filter reads, and what it would read, were it as it should be.
-fn walk(tree: &Tree<'_>, filter: &FileFilter) -> Result<Walked<Oid>, git2::Error> {
-    let mut walked = Walked { files: Vec::new(), unread: Vec::new() };
-    tree.walk(TreeWalkMode::PreOrder, |folder, entry| {
-        let name = String::from_utf8_lossy(entry.name_bytes());
-        let path = format!("{folder}{name}");
-        if path.split('/').any(|part| part.starts_with('.')) {
-            return TreeWalkResult::Ok;
-        }
-        // A link to a folder has no ending, and what it points to cannot be told from here.
-        let is_link = entry.filemode() == LINK;
-        let why = match entry.kind() {
-            Some(ObjectType::Commit) => Why::Submodule,
-            Some(ObjectType::Blob) if !(filter.reads(&path) || is_link && !name.contains('.')) => {
-                return TreeWalkResult::Ok;
+/// What files come to, told from the headers of their objects: a blob is as large as somebody pleases, and one blob may
+/// have any number of paths.
+struct Sizes<'r> {
+    objects: &'r Odb<'r>,
+    limits: Limits,
+    /// Of each object that was met, its bytes.
+    of: BTreeMap<Oid, u64>,
+    total: u64,
+    /// What of it are further copies of one object.
+    repeated: u64,
+}
+
+impl Sizes<'_> {
+    /// Counts a file, or says why it is not to be read.
+    fn refusal(&mut self, id: Oid) -> Result<Option<Why>, git2::Error> {
+        let (size, is_copy) = match self.of.get(&id) {
+            Some(size) => (*size, true),
+            None => {
+                let size = self.objects.read_header(id)?.0 as u64;
+                self.of.insert(id, size);
+                (size, false)
             }
-            Some(ObjectType::Blob) if is_link => Why::Link,
-            Some(ObjectType::Blob) if !is_printable(&path) => Why::Path,
-            Some(ObjectType::Blob) => {
-                walked.files.push((path, entry.id()));
-                return TreeWalkResult::Ok;
-            }
-            _ => return TreeWalkResult::Ok,
         };
-        walked.unread.push(Unread { path, why });
-        TreeWalkResult::Ok
-    })?;
+        let most = self.limits.file.min(FILE_BYTES);
+        if size > most {
+            return Ok(Some(Why::Size { bytes: size, most }));
+        }
+        self.total = self.total.saturating_add(size);
+        self.repeated = self.repeated.saturating_add(if is_copy { size } else { 0 });
+        Ok(if self.total > self.limits.total {
+            Some(Why::Total(self.limits.total))
+        } else if self.repeated > REPEATED_BYTES {
+            Some(Why::Repeated)
+        } else {
+            None
+        })
+    }
+
+    /// The files that may be read. Where all together are too many none is: what is left of them is not what was asked
+    /// for, and may be large.
+    fn within_limits(&mut self, walked: Walked<Oid>) -> Result<Walked<Oid>, git2::Error> {
+        let Walked { files, mut unread } = walked;
+        let mut within = Vec::with_capacity(files.len());
+        for (path, id) in files {
+            match self.refusal(id)? {
+                None => within.push((path, id)),
+                Some(why @ Why::Size { .. }) => unread.push(Unread { path, why }),
+                Some(why) => return Ok(Walked::given_up(path, why)),
+            }
+        }
+        Ok(Walked { files: within, unread })
+    }
+}
+
+/// The blobs of a tree that a filter reads, and what it would read, were it as it should be.
+fn walk(repository: &Repository, tree: &Tree<'_>, filter: &FileFilter) -> Result<Walked<Oid>, git2::Error> {
+    let mut walked = Walked { files: Vec::new(), unread: Vec::new() };
+    let mut folders = vec![(String::new(), tree.id())];
+    let mut entries = 0;
+    // Not by the library's walk, which goes as deep as the trees do in one stack.
+    while let Some((folder, id)) = folders.pop() {
+        for entry in &repository.find_tree(id)? {
+            entries += 1;
+            if entries > ENTRIES {
+                return Ok(Walked::given_up(folder, Why::Entries));
+            }
+            let name = String::from_utf8_lossy(entry.name_bytes());
+            if name.split('/').any(|part| part.starts_with('.')) {
+                continue;
+            }
+            let path = format!("{folder}{name}");
+            // A link to a folder has no ending, and what it points to cannot be told from here.
+            let is_link = entry.filemode() == LINK;
+            let why = match entry.kind() {
+                Some(ObjectType::Commit) => Why::Submodule,
+                Some(ObjectType::Tree) if path.len() > PATH_BYTES => Why::LongPath,
+                Some(ObjectType::Tree) => {
+                    folders.push((format!("{path}/"), entry.id()));
+                    continue;
+                }
+                Some(ObjectType::Blob) if !(filter.reads(&path) || is_link && !name.contains('.')) => {
+                    continue;
+                }
+                Some(ObjectType::Blob) if is_link => Why::Link,
+                Some(ObjectType::Blob) if path.len() > PATH_BYTES => Why::LongPath,
+                Some(ObjectType::Blob) if !is_printable(&path) => Why::Path,
+                Some(ObjectType::Blob) => {
+                    walked.files.push((path, entry.id()));
+                    continue;
+                }
+                _ => continue,
+            };
+            let path = match why {
+                Why::LongPath => path.chars().take(100).chain(['…']).collect(),
+                _ => path,
+            };
+            walked.unread.push(Unread { path, why });
+        }
+    }
     filter::leave_out_snapshots(&mut walked.files, |(path, _)| path);
     Ok(walked)
 }

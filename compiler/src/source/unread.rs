@@ -5,6 +5,18 @@
 /// objects, and those are read as inventories, item by item.
 pub const FILE_BYTES: u64 = 16 << 20;
 
+/// The most bytes of all files of one input.
+pub const TOTAL_BYTES: u64 = 256 << 20;
+
+/// The most entries of folders that are looked at, read or not: a revision of a dozen objects may name 10^10 paths.
+pub const ENTRIES: usize = 1 << 20;
+
+/// The most bytes that a revision's files may have beyond their first copies: one object may stand under many names.
+pub const REPEATED_BYTES: u64 = 16 << 20;
+
+/// The longest path of a revision, in bytes: Linux can have no longer one (PATH_MAX).
+pub(super) const PATH_BYTES: usize = 4096;
+
 /// A file that is not read.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Unread {
@@ -24,7 +36,7 @@ pub enum Why {
         /// The most that are read.
         most: u64,
     },
-    /// With it the files would come to more than this many bytes, which is all that is wanted.
+    /// With it the files would come to more than this many bytes, which is all that is wanted. None of them is read.
     Total(u64),
     /// A link: what it points to is not part of what was reviewed.
     Link,
@@ -34,6 +46,12 @@ pub enum Why {
     Special,
     /// The path is not UTF-8, or has a control character: no message could name it, and no comment.
     Path,
+    /// The path is longer than any that a work tree can have. What is told is its beginning.
+    LongPath,
+    /// With it there are more than [`ENTRIES`] files and folders. None of the files is read.
+    Entries,
+    /// With it the copies of files come to more than [`REPEATED_BYTES`]. None of the files is read.
+    Repeated,
 }
 
 /// What stands below a folder or tree.
@@ -42,6 +60,14 @@ pub(super) struct Walked<Handle> {
     pub(super) files: Vec<(String, Handle)>,
     /// What it would read, were it as it should be.
     pub(super) unread: Vec<Unread>,
+}
+
+impl<Handle> Walked<Handle> {
+    /// A walk that was given up: what it found so far is not all there is.
+    pub(super) fn given_up(path: String, why: Why) -> Self {
+        let path = if path.is_empty() { ".".to_owned() } else { path };
+        Self { files: Vec::new(), unread: vec![Unread { path, why }] }
+    }
 }
 
 /// Whether a path can be named in a line of text.
