@@ -24,6 +24,7 @@ pub mod escape;
 pub mod explain;
 pub mod flows;
 pub mod gate;
+mod holders;
 pub mod lint;
 pub mod lower;
 #[warn(clippy::indexing_slicing)]

@@ -123,6 +123,16 @@ impl AddressRanges {
         self.ranges.first().map(|first| self.address(first))
     }
 
+    /// The numbers of the lowest and of the highest address.
+    pub(crate) fn hull(&self) -> Option<(u128, u128)> {
+        self.ranges.first().zip(self.ranges.last())
+    }
+
+    /// How many ranges without a gap there are.
+    pub(crate) fn range_count(&self) -> usize {
+        self.ranges.ranges_len()
+    }
+
     /// The lowest address whose number is this one or above it; else the lowest.
     pub(super) fn first_from(&self, number: u128) -> Option<IpAddr> {
         let above = self.ranges.ranges().find(|range| *range.end() >= number);

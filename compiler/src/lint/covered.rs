@@ -2,6 +2,7 @@
 //! there are now.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::rc::Rc;
 
 use chainmail_snapshot::Family;
@@ -12,6 +13,7 @@ use crate::cluster::{
     Direction, NamespaceName, Peer, Peers, Pod, PodId, PodState, Policy, PortMatch, Ports, Rule, RuleRef,
 };
 use crate::diagnostic::Code;
+use crate::holders::Holders;
 use crate::prove::Meaning;
 
 /// A policy's place in the cluster, with the pods that it selects.
@@ -27,6 +29,30 @@ struct Admits<'a> {
     index: usize,
     rule: &'a Rule,
     traffic: Rc<[Traffic; 2]>,
+    /// Of each family's traffic.
+    hulls: [Option<([u32; 2], [IpAddr; 2])>; 2],
+}
+
+impl Admits<'_> {
+    /// The first and last service of both families.
+    fn services(&self) -> (u32, u32) {
+        let of_families = || self.hulls.iter().flatten().map(|(services, _)| services);
+        let first = of_families().map(|[first, _]| *first).min();
+        let last = of_families().map(|[_, last]| *last).max();
+        first.zip(last).expect("a rule that allows nothing is not among them")
+    }
+
+    /// Whether another rule's traffic may be a part of this one's, as far as its ends tell.
+    fn may_hold(&self, other: &Self) -> bool {
+        let families = self.hulls.iter().zip(&other.hulls);
+        families.into_iter().all(|pair| match pair {
+            (_, None) => true,
+            (None, Some(_)) => false,
+            (Some((ours, [first, last])), Some((theirs, [from, to]))) => {
+                ours[0] <= theirs[0] && theirs[1] <= ours[1] && first <= from && to <= last
+            }
+        })
+    }
 }
 
 pub(super) fn check(context: &mut Context<'_>) {
@@ -51,10 +77,24 @@ pub(super) fn check(context: &mut Context<'_>) {
         for direction in Direction::ALL {
             let rules: Vec<Admits<'_>> =
                 policies.iter().flat_map(|of| admissions(&meaning, of, direction)).collect();
-            for rule in &rules {
-                let mut others = rules.iter().filter(|other| !(assumed && names_a_block(other.rule)));
-                if let Some(other) = others.find(|other| covers(&meaning, direction, other, rule)) {
-                    report(context, direction, rule, other);
+            let ends: Vec<(u32, u32)> = rules.iter().map(Admits::services).collect();
+            let holders = Holders::new(&ends);
+            for (rule, ends) in rules.iter().zip(&ends) {
+                // The first one in order is named.
+                let mut covering: Option<usize> = None;
+                holders.any(*ends, |place| {
+                    let other = &rules[place];
+                    if covering.is_none_or(|first| place < first)
+                        && other.may_hold(rule)
+                        && !(assumed && names_a_block(other.rule))
+                        && covers(&meaning, direction, other, rule)
+                    {
+                        covering = Some(place);
+                    }
+                    covering == Some(0)
+                });
+                if let Some(place) = covering {
+                    report(context, direction, rule, &rules[place]);
                 }
             }
         }
@@ -68,7 +108,8 @@ fn admissions<'a>(meaning: &Meaning<'a>, of: &'a Selected<'a>, direction: Direct
     let admits = rules.map(|(index, rule)| {
         let traffic =
             Rc::new(Family::ALL.map(|family| meaning.of_rule((of.place, direction, index), family, any)));
-        Admits { of, index, rule, traffic }
+        let hulls = traffic.each_ref().map(Traffic::hull);
+        Admits { of, index, rule, traffic, hulls }
     });
     admits.filter(|admits| admits.traffic.iter().any(|traffic| !traffic.is_empty())).collect()
 }

@@ -1,13 +1,14 @@
 //! A class's traffic in canonical form: one term for each thing that may be said at once about peers and ports.
 
 use std::cmp::Ordering;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use chainmail_snapshot::{Family, Transport};
 use range_set_blaze::RangeSetBlaze;
 
-use crate::cluster::{AddressRanges, Cluster};
+use crate::cluster::{AddressRanges, Cluster, PodId};
+use crate::holders::Holders;
 use crate::policy::{Allow, Origin, PeerSet, PodSetId, PodSets, PortSet, Service, Traffic};
 
 /// The other end, in one family.
@@ -108,7 +109,8 @@ pub(super) fn canonical(cluster: &Cluster, sets: &mut PodSets, family: Family, a
     }
     terms = without_subsumed(cluster, sets, terms);
     terms.sort_by_cached_key(|term| term.payload.order());
-    services.retain(|(service, _)| !terms.iter().any(|term| admits(cluster, sets, term, service)));
+    let pods = pods_of(cluster, &services);
+    services.retain(|(service, _)| !terms.iter().any(|term| admits(sets, term, service, &pods)));
     Terms {
         terms,
         services: services.iter().map(|(service, _)| *service).collect(),
@@ -129,6 +131,9 @@ fn peers_of_family(cluster: &Cluster, sets: &mut PodSets, family: Family, peers:
 fn simplified(cluster: &Cluster, sets: &mut PodSets, pods: PodSetId, blocks: AddressRanges) -> Peers {
     if blocks.is_everything() {
         return Peers::Any;
+    }
+    if blocks.is_empty() {
+        return Peers::OneOf { pods: sets.with_address(cluster, pods, blocks.family()), blocks };
     }
     let new = |address: Option<IpAddr>| address.is_some_and(|address| !blocks.contains(address));
     let pods = sets.filter(pods, |id| new(cluster.pod(id).addresses.of(blocks.family())));
@@ -201,23 +206,34 @@ fn union(cluster: &Cluster, sets: &mut PodSets, mut group: Vec<Term>) -> Term {
 }
 
 fn without_subsumed(cluster: &Cluster, sets: &PodSets, terms: Vec<Term>) -> Vec<Term> {
-    // Most pairs are told apart by their lowest and highest ports, which are at hand.
+    // Most pairs are told apart by their lowest and highest ports or addresses, which are at hand.
     let ends: Vec<(u16, u16)> = terms.iter().map(|term| term.payload.ends()).collect();
+    let hulls: Vec<(u128, u128)> = terms.iter().map(|term| hull(&term.peers)).collect();
+    let within = |(first, last): (u128, u128), hull: (u128, u128)| hull.0 <= first && last <= hull.1;
     let inside = |i: usize, j: usize| {
         let (a, b) = (&terms[i], &terms[j]);
-        ends[j].0 <= ends[i].0
-            && ends[i].1 <= ends[j].1
+        within(hulls[i], hulls[j])
             && a.payload.is_subset(&b.payload)
             && is_peers_subset(cluster, sets, &a.peers, &b.peers)
     };
+    let holders = Holders::new(&ends);
     let keep: Vec<bool> = (0..terms.len())
         .map(|i| {
             // Of two that say the same the first stays.
             let other = |j: usize| j != i && inside(i, j) && (j < i || !inside(j, i));
-            !(0..terms.len()).any(other)
+            !holders.any(ends[i], other)
         })
         .collect();
     terms.into_iter().zip(keep).filter_map(|(term, keep)| keep.then_some(term)).collect()
+}
+
+/// The lowest and the highest address of networks that peers name, by their numbers; of none a range that lies in every
+/// other.
+fn hull(peers: &Peers) -> (u128, u128) {
+    match peers {
+        Peers::Any => (0, u128::MAX),
+        Peers::OneOf { blocks, .. } => blocks.hull().unwrap_or((u128::MAX, 0)),
+    }
 }
 
 /// Whether the peers of one term are among another's: its networks in the other's, and each pod in the other's pods or
@@ -235,7 +251,21 @@ fn is_peers_subset(cluster: &Cluster, sets: &PodSets, a: &Peers, b: &Peers) -> b
     }
 }
 
-fn admits(cluster: &Cluster, sets: &PodSets, term: &Term, service: &Service) -> bool {
+/// The pods that have the addresses of services.
+fn pods_of(cluster: &Cluster, services: &[(Service, Origin)]) -> BTreeMap<IpAddr, Vec<PodId>> {
+    let mut pods: BTreeMap<IpAddr, Vec<PodId>> =
+        services.iter().map(|(service, _)| (service.address, Vec::new())).collect();
+    if !pods.is_empty() {
+        for (id, pod) in cluster.pods() {
+            for address in pod.addresses.iter() {
+                pods.entry(address).and_modify(|pods| pods.push(id));
+            }
+        }
+    }
+    pods
+}
+
+fn admits(sets: &PodSets, term: &Term, service: &Service, by_address: &BTreeMap<IpAddr, Vec<PodId>>) -> bool {
     let payload = match &term.payload {
         Payload::Any => true,
         Payload::Ports(transport, ports) => *transport == service.protocol && ports.contains(service.port),
@@ -244,10 +274,8 @@ fn admits(cluster: &Cluster, sets: &PodSets, term: &Term, service: &Service) -> 
         && match &term.peers {
             Peers::Any => true,
             Peers::OneOf { pods, blocks } => {
-                blocks.contains(service.address)
-                    || sets
-                        .pods(*pods)
-                        .any(|id| cluster.pod(id).addresses.iter().any(|a| a == service.address))
+                let having = by_address.get(&service.address).into_iter().flatten();
+                blocks.contains(service.address) || having.copied().any(|id| sets.contains(*pods, id))
             }
         }
 }

@@ -14,10 +14,16 @@ struct Postings<'a> {
     by_value: BTreeMap<&'a str, RoaringBitmap>,
 }
 
+/// The pods of each label.
+type ByLabel<'a> = BTreeMap<&'a LabelKey, Postings<'a>>;
+
 /// Answers selectors over the cluster's endpoints; pods that are none are never selected.
 pub(super) struct Index<'a> {
-    cluster: &'a Cluster,
-    labels: BTreeMap<&'a LabelKey, Postings<'a>>,
+    /// By the pods' own labels.
+    labels: ByLabel<'a>,
+    /// By the labels of the pods' namespaces: selectors of namespaces are answered as those of pods are.
+    namespace_labels: ByLabel<'a>,
+    everywhere: RoaringBitmap,
     by_namespace: BTreeMap<&'a NamespaceName, RoaringBitmap>,
     namespaces: BTreeMap<LabelSelector, RoaringBitmap>,
     answers: BTreeMap<(Option<NamespaceName>, NamespaceScope, LabelSelector), PodSetId>,
@@ -25,7 +31,8 @@ pub(super) struct Index<'a> {
 
 impl<'a> Index<'a> {
     pub(super) fn new(cluster: &'a Cluster) -> Self {
-        let mut labels: BTreeMap<&LabelKey, Postings<'_>> = BTreeMap::new();
+        let (mut labels, mut namespace_labels) = (ByLabel::new(), ByLabel::new());
+        let mut everywhere = RoaringBitmap::new();
         let mut by_namespace: BTreeMap<&NamespaceName, RoaringBitmap> = BTreeMap::new();
         for (PodId(id), pod) in cluster.pods().filter(|(_, pod)| pod.is_endpoint()) {
             by_namespace.entry(&pod.namespace).or_default().insert(id);
@@ -35,7 +42,17 @@ impl<'a> Index<'a> {
                 postings.by_value.entry(value).or_default().insert(id);
             }
         }
-        Self { cluster, labels, by_namespace, namespaces: BTreeMap::new(), answers: BTreeMap::new() }
+        for namespace in cluster.namespaces() {
+            let Some(pods) = by_namespace.get(&namespace.name) else { continue };
+            everywhere |= pods;
+            for (key, value) in namespace.labels.iter() {
+                let postings = namespace_labels.entry(key).or_default();
+                postings.with_key |= pods;
+                *postings.by_value.entry(value).or_default() |= pods;
+            }
+        }
+        let (namespaces, answers) = (BTreeMap::new(), BTreeMap::new());
+        Self { labels, namespace_labels, everywhere, by_namespace, namespaces, answers }
     }
 
     /// The endpoints that `pods` selects in the namespaces of `scope`, as a policy of `own` sees it.
@@ -55,7 +72,7 @@ impl<'a> Index<'a> {
             NamespaceScope::Own => self.by_namespace.get(own).cloned().unwrap_or_default(),
             NamespaceScope::Matching(selector) => self.in_namespaces(selector),
         };
-        let answer = sets.intern(self.narrow(within, pods));
+        let answer = sets.intern(narrow(&self.labels, within, pods));
         self.answers.insert(key, answer);
         answer
     }
@@ -64,42 +81,42 @@ impl<'a> Index<'a> {
         if let Some(pods) = self.namespaces.get(selector) {
             return pods.clone();
         }
-        let mut pods = RoaringBitmap::new();
-        for namespace in self.cluster.namespaces().filter(|namespace| selector.matches(&namespace.labels)) {
-            if let Some(of_namespace) = self.by_namespace.get(&namespace.name) {
-                pods |= of_namespace;
-            }
-        }
+        let pods = narrow(&self.namespace_labels, self.everywhere.clone(), selector);
         self.namespaces.insert(selector.clone(), pods.clone());
         pods
     }
+}
 
-    fn narrow(&self, mut pods: RoaringBitmap, selector: &LabelSelector) -> RoaringBitmap {
-        for requirement in selector.requirements() {
-            match requirement {
-                Requirement::In(key, values) => pods &= self.with_value(key, values.iter()),
-                Requirement::NotIn(key, values) => pods -= self.with_value(key, values.iter()),
-                Requirement::Exists(key) => match self.labels.get(key) {
-                    Some(postings) => pods &= &postings.with_key,
-                    None => pods.clear(),
-                },
-                Requirement::DoesNotExist(key) => {
-                    if let Some(postings) = self.labels.get(key) {
-                        pods -= &postings.with_key;
-                    }
+/// Those of some pods that a selector means.
+fn narrow(labels: &ByLabel<'_>, mut pods: RoaringBitmap, selector: &LabelSelector) -> RoaringBitmap {
+    for requirement in selector.requirements() {
+        match requirement {
+            Requirement::In(key, values) => pods &= with_value(labels, key, values.iter()),
+            Requirement::NotIn(key, values) => pods -= with_value(labels, key, values.iter()),
+            Requirement::Exists(key) => match labels.get(key) {
+                Some(postings) => pods &= &postings.with_key,
+                None => pods.clear(),
+            },
+            Requirement::DoesNotExist(key) => {
+                if let Some(postings) = labels.get(key) {
+                    pods -= &postings.with_key;
                 }
             }
         }
-        pods
     }
+    pods
+}
 
-    fn with_value<'v>(&self, key: &LabelKey, values: impl Iterator<Item = &'v String>) -> RoaringBitmap {
-        let mut pods = RoaringBitmap::new();
-        if let Some(postings) = self.labels.get(key) {
-            for with_value in values.filter_map(|value| postings.by_value.get(value.as_str())) {
-                pods |= with_value;
-            }
+fn with_value<'v>(
+    labels: &ByLabel<'_>,
+    key: &LabelKey,
+    values: impl Iterator<Item = &'v String>,
+) -> RoaringBitmap {
+    let mut pods = RoaringBitmap::new();
+    if let Some(postings) = labels.get(key) {
+        for with_value in values.filter_map(|value| postings.by_value.get(value.as_str())) {
+            pods |= with_value;
         }
-        pods
     }
+    pods
 }

@@ -1,10 +1,12 @@
 //! Sets of pods, each distinct one kept once.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hasher as _};
 
+use chainmail_snapshot::Family;
 use roaring::RoaringBitmap;
 
-use crate::cluster::PodId;
+use crate::cluster::{Cluster, PodId};
 
 /// A set of pods; equal sets have equal ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -14,13 +16,20 @@ pub struct PodSetId(u32);
 #[derive(Debug, Clone)]
 pub struct PodSets {
     sets: Vec<RoaringBitmap>,
-    ids: BTreeMap<Vec<u32>, PodSetId>,
+    /// By a hash of their pods: a copy of each set as a key would be far larger than the set.
+    ids: BTreeMap<u64, Vec<PodSetId>>,
     unions: BTreeMap<(PodSetId, PodSetId), PodSetId>,
+    with_address: BTreeMap<(PodSetId, Family), PodSetId>,
 }
 
 impl Default for PodSets {
     fn default() -> Self {
-        let mut sets = Self { sets: Vec::new(), ids: BTreeMap::new(), unions: BTreeMap::new() };
+        let mut sets = Self {
+            sets: Vec::new(),
+            ids: BTreeMap::new(),
+            unions: BTreeMap::new(),
+            with_address: BTreeMap::new(),
+        };
         let empty = sets.intern(RoaringBitmap::new());
         debug_assert_eq!(empty, Self::EMPTY);
         sets
@@ -33,11 +42,16 @@ impl PodSets {
 
     /// The id of a set.
     pub(crate) fn intern(&mut self, set: RoaringBitmap) -> PodSetId {
-        let next = PodSetId(u32::try_from(self.sets.len()).expect("fewer than 2^32 sets fit in memory"));
-        let id = *self.ids.entry(set.iter().collect()).or_insert(next);
-        if id == next {
-            self.sets.push(set);
+        // With fixed keys: one set has one hash.
+        let mut hasher = DefaultHasher::new();
+        set.iter().for_each(|pod| hasher.write_u32(pod));
+        let alike = self.ids.entry(hasher.finish()).or_default();
+        if let Some(known) = alike.iter().find(|id| self.sets[id.0 as usize] == set) {
+            return *known;
         }
+        let id = PodSetId(u32::try_from(self.sets.len()).expect("fewer than 2^32 sets fit in memory"));
+        alike.push(id);
+        self.sets.push(set);
         id
     }
 
@@ -55,7 +69,10 @@ impl PodSets {
     /// Whether all pods of `part` are in `whole`.
     #[must_use]
     pub fn is_subset(&self, part: PodSetId, whole: PodSetId) -> bool {
-        part == whole || self.sets[part.0 as usize].is_subset(&self.sets[whole.0 as usize])
+        // Two that differ and have as many pods are not within each other.
+        part == whole
+            || self.len(part) < self.len(whole)
+                && self.sets[part.0 as usize].is_subset(&self.sets[whole.0 as usize])
     }
 
     /// Whether a set has a pod.
@@ -77,6 +94,16 @@ impl PodSets {
         let id = self.intern(union);
         self.unions.insert(key, id);
         id
+    }
+
+    /// The pods of a set that have an address of a family. Classes have the same sets again and again.
+    pub fn with_address(&mut self, cluster: &Cluster, id: PodSetId, family: Family) -> PodSetId {
+        if let Some(known) = self.with_address.get(&(id, family)) {
+            return *known;
+        }
+        let having = self.filter(id, |pod| cluster.pod(pod).addresses.of(family).is_some());
+        self.with_address.insert((id, family), having);
+        having
     }
 
     /// The pods of a set that meet a condition.

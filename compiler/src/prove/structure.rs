@@ -24,11 +24,7 @@ pub(super) fn flaws(kernel: &Kernel) -> Vec<Flaw> {
             if !reached.contains(&at) {
                 flaws.push(Flaw::Unreachable { family, chain: chain.name.clone() });
             }
-            let twice = (1..).zip(&chain.rules).find(|(next, rule)| {
-                let same = |other: &&Rule| other.target == rule.target && other.matches == rule.matches;
-                chain.rules[*next..].iter().any(|other| same(&other))
-            });
-            flaws.extend(twice.map(|(_, rule)| Flaw::Twice { family, rule: rule.text.clone() }));
+            flaws.extend(twice(&chain.rules).map(|rule| Flaw::Twice { family, rule: rule.text.clone() }));
         }
         named.extend(rules.sets());
         let cut = cut_set_name(family);
@@ -40,6 +36,15 @@ pub(super) fn flaws(kernel: &Kernel) -> Vec<Flaw> {
         kernel.sets().iter().map(|set| set.name()).filter(|name| !named.contains(name) && !is_cut_set(name));
     flaws.extend(unused.map(|name| Flaw::UnusedSet(name.clone())));
     flaws
+}
+
+/// The first rule that another one behind it repeats, but for its comment.
+fn twice(rules: &[Rule]) -> Option<&Rule> {
+    let mut sorted: Vec<_> =
+        rules.iter().enumerate().map(|(place, rule)| (&rule.target, &rule.matches, place)).collect();
+    sorted.sort_unstable();
+    let repeated = sorted.windows(2).filter(|pair| (pair[0].0, pair[0].1) == (pair[1].0, pair[1].1));
+    repeated.map(|pair| pair[0].2).min().map(|place| &rules[place])
 }
 
 /// The chains that packets can come to.

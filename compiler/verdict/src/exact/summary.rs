@@ -7,7 +7,8 @@ use std::sync::Arc;
 use chainmail_snapshot::{ChainName, Family, SetName};
 
 use super::region::{Asked, Holding};
-use super::{AddressSet, Ending, Traffic};
+use super::traffic::Differences;
+use super::{AddressSet, Ending, ServiceSet, Traffic};
 use crate::{Chain, Denial, End, Match, Rule, Ruleset, Set, SetType, Target, Test};
 
 /// What a chain makes of all traffic of a subject, whichever subject it is. The parts have nothing in common, and
@@ -45,6 +46,9 @@ impl Summary {
 #[derive(Debug, Default)]
 pub struct Summaries {
     pub(super) contents: SetContents,
+    differences: Differences,
+    /// All addresses of each family.
+    everyone: BTreeMap<Family, Rc<AddressSet>>,
     chains: BTreeMap<(Family, End, ChainName), Known>,
 }
 
@@ -78,7 +82,7 @@ impl Summaries {
         {
             return known.summary.clone();
         }
-        let summary = sum_up(asked, chain, &mut self.contents).map(Rc::new);
+        let summary = self.sum_up(asked, chain).map(Rc::new);
         let told = |rule: &Rule| (rule.matches.clone(), Outcome::of(rules, &rule.target));
         let known = Known {
             rules: chain.rules.iter().map(told).collect(),
@@ -87,6 +91,48 @@ impl Summaries {
         };
         self.chains.insert(key, known);
         summary
+    }
+
+    fn sum_up(&mut self, asked: &Asked<'_>, chain: &Chain) -> Option<Summary> {
+        let family = asked.all.traffic.family();
+        let everyone = self.everyone.entry(family).or_insert_with(|| Rc::new(AddressSet::all(family)));
+        let everyone = Rc::clone(everyone);
+        let mut left = Traffic::of(Rc::clone(&everyone), &ServiceSet::all());
+        let nothing = || Traffic::none(family);
+        let (mut returned, mut accepted, mut dropped) = (nothing(), nothing(), nothing());
+        let (mut logged, mut observed) = (nothing(), nothing());
+        for rule in &chain.rules {
+            // What is left may have thousands of runs, and all conditions together ask for few.
+            let mut wanted: Option<Rc<Traffic>> = None;
+            for condition in &rule.matches {
+                match asked.holding(condition, &everyone, &mut self.contents) {
+                    Ok(Holding::Always) => {}
+                    Ok(Holding::Never) => wanted = Some(Rc::new(nothing())),
+                    Ok(Holding::Traffic(traffic)) => {
+                        wanted = Some(match wanted {
+                            None => traffic,
+                            Some(wanted) => Rc::new(wanted.intersection(&traffic)),
+                        });
+                    }
+                    Ok(Holding::Of(_) | Holding::Split(_)) | Err(_) => return None,
+                }
+            }
+            let within = wanted.map_or_else(|| left.clone(), |wanted| left.intersection(&wanted));
+            let into = match Outcome::of(asked.kernel.rules(family), &rule.target)? {
+                Outcome::Return => &mut returned,
+                Outcome::Accept => &mut accepted,
+                Outcome::Drop => &mut dropped,
+                Outcome::Logged => &mut logged,
+                Outcome::Observed => &mut observed,
+                Outcome::Continue => continue,
+            };
+            into.add(&within);
+            left.remove_known(&within, &mut self.differences);
+        }
+        returned.add(&left);
+        let [returned, accepted, dropped, logged, observed] =
+            [returned, accepted, dropped, logged, observed].map(Rc::new);
+        Some(Summary { returned, accepted, dropped, logged, observed })
     }
 }
 
@@ -127,47 +173,6 @@ fn same_but_sets(rules: &Ruleset, (matches, outcome): &(Vec<Match>, Option<Outco
     *outcome == Outcome::of(rules, &rule.target)
         && matches.len() == rule.matches.len()
         && matches.iter().zip(&rule.matches).all(same)
-}
-
-fn sum_up(asked: &Asked<'_>, chain: &Chain, contents: &mut SetContents) -> Option<Summary> {
-    let family = asked.all.traffic.family();
-    let nothing = || Traffic::none(family);
-    let (mut returned, mut accepted, mut dropped) = (nothing(), nothing(), nothing());
-    let (mut logged, mut observed) = (nothing(), nothing());
-    let everyone = AddressSet::all(family);
-    let mut left = Traffic::all(family);
-    for rule in &chain.rules {
-        // What is left may have thousands of runs, and all conditions together ask for few.
-        let mut wanted: Option<Rc<Traffic>> = None;
-        for condition in &rule.matches {
-            match asked.holding(condition, &everyone, contents) {
-                Ok(Holding::Always) => {}
-                Ok(Holding::Never) => wanted = Some(Rc::new(nothing())),
-                Ok(Holding::Traffic(traffic)) => {
-                    wanted = Some(match wanted {
-                        None => traffic,
-                        Some(wanted) => Rc::new(wanted.intersection(&traffic)),
-                    });
-                }
-                Ok(Holding::Of(_) | Holding::Split(_)) | Err(_) => return None,
-            }
-        }
-        let within = wanted.map_or_else(|| left.clone(), |wanted| left.intersection(&wanted));
-        let into = match Outcome::of(asked.kernel.rules(family), &rule.target)? {
-            Outcome::Return => &mut returned,
-            Outcome::Accept => &mut accepted,
-            Outcome::Drop => &mut dropped,
-            Outcome::Logged => &mut logged,
-            Outcome::Observed => &mut observed,
-            Outcome::Continue => continue,
-        };
-        into.add(&within);
-        left.remove(&within);
-    }
-    returned.add(&left);
-    let [returned, accepted, dropped, logged, observed] =
-        [returned, accepted, dropped, logged, observed].map(Rc::new);
-    Some(Summary { returned, accepted, dropped, logged, observed })
 }
 
 /// What sets hold.

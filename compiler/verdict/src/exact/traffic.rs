@@ -128,6 +128,16 @@ impl Traffic {
         self.runs[after - 1].1.contains(peer)
     }
 
+    /// The first and last of the services that have peers, as numbers in their order, and the lowest and highest of all
+    /// peers; nothing where there is nothing. What lies in another set has its own within the other's.
+    #[must_use]
+    pub fn hull(&self) -> Option<([u32; 2], [IpAddr; 2])> {
+        let Span { from, end, runs } = self.span()?;
+        let first = runs.iter().filter_map(|(_, peers)| peers.first()).min()?;
+        let last = runs.iter().filter_map(|(_, peers)| peers.last()).max()?;
+        Some(([from, end - 1], [first, last]))
+    }
+
     /// The peers of a service.
     #[must_use]
     pub fn peers(&self, service: Service) -> &AddressSet {
@@ -203,6 +213,11 @@ impl Traffic {
         self.change(other, |a, b| if a.is_disjoint(b) { Rc::clone(a) } else { Rc::new(a.difference(b)) });
     }
 
+    /// As [`Self::remove`]; of one pair of peers the difference is worked out once for all chains.
+    pub(super) fn remove_known(&mut self, other: &Self, known: &mut Differences) {
+        self.change(other, |a, b| known.of(a, b));
+    }
+
     /// What is not in the set.
     #[must_use]
     pub fn complement(&self) -> Self {
@@ -223,7 +238,11 @@ impl Traffic {
 
     /// Combines the peers of each service for which the other set has some. What it has none for stays untouched: a rule
     /// is about few services, and what thousands of rules before it were about need not be looked at.
-    fn change(&mut self, other: &Self, combine: impl Fn(&Rc<AddressSet>, &Rc<AddressSet>) -> Rc<AddressSet>) {
+    fn change(
+        &mut self,
+        other: &Self,
+        combine: impl FnMut(&Rc<AddressSet>, &Rc<AddressSet>) -> Rc<AddressSet>,
+    ) {
         let Some(Span { from, end, runs: others }) = other.span() else { return };
         let within = self.within(from, end);
         // With one run on either side, which what changes may be the same as.
@@ -292,7 +311,7 @@ struct Memory<Combine> {
     known: BTreeMap<[*const AddressSet; 2], Rc<AddressSet>>,
 }
 
-impl<Combine: Fn(&Rc<AddressSet>, &Rc<AddressSet>) -> Rc<AddressSet>> Memory<Combine> {
+impl<Combine: FnMut(&Rc<AddressSet>, &Rc<AddressSet>) -> Rc<AddressSet>> Memory<Combine> {
     fn new(combine: Combine) -> Self {
         Self { combine, known: BTreeMap::new() }
     }
@@ -301,6 +320,34 @@ impl<Combine: Fn(&Rc<AddressSet>, &Rc<AddressSet>) -> Rc<AddressSet>> Memory<Com
     fn of(&mut self, a: &Rc<AddressSet>, b: &Rc<AddressSet>) -> Rc<AddressSet> {
         let known = self.known.entry([Rc::as_ptr(a), Rc::as_ptr(b)]);
         Rc::clone(known.or_insert_with(|| (self.combine)(a, b)))
+    }
+}
+
+/// Differences of peers, by the one copy that each set has in memory. A class's chain takes its peers away from all
+/// addresses, and classes have the same peers: apart, what is left would be in memory once for each class.
+#[derive(Debug, Default)]
+pub(super) struct Differences {
+    /// With both sets, so that no other takes their places in memory.
+    known: BTreeMap<[*const AddressSet; 2], [Rc<AddressSet>; 3]>,
+    ranges: usize,
+}
+
+impl Differences {
+    /// How many ranges of addresses are remembered before all are forgotten: 32 bytes each.
+    const RANGES: usize = 1 << 20;
+
+    fn of(&mut self, a: &Rc<AddressSet>, b: &Rc<AddressSet>) -> Rc<AddressSet> {
+        let pair = [Rc::as_ptr(a), Rc::as_ptr(b)];
+        if let Some([_, _, rest]) = self.known.get(&pair) {
+            return Rc::clone(rest);
+        }
+        let rest = if a.is_disjoint(b) { Rc::clone(a) } else { Rc::new(a.difference(b)) };
+        if self.ranges > Self::RANGES {
+            *self = Self::default();
+        }
+        self.ranges += rest.ranges().len() + 1;
+        self.known.insert(pair, [Rc::clone(a), Rc::clone(b), Rc::clone(&rest)]);
+        rest
     }
 }
 
