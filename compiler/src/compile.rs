@@ -8,7 +8,7 @@ use crate::diagnostic::Findings;
 use crate::lint::LintSettings;
 use crate::lower::{Cost, Lowering};
 use crate::manifest::{self, Cache, FlowTest, Located};
-use crate::policy::{PodSets, allowed_traffic};
+use crate::policy::{self, PodSets, allowed_traffic};
 use crate::render::{NodeSnapshot, Places, SetTexts, node_snapshot};
 use crate::source::Sources;
 use crate::waiver::Waiver;
@@ -49,6 +49,11 @@ pub fn load_with(sources: &Sources, cache: &mut Cache) -> Loaded {
     let (mut cluster, admission) = admit(&manifests, sources);
     findings.extend(admission);
     findings.extend(config.apply(&mut cluster));
+    if !findings.has_errors()
+        && let Some(finding) = policy::limits::check(&cluster, sources)
+    {
+        findings.push(finding);
+    }
     let lint = config.lint().clone();
     let waivers = config.waivers().to_vec();
     Loaded {

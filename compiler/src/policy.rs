@@ -5,6 +5,7 @@
 
 mod classes;
 mod index;
+pub(crate) mod limits;
 mod pod_sets;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -43,7 +44,7 @@ impl Origin {
 }
 
 /// Ports of the destination. A port that is not a number has been resolved.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PortSet {
     /// Every protocol and every port.
     Any,
