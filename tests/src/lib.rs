@@ -6,6 +6,7 @@ pub mod breakpoints;
 pub mod documents;
 pub mod fuzzed;
 pub mod hostile;
+pub mod large;
 pub mod misreadings;
 pub mod mutation;
 pub mod probes;

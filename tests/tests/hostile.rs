@@ -2,17 +2,22 @@
 
 #![allow(
     clippy::disallowed_methods,
+    clippy::print_stdout,
     clippy::unwrap_used,
-    reason = "tests make files and run programs, and may panic"
+    reason = "tests make files, run programs, print what those took, and may panic"
 )]
 
 mod support;
 
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Instant;
 
+use chainmail_tests::bench_input::{self, Size};
+use chainmail_tests::documents::{generated, of_manifests};
+use chainmail_tests::world::World;
+use chainmail_tests::{fuzzed, hostile, large};
 use support::{program, tree};
 
 /// What is valid and has rules: an older output of it must survive.
@@ -175,5 +180,231 @@ fn it_is_answered_within_two_seconds() {
             .collect();
         times.sort_by(f64::total_cmp);
         assert!(times[1] < 2.0, "{name} took {:.1} s", times[1]);
+    }
+}
+
+/// What each input under 5 MB may take: CPU time of all threads, and address space.
+const SECONDS: u64 = 10;
+const BYTES: u64 = 1 << 30;
+/// The largest input that this is promised for.
+const INPUT_BYTES: usize = 5_000_000;
+
+fn limited(program: &Path) -> Command {
+    let mut command = Command::new("prlimit");
+    command.args([format!("--cpu={SECONDS}"), format!("--as={BYTES}")]).arg(program).stdin(Stdio::null());
+    command
+}
+
+/// Runs commands on the manifests of a folder; says which did not end by itself.
+fn ends(name: &str, input: &Path) -> Vec<String> {
+    let out = input.with_extension("out");
+    let [folder, out_text] = [input, &out].map(|path| path.to_str().unwrap());
+    let commands: [&[&str]; 5] = [
+        &["check", folder],
+        &["compile", folder, "--out", out_text],
+        &["lint", folder],
+        &["describe", "shop/p", folder],
+        &["describe", "shop/p1", folder],
+    ];
+    let mut wrong = Vec::new();
+    for args in commands {
+        let begun = Instant::now();
+        let output = limited(&program("chainmail")).args(args).arg("--no-cache").output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        let last = said.lines().last().unwrap_or_default();
+        println!(
+            "{name}: {}: {:?} after {:.1} s",
+            args[0],
+            output.status.code(),
+            begun.elapsed().as_secs_f64()
+        );
+        let is_answer = match output.status.code() {
+            Some(0) => true,
+            Some(1..=3) => !said.trim().is_empty(),
+            _ => false,
+        };
+        if !is_answer {
+            wrong.push(format!("{name}: {args:?}: {}: {last}", output.status));
+        }
+    }
+    drop(std::fs::remove_dir_all(&out));
+    wrong
+}
+
+/// Folders with everything that is generated somewhere in these tests, each under 5 MB, by their names.
+fn folders(root: &Path) -> Vec<(String, PathBuf)> {
+    let mut all = Vec::new();
+    let mut folder = |name: String| {
+        let path = root.join(&name);
+        std::fs::create_dir(&path).unwrap();
+        all.push((name, path.clone()));
+        path
+    };
+    let texts = inputs().into_iter().map(|(name, text, _)| (name, text)).chain(large::inputs());
+    for (name, text) in texts.filter(|(_, text)| text.len() < INPUT_BYTES) {
+        std::fs::write(folder(name.to_owned()).join("a.yaml"), text).unwrap();
+    }
+    for seed in 0..10 {
+        let world = World::generate(seed);
+        let path = folder(format!("world-{seed}"));
+        let objects: Vec<String> =
+            world.objects.iter().map(|object| serde_yaml::to_string(object).unwrap()).collect();
+        std::fs::write(path.join("a.yaml"), objects.join("---\n")).unwrap();
+        if let Some(config) = world.config_text() {
+            std::fs::write(path.join("chainmail.toml"), config).unwrap();
+        }
+    }
+    let size = Size { nodes: 20, pods: 2_000, policies: 400, seed: 1 };
+    bench_input::write(&folder("bench-input".to_owned()), size).unwrap();
+    let manifests = of_manifests(&support::root().join("policies"));
+    for ten in 0..10 {
+        let path = folder(format!("documents-{ten}"));
+        for seed in 0..50 {
+            std::fs::write(path.join(format!("{seed}.yaml")), generated(ten * 50 + seed, &manifests))
+                .unwrap();
+        }
+    }
+    all
+}
+
+#[test]
+#[ignore = "takes minutes"]
+fn every_input_under_five_megabytes_ends_in_ten_seconds_and_a_gibibyte() {
+    let temp = tempfile::tempdir().unwrap();
+    let root = temp.path().join("inputs");
+    std::fs::create_dir(&root).unwrap();
+    let folders = folders(&root);
+    assert!(folders.len() > 50, "{}", folders.len());
+    let wrong: Vec<String> = folders.iter().flat_map(|(name, folder)| ends(name, folder)).collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn policies_that_come_to_too_much_are_refused_with_the_limit() {
+    let pieces = "all policies together come to more than 8000000 ranges of addresses and ports";
+    let members = "all policies together come to sets of more than 8000000 pods";
+    let rows = [
+        ("ranges-within-ranges", pieces),
+        ("ranges-side-by-side", pieces),
+        ("all-namespaces-but-two", members),
+        ("all-pods-but-one-for-each-pod", members),
+    ];
+    let temp = tempfile::tempdir().unwrap();
+    let inputs = large::inputs();
+    for (name, expected) in rows {
+        let (_, text) = inputs.iter().find(|(known, _)| *known == name).unwrap();
+        std::fs::write(temp.path().join("a.yaml"), text).unwrap();
+        let output =
+            limited(&program("chainmail")).args(["check", "--no-cache"]).arg(temp.path()).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(3), "{name}: {said}");
+        assert!(said.contains("error[too-complex]") && said.contains(expected), "{name}: {said}");
+        assert!(said.contains("--> a.yaml:"), "{name}: {said}");
+    }
+}
+
+/// Replays the corpus of one fuzz target.
+fn replay(target: &str) {
+    let run = match target {
+        "config" => hostile::config,
+        "manifests" => hostile::manifests,
+        "node" => hostile::node,
+        "signers" => hostile::signers,
+        "text" => fuzzed::text,
+        "tree" => hostile::tree,
+        "walk" => fuzzed::walk,
+        other => panic!("there is no fuzz target {other}"),
+    };
+    let folder = support::root().join("tests/fuzz/corpus").join(target);
+    for entry in std::fs::read_dir(folder).unwrap() {
+        run(&std::fs::read(entry.unwrap().path()).unwrap());
+    }
+}
+
+const TARGET: &str = "CHAINMAIL_TEST_FUZZ_TARGET";
+
+#[test]
+#[ignore = "takes minutes"]
+fn the_corpora_of_the_fuzzer_end_in_ten_seconds_and_a_gibibyte() {
+    // In the child that is limited.
+    if let Ok(target) = std::env::var(TARGET) {
+        return replay(&target);
+    }
+    let corpora = support::names(&support::root().join("tests/fuzz/corpus"));
+    assert_eq!(corpora.len(), 7);
+    for target in corpora {
+        let name = "the_corpora_of_the_fuzzer_end_in_ten_seconds_and_a_gibibyte";
+        let mut child = limited(&std::env::current_exe().unwrap());
+        let output = child.args([name, "--exact", "--ignored"]).env(TARGET, &target).output().unwrap();
+        assert!(output.status.success(), "{target}: {}", String::from_utf8_lossy(&output.stdout));
+    }
+}
+
+/// A repository without a work tree, whose branch names a tree that is made of its objects.
+fn repository(at: &Path, make: impl FnOnce(&git2::Repository) -> git2::Oid) {
+    let repository = git2::Repository::init_bare(at).unwrap();
+    let tree = repository.find_tree(make(&repository)).unwrap();
+    let who = git2::Signature::new("a", "a@example.com", &git2::Time::new(0, 0)).unwrap();
+    repository.commit(Some("HEAD"), &who, &who, "all", &tree, &[]).unwrap();
+}
+
+fn tree_of(
+    repository: &git2::Repository,
+    entries: impl IntoIterator<Item = (String, git2::Oid, i32)>,
+) -> git2::Oid {
+    let mut builder = repository.treebuilder(None).unwrap();
+    for (name, id, mode) in entries {
+        builder.insert(name, id, mode).unwrap();
+    }
+    builder.write().unwrap()
+}
+
+const FILE: i32 = 0o100_644;
+const FOLDER: i32 = 0o040_000;
+
+#[test]
+fn a_revision_that_names_far_more_than_it_holds_is_refused() {
+    let temp = tempfile::tempdir().unwrap();
+    let valid = |repository: &git2::Repository| repository.blob(VALID.as_bytes()).unwrap();
+    let ten = |repository: &git2::Repository, id, mode, ending: &str| {
+        tree_of(repository, (0..10).map(|name| (format!("{name}{ending}"), id, mode)))
+    };
+    repository(&temp.path().join("paths"), |repository| {
+        let inner = ten(repository, valid(repository), FILE, ".yaml");
+        (0..9).fold(inner, |inner, _| ten(repository, inner, FOLDER, ""))
+    });
+    repository(&temp.path().join("depth"), |repository| {
+        let inner = ten(repository, valid(repository), FILE, ".yaml");
+        (0..20_000).fold(inner, |inner, _| tree_of(repository, [("a".to_owned(), inner, FOLDER)]))
+    });
+    repository(&temp.path().join("copies"), |repository| {
+        let large = repository.blob(&[VALID.as_bytes(), &vec![b'#'; 1 << 20]].concat()).unwrap();
+        let inner = ten(repository, large, FILE, ".yaml");
+        (0..3).fold(inner, |inner, _| ten(repository, inner, FOLDER, ""))
+    });
+    repository(&temp.path().join("zeros"), |repository| {
+        let files = (0..17).map(|number| {
+            let text = format!("# {number}\n{}", "#".repeat((16 << 20) - 100));
+            (format!("{number}.yaml"), repository.blob(text.as_bytes()).unwrap(), FILE)
+        });
+        tree_of(repository, files)
+    });
+    let rows = [
+        ("paths", "error[too-large]: with this there are more than 1048576 files and folders"),
+        ("depth", "error[bad-path]: the path that begins so is longer than any that a work tree can have"),
+        ("copies", "error[too-large]: with this file the copies of files come to more than 16777216 bytes"),
+        ("zeros", "error[too-large]: with this file the manifests come to more than 268435456 bytes"),
+    ];
+    for (name, expected) in rows {
+        for command in ["check", "lint"] {
+            let output = limited(&program("chainmail"))
+                .args([command, "--no-cache", "--repo"])
+                .arg(temp.path().join(name))
+                .output()
+                .unwrap();
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(3), "{name}: {said}");
+            assert!(said.contains(expected), "{name}: {said}");
+        }
     }
 }
