@@ -122,7 +122,8 @@ mod tests {
 
     #[test]
     fn values_of_json_are_documents() {
-        let rows: &[(&str, &[(&str, u32, u32, usize)])] = &[
+        type Found<'a> = (&'a str, u32, u32, usize);
+        let rows: &[(&str, &[Found<'_>])] = &[
             ("{}", &[("{}", 0, 0, 0)]),
             ("{\"a\":\n1}\n{}\n", &[("{\"a\":\n1}", 0, 0, 0), ("{}", 2, 0, 9)]),
             ("{}{\"é\":1} [2]", &[("{}", 0, 0, 0), ("{\"é\":1}", 0, 2, 2), ("[2]", 0, 10, 11)]),
@@ -131,7 +132,7 @@ mod tests {
             ("  ", &[("  ", 0, 0, 0)]),
         ];
         for (stream, expected) in rows {
-            let found: Vec<(&str, u32, u32, usize)> = split_json(stream)
+            let found: Vec<Found<'_>> = split_json(stream)
                 .iter()
                 .map(|d| (d.text, d.lines_before, d.columns_before, d.offset))
                 .collect();

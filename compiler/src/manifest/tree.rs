@@ -22,10 +22,13 @@ pub(super) enum Node {
     Scalar(Scalar),
     List(Rc<Vec<Tree>>),
     /// Keys that are scalars, with their values, as often as they stand there; then what is merged.
-    Map(Rc<Vec<(Key, Tree)>>),
+    Map(Entries),
     /// An alias, by the parser's number of the anchor. It is not looked into.
     Alias(usize),
 }
+
+/// The entries of a map, in order.
+pub(super) type Entries = Rc<Vec<(Key, Tree)>>;
 
 /// A map's key.
 #[derive(Debug, Clone)]
@@ -78,7 +81,7 @@ pub(super) fn merge_fault(text: &str) -> Option<MergeFault> {
 struct Builder<'a> {
     events: Parser<'a, StrInput<'a>>,
     /// The maps that aliases may name.
-    maps: BTreeMap<usize, Rc<Vec<(Key, Tree)>>>,
+    maps: BTreeMap<usize, Entries>,
     fault: Option<MergeFault>,
 }
 
@@ -137,7 +140,7 @@ impl<'a> Builder<'a> {
     fn map(&mut self, depth: usize) -> Option<Vec<(Key, Tree)>> {
         let mut entries: Vec<(Key, Tree)> = Vec::new();
         // The place of the merge key, how many entries stand before it, and what it merges.
-        let mut merge: Option<(Spot, usize, Vec<Rc<Vec<(Key, Tree)>>>)> = None;
+        let mut merge: Option<(Spot, usize, Vec<Entries>)> = None;
         loop {
             let (event, span) = self.next()?;
             let (text, is_plain) = match &event {
@@ -194,7 +197,7 @@ impl<'a> Builder<'a> {
     }
 
     /// The maps that the value of a merge key names, in order.
-    fn sources(&mut self, value: &Tree) -> Vec<Rc<Vec<(Key, Tree)>>> {
+    fn sources(&mut self, value: &Tree) -> Vec<Entries> {
         let items = match &value.node {
             Node::List(items) => items.as_slice(),
             _ => std::slice::from_ref(value),
