@@ -46,6 +46,9 @@ pub enum Reason {
     /// A line that begins like nothing in the grammar of a saved table.
     #[error("is neither a chain, a rule nor COMMIT")]
     UnknownLine,
+    /// A rule that `iptables-restore` would read as several lines, or as a shorter one.
+    #[error("is not one line to iptables-restore")]
+    NotOneLine,
     /// The table is cut off: the kernel would load nothing of it.
     #[error("has no COMMIT")]
     NotCommitted,

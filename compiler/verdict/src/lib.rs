@@ -11,6 +11,9 @@
 //! Chains of others stay opaque, but for where they jump into ours. [`Kernel`] ties both families and the sets
 //! together, refuses what the kernel would refuse or load with another meaning, and walks packets as netfilter does.
 //!
+//! [`record`] tells the records of a live text apart, whoever wrote them: it is the only reader of lines here, and of all
+//! programs.
+//!
 //! The grammar is that of `iptables-restore(8)` and `ipset(8)`, read from the manuals. Nothing here is shared with
 //! what writes such text, so that the one can testify about the other. The crate is pure: text in, values out.
 
@@ -27,6 +30,8 @@ mod packet;
 mod parse;
 mod paths;
 mod ports;
+#[warn(clippy::indexing_slicing)]
+pub mod record;
 mod ruleset;
 #[warn(clippy::indexing_slicing)]
 mod set;

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use chainmail_snapshot::{Family, is_our_chain};
 
 use crate::error::{FileKind, ParseError, Place, Reason};
+use crate::record::{Line, Record, records};
 
 /// Table `filter` of one family.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,7 +34,7 @@ pub struct TableChain<'t> {
 pub struct TableRule<'t> {
     /// Its line, from 1.
     pub line: u32,
-    /// Its text from `-A` to the end of the line, without counters.
+    /// Its text from `-A` to its end, without counters. A comment of others may hold newlines.
     pub text: &'t str,
 }
 
@@ -60,16 +61,18 @@ impl<'t> Table<'t> {
             last: 0,
         };
         let mut open: Option<(&'t str, Place)> = None;
-        for line in text.lines() {
-            reader.place.line = reader.place.line.saturating_add(1);
-            if line.is_empty() || line.starts_with('#') {
-                continue;
-            }
-            match open {
-                None => open = Some((reader.table_line(line)?, reader.place)),
-                Some(_) if line == "COMMIT" => open = None,
-                Some(("filter", _)) => reader.line(line)?,
-                Some(_) => {}
+        for line in records(text) {
+            reader.place.line = line.number;
+            match (open, line.record) {
+                (_, Record::Remark(_)) => {}
+                (None, Record::Table(table)) => {
+                    reader.begin(table)?;
+                    open = Some((table, reader.place));
+                }
+                (None, _) => return Err(reader.place.error(line.text, Reason::OutsideTable)),
+                (Some(_), Record::Commit) => open = None,
+                (Some(("filter", _)), _) => reader.line(line)?,
+                (Some(_), _) => {}
             }
         }
         if let Some((table, place)) = open {
@@ -110,38 +113,26 @@ struct Reader<'t> {
 }
 
 impl<'t> Reader<'t> {
-    fn table_line(&mut self, line: &'t str) -> Result<&'t str, ParseError> {
-        let table =
-            line.strip_prefix('*').ok_or_else(|| self.place.error(line, Reason::OutsideTable))?.trim_end();
+    fn begin(&mut self, table: &'t str) -> Result<(), ParseError> {
         if table == "filter" && std::mem::replace(&mut self.filter_seen, true) {
-            return Err(self.place.error(line, Reason::Twice));
+            return Err(self.place.error(&format!("*{table}"), Reason::Twice));
         }
-        Ok(table)
-    }
-
-    fn line(&mut self, line: &'t str) -> Result<(), ParseError> {
-        if let Some(declaration) = line.strip_prefix(':') {
-            return self.declaration(declaration);
-        }
-        // "[packets:bytes] " before a rule, of iptables-save -c.
-        let text = match line.strip_prefix('[').and_then(|counted| counted.split_once("] ")) {
-            Some((_, rule)) => rule,
-            None => line,
-        };
-        // A quoted or missing name would be a rule of ours that passes for another's.
-        let rule = text.strip_prefix("-A ");
-        let name = rule.and_then(|rule| rule.split([' ', '\t']).next());
-        let name = name.filter(|name| !name.is_empty() && !name.contains('"'));
-        let name = name.ok_or_else(|| self.place.error(line, Reason::UnknownLine))?;
-        let line = self.place.line;
-        self.chain_of_rule(name)?.rules.push(TableRule { line, text });
         Ok(())
     }
 
-    fn declaration(&mut self, text: &'t str) -> Result<(), ParseError> {
-        let mut words = text.split([' ', '\t']);
-        let name = words.next().unwrap_or_default();
-        let word = words.next().unwrap_or_default();
+    fn line(&mut self, line: Line<'t>) -> Result<(), ParseError> {
+        match line.record {
+            Record::Chain { name, policy } => self.declaration(name, policy),
+            Record::Rule { chain, text, .. } => {
+                self.chain_of_rule(chain)?.rules.push(TableRule { line: line.number, text });
+                Ok(())
+            }
+            _ => Err(self.place.error(line.text, Reason::UnknownLine)),
+        }
+    }
+
+    fn declaration(&mut self, name: &'t str, policy: &'t str) -> Result<(), ParseError> {
+        let word = policy.split([' ', '\t']).next().unwrap_or_default();
         let policy = match word {
             "-" => None,
             "ACCEPT" if !is_our_chain(name) => Some(Policy::Accept),

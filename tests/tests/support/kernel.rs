@@ -38,3 +38,55 @@ pub fn our_lines(saved: &str) -> Vec<String> {
     };
     saved.lines().filter(ours).map(plain).collect()
 }
+
+/// Says why tests on kernels cannot run here. In CI they must.
+pub fn skipped() -> bool {
+    let probes: [&[&str]; 3] =
+        [&["-n", "iptables-nft", "-S"], &["-n", "iptables-legacy", "-S"], &["-n", "ipset", "list"]];
+    let works = |words: &&[&str]| {
+        Command::new("unshare").args(*words).output().is_ok_and(|output| output.status.success())
+    };
+    let Some(missing) = probes.iter().find(|words| !works(words)) else { return false };
+    assert!(std::env::var("CI").as_deref() != Ok("true"), "in CI this must work: {missing:?}");
+    println!("SKIPPED: needs root and the tools of iptables and ipset; this failed: {missing:?}");
+    true
+}
+
+/// Loads rule texts, each with the sets that it asks, and fails where the kernel then holds other rules than the text has.
+pub fn load_each(backend: &str, texts: &[(chainmail_snapshot::Family, String, std::rc::Rc<String>)]) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut script = String::new();
+    let mut sets: Option<&std::rc::Rc<String>> = None;
+    for (number, (family, text, of_text)) in texts.iter().enumerate() {
+        let tool = match family {
+            chainmail_snapshot::Family::V4 => "iptables",
+            chainmail_snapshot::Family::V6 => "ip6tables",
+        };
+        if sets.is_none_or(|sets| !std::rc::Rc::ptr_eq(sets, of_text)) {
+            super::write(folder.path(), &format!("{number}.sets"), of_text);
+            script += &format!(
+                "iptables-{backend} -F; iptables-{backend} -X; ip6tables-{backend} -F; ip6tables-{backend} -X\n\
+                 ipset destroy; ipset restore < {number}.sets\n"
+            );
+            sets = Some(of_text);
+        }
+        super::write(folder.path(), &format!("{number}.rules"), text);
+        script += &format!(
+            "{tool}-{backend}-restore < {number}.rules\n{tool}-{backend}-save -t filter > {number}.saved\n"
+        );
+    }
+    super::write(folder.path(), "script", &script);
+    super::run(Command::new("unshare").args(["-n", "sh", "-e", "script"]).current_dir(folder.path()));
+    for (number, (_, text, _)) in texts.iter().enumerate() {
+        let saved = std::fs::read_to_string(folder.path().join(format!("{number}.saved"))).unwrap();
+        let sorted = |text: &str| {
+            let (mut chains, mut rules): (Vec<_>, Vec<_>) =
+                our_lines(text).into_iter().partition(|line| line.starts_with(':'));
+            chains.sort();
+            // Order counts within a chain only.
+            rules.sort_by(|a, b| a.split(' ').nth(1).cmp(&b.split(' ').nth(1)));
+            (chains, rules)
+        };
+        assert_eq!(sorted(&saved), sorted(text), "{backend}");
+    }
+}

@@ -97,8 +97,15 @@ impl Basic {
     }
 }
 
+/// `iptables-restore` takes a line in parts of at most so many bytes, its newline among them (a buffer of 10,240 with the
+/// NUL); a longer line is two to it.
+const LINE_MAX: usize = 10_238;
+
 /// Reads a rule of ours; `text` begins with `-A CHAIN`, which the caller has read.
 pub(crate) fn parse_rule(names: &mut RuleNames<'_>, place: Place, text: &str) -> Result<Rule, ParseError> {
+    if text.len() > LINE_MAX || text.contains(['\n', '\0']) {
+        return Err(place.error(text, Reason::NotOneLine));
+    }
     let mut tokens = Tokens::new(place, text);
     tokens.next()?;
     tokens.next()?;

@@ -9,6 +9,7 @@ use super::draft::Draft;
 use super::{Set, Sets};
 use crate::error::{FileKind, ParseError, Place, Reason};
 use crate::parse::{Tokens, skip_blanks};
+use crate::record::{entries, newlines};
 
 impl Sets {
     /// Reads `ipset restore` or `ipset save` text of both families.
@@ -28,12 +29,13 @@ impl Sets {
     pub fn parse_each(text: &str) -> Result<BTreeMap<SetName, Result<Set, ParseError>>, ParseError> {
         let mut reader = Reader::default();
         let mut place = Place { file: FileKind::Sets, line: 0 };
-        for line in text.lines() {
+        for line in entries(text) {
             place.line = place.line.saturating_add(1);
             let (verb, rest) = first_word(line);
             if !verb.is_empty() && !verb.starts_with('#') {
                 reader.line(place, verb, rest)?;
             }
+            place.line = place.line.saturating_add(newlines(line));
         }
         Ok(reader.sets.into_iter().map(|(name, draft)| (name, draft.and_then(Draft::finish))).collect())
     }
