@@ -8,7 +8,7 @@ mod text;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use chainmail_snapshot::{ChainName, Family};
+use chainmail_snapshot::{ChainName, Family, Level};
 
 pub use check::{CHAINS_ON_A_PATH_MAX, longest_path};
 pub use rule::{
@@ -23,4 +23,13 @@ pub struct Ruleset {
     pub family: Family,
     /// The chains by name.
     pub chains: BTreeMap<ChainName, Rc<Vec<Rule>>>,
+}
+
+impl Ruleset {
+    /// The grammar level of a snapshot with these rules.
+    #[must_use]
+    pub fn level(&self) -> Level {
+        let rules = self.chains.values().flat_map(|rules| rules.iter());
+        rules.flat_map(|rule| &rule.matches).map(Match::level).max().unwrap_or_default()
+    }
 }

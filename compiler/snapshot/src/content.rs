@@ -183,8 +183,8 @@ impl FromIterator<Member> for MemberLines {
 }
 
 impl MemberLines {
-    /// Reads lines that are members of a kind, each once and in order, as a snapshot has them: the members too, so that
-    /// they can be compared with others.
+    /// Reads lines that are members of a kind, each once, in order and spelled as [`Member`] is printed, as a snapshot has
+    /// them: the members too, so that they can be compared with others.
     ///
     /// # Errors
     /// On the first line that is no such member, or stands in the wrong place.
@@ -192,9 +192,17 @@ impl MemberLines {
         kind: SetKind,
         lines: impl IntoIterator<Item = &'a str>,
     ) -> Result<(Self, Vec<Member>), MemberError> {
+        use fmt::Write as _;
         let (mut text, mut members) = (String::new(), Vec::new());
+        // One member is written over the last, so that nothing is allocated for each.
+        let mut anew = String::new();
         for line in lines {
             let member = Member::parse(kind, line)?;
+            anew.clear();
+            write!(anew, "{member}").expect("writing to a String cannot fail");
+            if anew != line {
+                return Err(MemberError { text: line.to_owned(), wanted: "written as ipset prints it" });
+            }
             if members.last().is_some_and(|last| *last >= member) {
                 return Err(MemberError { text: line.to_owned(), wanted: "after the member before it" });
             }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use thiserror::Error;
 
 use crate::beneath::BeneathError;
-use crate::{FORMAT_VERSION, Family, JsonProblem, Manifest, SetName, Sha256Hex, is_cut_set};
+use crate::{FORMAT_VERSION, Family, Grammar, JsonProblem, Level, Manifest, SetName, Sha256Hex, is_cut_set};
 
 /// A snapshot that is not what its manifest says, or cannot be read at all. The text names places and kinds, and quotes no
 /// line of a file: the file may be one that the reader of the message may not read.
@@ -35,6 +35,18 @@ pub enum SnapshotError {
     NewerFormat {
         /// The version in the manifest.
         found: u32,
+    },
+    /// The snapshot has forms of rules that this program does not know.
+    #[error(
+        "its rules are of grammar level {level}, and this program reads up to {}: it needs chainmaild ≥ {needs}; upgrade \
+         chainmaild first",
+        Level::NEWEST.number()
+    )]
+    NewerGrammar {
+        /// The level in the manifest.
+        level: u32,
+        /// The first version of `chainmaild` that reads it.
+        needs: String,
     },
     /// The folder holds no such node.
     #[error("no snapshot of node {node:?} in {path}; it has: {}", if .known.is_empty() { "none".to_owned() } else { .known.join(", ") })]
@@ -96,7 +108,7 @@ impl Joined {
     /// Puts a snapshot together and verifies it.
     ///
     /// # Errors
-    /// When the format is newer than this program, a digest differs, or the sets are not the manifest's.
+    /// When the format or the grammar is newer than this program, a digest differs, or the sets are not the manifest's.
     pub fn new(
         manifest: Manifest,
         rules_v4: String,
@@ -106,6 +118,7 @@ impl Joined {
         if manifest.format > FORMAT_VERSION {
             return Err(SnapshotError::NewerFormat { found: manifest.format });
         }
+        manifest.grammar.as_ref().map_or(Ok(()), Grammar::known)?;
         verify("rules.v4", &manifest.parts.rules_v4, &rules_v4)?;
         verify("rules.v6", &manifest.parts.rules_v6, &rules_v6)?;
         for (name, text) in &sets {

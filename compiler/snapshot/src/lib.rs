@@ -4,7 +4,7 @@
 //! OUT/sets/<name>                     one distinct set, as `ipset restore` text, once for the fleet
 //! OUT/nodes/<node>/rules.v4 rules.v6  `iptables-restore` text: table filter, our chains only
 //! OUT/nodes/<node>/sets               the names of the sets the node needs, sorted, one a line
-//! OUT/nodes/<node>/manifest.json      format, node, sha256 of each part and set, one digest over all
+//! OUT/nodes/<node>/manifest.json      format, grammar level, node, sha256 of each part and set, one digest over all
 //! OUT/nodes/<node>/provenance.json    which policy line each rule comes from; outside the digest
 //! ```
 //!
@@ -22,12 +22,14 @@
 )]
 
 pub mod beneath;
+mod capacity;
 mod content;
 mod date;
 mod digest;
 pub mod escape;
 pub mod exit;
 mod family;
+mod grammar;
 mod joined;
 mod json;
 pub mod limits;
@@ -36,6 +38,7 @@ mod name;
 mod position;
 pub mod read;
 
+pub use capacity::{CUT_TIMEOUT, Capacity};
 pub use content::{
     KernelAddress, Member, MemberError, MemberLines, SetKind, Transport, content_name, cut_set_name,
     is_cut_set,
@@ -44,6 +47,7 @@ pub use date::Date;
 pub use digest::Sha256Hex;
 pub use exit::Exit;
 pub use family::Family;
+pub use grammar::{Grammar, Level};
 pub use joined::{Joined, SnapshotError};
 pub use json::JsonProblem;
 pub use manifest::{FORMAT_VERSION, Manifest, Parts};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Family, NodeName, SetName, Sha256Hex};
+use crate::{Family, Grammar, Level, NodeName, SetName, Sha256Hex};
 
 /// The version of the snapshot format. A reader refuses a newer one.
 pub const FORMAT_VERSION: u32 = 1;
@@ -40,6 +40,9 @@ impl Parts {
 pub struct Manifest {
     /// [`FORMAT_VERSION`] of the writer.
     pub format: u32,
+    /// The level of the rules' forms, where that is not the first. It is outside the digest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grammar: Option<Grammar>,
     /// The node that this snapshot is for.
     pub node: NodeName,
     /// The rule texts.
@@ -56,7 +59,13 @@ impl Manifest {
     #[must_use]
     pub fn new(node: NodeName, parts: Parts, sets: BTreeMap<SetName, Sha256Hex>) -> Self {
         let digest = digest(&node, &parts, &sets);
-        Self { format: FORMAT_VERSION, node, parts, sets, digest }
+        Self { format: FORMAT_VERSION, grammar: None, node, parts, sets, digest }
+    }
+
+    /// The same, whose rules are of a level.
+    #[must_use]
+    pub fn of_level(self, level: Level) -> Self {
+        Self { grammar: Grammar::of(level), ..self }
     }
 
     /// Whether the digest is the one of the rest.

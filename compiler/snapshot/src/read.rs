@@ -8,7 +8,7 @@ use std::path::Path;
 
 use crate::beneath::{Budget, FileKind, Folder};
 use crate::limits::{IPSETS_BYTES, MANIFEST_BYTES, RULES_BYTES, SET_LIST_BYTES, SNAPSHOT_BYTES};
-use crate::{Family, Joined, JsonProblem, Manifest, NodeName, SetName, SnapshotError};
+use crate::{Family, Grammar, Joined, JsonProblem, Manifest, NodeName, SetName, SnapshotError};
 
 /// Reads one node's snapshot from `dir`, which is either what `chainmail compile --out` wrote (with `nodes/` and
 /// `sets/`) or one joined snapshot (with `ipsets`).
@@ -138,15 +138,26 @@ fn joined(folder: &Folder, budget: &mut Budget) -> Result<Joined, SnapshotError>
 }
 
 fn manifest(path: &str, json: &str) -> Result<Manifest, SnapshotError> {
-    // A newer format may have fields that this program does not know: say "newer", not "unknown field".
+    // A newer format or grammar may have fields that this program does not know: say "newer", not "unknown field".
     #[derive(serde::Deserialize)]
     struct Head {
         format: u32,
+        #[serde(default)]
+        grammar: Option<GrammarHead>,
     }
-    if let Ok(Head { format }) = serde_json::from_str(json)
-        && format > crate::FORMAT_VERSION
-    {
-        return Err(SnapshotError::NewerFormat { found: format });
+    #[derive(serde::Deserialize)]
+    struct GrammarHead {
+        level: u32,
+        #[serde(default)]
+        chainmaild: String,
+    }
+    if let Ok(Head { format, grammar }) = serde_json::from_str(json) {
+        if format > crate::FORMAT_VERSION {
+            return Err(SnapshotError::NewerFormat { found: format });
+        }
+        if let Some(GrammarHead { level, chainmaild }) = grammar {
+            Grammar::new(level, chainmaild).known()?;
+        }
     }
     serde_json::from_str(json).map_err(|error| SnapshotError::Manifest {
         path: path.to_owned(),

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use chainmail_snapshot::{COMMENT_MAX, ChainName, MULTIPORT_SLOTS, SetKind, SetName, Transport};
+use chainmail_snapshot::{COMMENT_MAX, ChainName, Level, MULTIPORT_SLOTS, SetKind, SetName, Transport};
 use ipnet::IpNet;
 
 use crate::cluster::{InterfaceName, InterfacePattern, LogLimit};
@@ -153,6 +153,31 @@ pub enum Match {
     NotInSet(SetRef),
     /// No more than so many packets have come here of late.
     Limit(LogLimit),
+}
+
+impl Match {
+    /// The grammar level of snapshots that has this condition in such a place. The applying half of a node reads rules by
+    /// forms (`reconciler/src/rules/form.rs`), and one that does not know a form has to be told which version does.
+    #[must_use]
+    pub fn level(&self) -> Level {
+        match self {
+            Match::Source(_)
+            | Match::NotSource(_)
+            | Match::Destination(_)
+            | Match::Within(_)
+            | Match::Protocol(_)
+            | Match::NotProtocol(_)
+            | Match::DestinationPorts(..)
+            | Match::NotTcpSyn
+            | Match::Icmpv6Type(_)
+            | Match::HopLimit(_)
+            | Match::ToMany
+            | Match::State(_)
+            | Match::InSet(_)
+            | Match::NotInSet(_)
+            | Match::Limit(_) => Level::First,
+        }
+    }
 }
 
 /// What happens with a packet that meets a rule.

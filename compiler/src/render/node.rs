@@ -11,7 +11,7 @@ use super::{cut_set_text, rules_text, set_text};
 use crate::cluster::{Cluster, Whose};
 use crate::lower::{ChainOrigins, NodeProgram};
 use crate::manifest::FieldPath;
-use crate::netfilter::IpSet;
+use crate::netfilter::{IpSet, Ruleset};
 use crate::policy::{Isolation, Origin};
 use crate::source::Sources;
 
@@ -91,7 +91,8 @@ pub fn node_snapshot(
     for family in Family::ALL {
         sets.insert(cut_set_name(family), Rc::from(cut_set_text(family)));
     }
-    let manifest = Manifest::new(program.node.clone(), parts, digests);
+    let level = program.rules.iter().map(Ruleset::level).max().unwrap_or_default();
+    let manifest = Manifest::new(program.node.clone(), parts, digests).of_level(level);
     let live = live_members(program, cluster, sources);
     let live_members = live.values().map(Vec::len).sum();
     let provenance = provenance(program, cluster, sources, places, live);
