@@ -82,7 +82,7 @@ pub enum ApplyError {
         /// The step.
         step: String,
         /// Why it failed.
-        source: KernelError,
+        source: Failure,
     },
     /// A step failed where there is no other state to go back to.
     #[error("{step} failed, and what others changed is only in part undone: {source}")]
@@ -98,18 +98,31 @@ pub enum ApplyError {
         /// The step.
         step: String,
         /// Why it failed.
-        source: KernelError,
+        source: Failure,
         /// Why the way back failed.
         undo: String,
     },
     /// The change was made, but then the kernel's state could not be read.
     #[error("the change was made but cannot be verified: {0}")]
     Unverified(#[source] KernelError),
-    /// All steps succeeded, and the kernel still holds something else.
+    /// All steps succeeded, and the kernel still holds something else; there is no other state to go back to.
+    #[error(transparent)]
+    Unsettled(Failure),
+}
+
+/// Why a step failed.
+#[derive(Debug, Error)]
+pub enum Failure {
+    /// A tool failed.
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
+    /// All steps succeeded, and the kernel holds something else.
     #[error(
-        "all steps succeeded {ROUNDS} times, but the kernel does not hold what was applied: {difference}"
+        "all steps succeeded {rounds} times, but the kernel does not hold what was applied: {difference}"
     )]
     Unsettled {
+        /// How often they did.
+        rounds: usize,
         /// What is still to be done.
         difference: String,
     },
@@ -124,7 +137,7 @@ impl ApplyError {
             ApplyError::Unfinished { .. }
             | ApplyError::NotUndone { .. }
             | ApplyError::Unverified(_)
-            | ApplyError::Unsettled { .. } => Exit::UnexpectedState,
+            | ApplyError::Unsettled(_) => Exit::UnexpectedState,
         }
     }
 }
@@ -132,10 +145,11 @@ impl ApplyError {
 /// Brings the kernel from `before`, which was read from it, to what is desired; `first` is the plan for that.
 ///
 /// After the changes the state is read and planned from again. An empty plan proves the change; another one means
-/// that somebody changed the same table meanwhile, and is run in turn.
+/// that somebody changed the same table meanwhile, and is run in turn. Where the same rules that nobody asked for are there
+/// again after that, they are what the kernel makes of our text, and the change is undone at once.
 ///
 /// # Errors
-/// When a step fails (then the old state is restored), or the kernel does not come to hold what is desired.
+/// When a step fails, or the kernel does not come to hold what is desired (then the old state is restored).
 pub fn bring(
     kernel: &mut dyn Kernel,
     change: Change<'_>,
@@ -146,13 +160,19 @@ pub fn bring(
     let mut outcome = Outcome::default();
     let mut now = Cow::Borrowed(before);
     let mut next = first;
+    let mut unasked: Vec<String> = Vec::new();
     let mut round = 0;
     loop {
         round += 1;
         let settled = next.is_settled();
-        if round > ROUNDS && !settled {
-            return Err(ApplyError::Unsettled { difference: report::difference(&next.steps) });
+        let found = if round == 1 { Vec::new() } else { rules_to_remove(&next) };
+        let again = !found.is_empty() && found == unasked;
+        if !settled && (round > ROUNDS || again) {
+            let difference = report::difference(&next.steps);
+            let failure = Failure::Unsettled { rounds: round - 1, difference };
+            return Err(undone(kernel, change, &now, "reading back".to_owned(), failure));
         }
+        unasked = found;
         let orphans = next.orphans().to_vec();
         match run(kernel, next, &mut outcome, progress) {
             Ok(()) if settled => return Ok(InForce { outcome, orphans }),
@@ -164,24 +184,61 @@ pub fn bring(
             }
             Err(failed) => {
                 let (step, source) = *failed;
-                match (kernel.live(), change.old) {
-                    (Ok(seen), _) if round < ROUNDS && overtaken(&step, &now, &seen) => {
+                match kernel.live() {
+                    Ok(seen) if round < ROUNDS && overtaken(&step, &now, &seen) => {
                         tracing::warn!(error = %source, "another program changed the table meanwhile; planning anew");
                         now = Cow::Owned(seen);
                     }
-                    (_, None) => return Err(ApplyError::Unfinished { step: report::name(&step), source }),
-                    (Ok(seen), Some(old)) => {
-                        return Err(match go_back(kernel, old, change.place, &seen) {
-                            Ok(()) => ApplyError::Undone { step: report::name(&step), source },
-                            Err(undo) => not_undone(&step, source, undo),
-                        });
-                    }
-                    (Err(undo), Some(_)) => return Err(not_undone(&step, source, undo.to_string())),
+                    seen => return Err(step_failed(kernel, change, seen, &step, source)),
                 }
             }
         }
         next = plan(change.desired, &now, change.place);
         progress.plans_again(&next, &now);
+    }
+}
+
+/// The rules in chains of ours that a plan takes away.
+fn rules_to_remove(plan: &Plan) -> Vec<String> {
+    let removed = plan.steps.iter().filter_map(|step| match step {
+        Step::Flip { flip, .. } => Some(&flip.removed),
+        Step::ClearLeftovers { .. }
+        | Step::CreateSets { .. }
+        | Step::HealSets { .. }
+        | Step::ReadBack
+        | Step::DestroyOrphans { .. } => None,
+    });
+    removed.flatten().cloned().collect()
+}
+
+/// A step failed, and `seen` is what the kernel holds now.
+fn step_failed(
+    kernel: &mut dyn Kernel,
+    change: Change<'_>,
+    seen: Result<Live, KernelError>,
+    step: &Step,
+    source: KernelError,
+) -> ApplyError {
+    let step = report::name(step);
+    match (seen, change.old) {
+        (_, None) => ApplyError::Unfinished { step, source },
+        (Ok(seen), Some(_)) => undone(kernel, change, &seen, step, source.into()),
+        (Err(undo), Some(_)) => ApplyError::NotUndone { step, source: source.into(), undo: undo.to_string() },
+    }
+}
+
+/// Goes back from what the kernel holds `now`, where there is a state to go back to.
+fn undone(
+    kernel: &mut dyn Kernel,
+    change: Change<'_>,
+    now: &Live,
+    step: String,
+    source: Failure,
+) -> ApplyError {
+    let Some(old) = change.old else { return ApplyError::Unsettled(source) };
+    match go_back(kernel, old, change.place, now) {
+        Ok(()) => ApplyError::Undone { step, source },
+        Err(undo) => ApplyError::NotUndone { step, source, undo },
     }
 }
 
@@ -273,10 +330,6 @@ pub fn go_back(kernel: &mut dyn Kernel, old: &Old, place: &Place, now: &Live) ->
 fn way_back(old: &Old, place: &Place, now: &Live) -> Vec<(Family, Flip)> {
     let flip = |(&family, table)| Some((family, Flip::between(now.tables.get(&family)?, table, place)?));
     old.tables.iter().filter_map(flip).collect()
-}
-
-fn not_undone(step: &Step, source: KernelError, undo: String) -> ApplyError {
-    ApplyError::NotUndone { step: report::name(step), source, undo }
 }
 
 /// Destroys sets, and returns those that stay. Rules are in order by now, so this is no reason to fail.

@@ -146,7 +146,7 @@ mod tests {
         let provenance = Provenance::of(&desired, json);
         let rules = &desired.tables[&Family::V4].chains[&"CM-I-0000000000000050".parse().unwrap()];
         let line = |text: String| Line { family: Family::V4, sign: Sign::Added, text, instead_of: None };
-        let set = desired.sets.keys().next().unwrap();
+        let set = rules[0].set().unwrap();
         let lines = [
             line(format!("-A CM-I-0000000000000050 {}", rules[0])),
             line(format!("add {set} 10.0.0.1")),

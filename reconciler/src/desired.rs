@@ -1,17 +1,15 @@
 //! What the kernel is to hold: a snapshot, verified to speak of our chains and our sets only.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use chainmail_snapshot::{
-    ChainName, DENY_CHAIN, FORWARD_CHAIN, Family, Joined, MemberLines, NameError, SetName, is_cut_set,
-};
+use chainmail_snapshot::{DENY_CHAIN, Family, Joined, MemberLines, SetKind, SetName, is_cut_set};
+use chainmail_verdict::record::Create;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::grammar::{GrammarError, check_rule};
 use crate::live::LiveTable;
-use crate::save::Line;
-use crate::set::{DesiredSet, Members, Shape, create_line, family_of};
+use crate::rules::{self, Asked, Chains, RuleText, RulesError, SetKinds};
+use crate::set::{DesiredSet, Members, Shape, family_of};
 
 /// Everything of ours that the kernel is to hold.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -25,8 +23,8 @@ pub struct Desired {
 /// Our chains in the table `filter` of one family.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DesiredTable {
-    /// Each chain's rules, as `iptables-save` prints what follows `-A CHAIN `.
-    pub chains: BTreeMap<ChainName, Vec<String>>,
+    /// Each chain's rules.
+    pub chains: Chains,
     /// How packets get there.
     pub jump: Jump,
 }
@@ -42,73 +40,78 @@ pub enum Jump {
     Present,
 }
 
-/// A snapshot that must not reach the kernel, although its digests hold.
+/// The most members of one set.
+pub const SET_MEMBERS_MAX: usize = 1 << 20;
+/// The most members of all sets of a node.
+pub const MEMBERS_MAX: usize = 1 << 21;
+
+/// A snapshot that must not reach the kernel, although its digests hold. It names a place and a kind, and never quotes the
+/// text, which another user has written.
 #[derive(Debug, Error)]
 pub enum DesiredError {
-    /// The rule text has a line that is none of `*filter`, chain, rule or `COMMIT`, or has it in the wrong place.
-    #[error("{file}:{line}: {text:?} is not expected here")]
-    Line {
-        /// The rule file.
-        file: &'static str,
-        /// The line's number.
-        line: usize,
-        /// The line.
-        text: String,
-    },
-    /// A chain has a name that is not ours.
-    #[error("{file}:{line}: {source}")]
-    Chain {
-        /// The rule file.
-        file: &'static str,
-        /// The line's number.
-        line: usize,
-        /// What is wrong with the name.
-        source: NameError,
-    },
-    /// A rule does what a snapshot may not do.
-    #[error("{file}:{line}: a rule of {chain} is refused: {source}")]
-    Rule {
-        /// The rule file.
-        file: &'static str,
-        /// The line's number.
-        line: usize,
-        /// The rule's chain.
-        chain: ChainName,
-        /// What is wrong with it.
-        source: GrammarError,
-    },
-    /// There are chains, but not the one that FORWARD jumps to.
-    #[error("{file} declares chains but not {FORWARD_CHAIN}, so nothing would enter them")]
-    NoEntry {
-        /// The rule file.
-        file: &'static str,
-    },
+    /// The rules say something that the compiler does not write, or say it in other words.
+    #[error(transparent)]
+    Rules(#[from] RulesError),
     /// A set's text is not what its name says.
     #[error("set {set}: {problem}")]
     Set {
         /// The set.
         set: SetName,
         /// What is wrong with it.
-        problem: String,
+        problem: SetProblem,
     },
+    /// The sets have more members than a node takes.
+    #[error("the sets have {members} members in all, and a node takes {MEMBERS_MAX}")]
+    Members {
+        /// How many they are.
+        members: usize,
+    },
+}
+
+/// What is wrong with the text of a set.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum SetProblem {
+    /// It does not begin with its `create` line, or that names a type that rules do not use.
+    #[error("its text does not begin with the create line of such a set")]
+    Create,
+    /// A line that adds no member to it, or one that is not of its type and family, in order, and as ipset prints it.
+    #[error("line {0} adds no member to it that can stand there")]
+    Member(usize),
+    /// Its members are not those that its name says.
+    #[error("its members hash to another name")]
+    Name,
+    /// It has more members than a set takes.
+    #[error("it has {0} members, and a set takes {SET_MEMBERS_MAX}")]
+    Members(usize),
+    /// The same set is written with other bytes: another size or timeout, for instance.
+    #[error("its text is not as this program writes it")]
+    Spelling,
 }
 
 impl Desired {
     /// Reads a snapshot whose digests were verified.
     ///
     /// # Errors
-    /// When it names anything outside table `filter`, chains `CM-…` and sets `cm4-…`, `cm6-…`, uses an option that
-    /// no snapshot needs, or has a set whose members do not hash to its name.
+    /// When it has a rule or a set that the compiler does not write, or the same spelled differently: see
+    /// [`crate::rules`].
     pub fn of_snapshot(snapshot: &Joined) -> Result<Self, DesiredError> {
-        let sets = snapshot.sets();
         let mut desired = Self::default();
-        for family in Family::ALL {
-            let names = sets.keys().filter(|name| family_of(name) == family).map(SetName::as_str).collect();
-            desired.tables.insert(family, table(family.rules_file(), snapshot.rules(family), &names)?);
-        }
-        for (name, text) in sets {
-            let set = set(name, text).map_err(|problem| DesiredError::Set { set: name.clone(), problem })?;
+        let mut kinds = SetKinds::new();
+        let mut members = 0;
+        for (name, text) in snapshot.sets() {
+            let (asked, set) =
+                set(name, text).map_err(|problem| DesiredError::Set { set: name.clone(), problem })?;
+            members += set.members.len();
+            kinds.insert(name.clone(), asked);
             desired.sets.insert(name.clone(), set);
+        }
+        if members > MEMBERS_MAX {
+            return Err(DesiredError::Members { members });
+        }
+        for family in Family::ALL {
+            let chains = rules::read(family, snapshot.rules(family), &kinds)?;
+            let jump = if chains.is_empty() { Jump::Absent } else { Jump::Present };
+            desired.tables.insert(family, DesiredTable { chains, jump });
         }
         Ok(desired)
     }
@@ -120,133 +123,77 @@ impl Desired {
     pub fn observes(&self) -> bool {
         let mut chains = self.tables.values().flat_map(|table| &table.chains);
         chains.any(|(chain, rules)| {
-            chain.as_str() == DENY_CHAIN && rules.last().is_some_and(|rule| rule == "-j RETURN")
+            chain.as_str() == DENY_CHAIN && rules.last().is_some_and(|rule| rule.as_str() == "-j RETURN")
         })
     }
 }
 
 impl DesiredTable {
-    /// The state that a table was in, as something to go back to.
+    /// The state that a table was in, as something to go back to. A rule that others put into a chain of ours and that
+    /// `iptables-restore` cannot read as one line is left out.
     #[must_use]
     pub fn of_live(live: &LiveTable) -> Self {
         let jump = if live.jumps.is_empty() { Jump::Absent } else { Jump::Present };
-        Self { chains: live.chains.clone(), jump }
+        let restorable =
+            |rules: &Vec<String>| rules.iter().filter_map(|rule| RuleText::of_live(rule)).collect();
+        let chains = live.chains.iter().map(|(chain, rules)| (chain.clone(), restorable(rules)));
+        Self { chains: chains.collect(), jump }
     }
 }
 
-fn table(file: &'static str, text: &str, sets: &BTreeSet<&str>) -> Result<DesiredTable, DesiredError> {
-    #[derive(PartialEq)]
-    enum Place {
-        Before,
-        Chains,
-        Rules,
-        After,
-    }
-    let mut place = Place::Before;
-    let mut chains: BTreeMap<ChainName, Vec<String>> = BTreeMap::new();
-    let mut rules: Vec<(usize, ChainName, &str)> = Vec::new();
-    for (index, row) in text.lines().enumerate() {
-        let line = index + 1;
-        let unexpected = || DesiredError::Line { file, line, text: row.to_owned() };
-        let chain = |name: &str| {
-            name.parse::<ChainName>().map_err(|source| DesiredError::Chain { file, line, source })
-        };
-        match Line::of(row) {
-            Line::Remark(_) => {}
-            Line::Table("filter") if place == Place::Before => place = Place::Chains,
-            Line::Chain { name, policy: "- [0:0]" } if place == Place::Chains => {
-                if chains.insert(chain(name)?, Vec::new()).is_some() {
-                    return Err(unexpected());
-                }
-            }
-            Line::Rule { chain: name, body } if matches!(place, Place::Chains | Place::Rules) => {
-                place = Place::Rules;
-                // Rules come chain by chain.
-                let chain = match rules.last() {
-                    Some((_, last, _)) if last.as_str() == name => last.clone(),
-                    _ => chain(name)?,
-                };
-                chains.get_mut(&chain).ok_or_else(unexpected)?.push(body.to_owned());
-                rules.push((line, chain, body));
-            }
-            Line::Commit if matches!(place, Place::Chains | Place::Rules) => place = Place::After,
-            Line::Table(_) | Line::Chain { .. } | Line::Rule { .. } | Line::Commit | Line::Other(_) => {
-                return Err(unexpected());
-            }
-        }
-    }
-    if matches!(place, Place::Chains | Place::Rules) {
-        return Err(DesiredError::Line { file, line: text.lines().count(), text: "no COMMIT".to_owned() });
-    }
-    let names = chains.keys().map(ChainName::as_str).collect();
-    for (line, chain, body) in rules {
-        check_rule(body, &names, sets).map_err(|source| DesiredError::Rule { file, line, chain, source })?;
-    }
-    let entry = chains.keys().any(|chain| chain.as_str() == FORWARD_CHAIN);
-    match (chains.is_empty(), entry) {
-        (true, _) => Ok(DesiredTable::default()),
-        (false, true) => Ok(DesiredTable { chains, jump: Jump::Present }),
-        (false, false) => Err(DesiredError::NoEntry { file }),
-    }
-}
-
-fn set(name: &SetName, text: &str) -> Result<DesiredSet, String> {
-    let mut lines = text.lines();
-    let create = lines.next().and_then(create_line).filter(|create| create.name == name.as_str());
-    let create = create.ok_or("its text does not begin with its create line")?;
-    let tuning = tuning(&create.options)?;
+/// Reads a set into values, and holds its text against the one that is written from them.
+fn set(name: &SetName, text: &str) -> Result<(Asked, DesiredSet), SetProblem> {
     let family = family_of(name);
-    if is_cut_set(name) {
-        if create.shape != Shape::of_cut(family) {
-            return Err(format!("it is a {}, not a {}", create.shape, Shape::of_cut(family)));
-        }
-        if lines.next().is_some() {
-            return Err("a set of cut flows is created empty".to_owned());
-        }
-        return Ok(DesiredSet { shape: create.shape, tuning, members: Members::Kept });
+    let mut lines = text.lines();
+    let create = lines.next().and_then(Create::parse).filter(|create| create.name == name.as_str());
+    let shape = Shape::of(&create.ok_or(SetProblem::Create)?);
+    let (asked, members) = if is_cut_set(name) {
+        (Asked::Cut, Members::Kept)
+    } else {
+        let kind = shape.kind().ok_or(SetProblem::Create)?;
+        (Asked::Content(kind), content(name, family, kind, lines)?)
+    };
+    let expected = match asked {
+        Asked::Cut => Shape::of_cut(family),
+        Asked::Content(kind) => Shape::of_content(family, kind),
+    };
+    if shape != expected {
+        return Err(SetProblem::Create);
     }
-    let kind = create.shape.kind().filter(|&kind| create.shape == Shape::of_content(family, kind));
-    let kind = kind.ok_or_else(|| format!("{} is no type that rules use", create.shape))?;
-    let add = format!("add {name} ");
-    let mut other = None;
-    let written = MemberLines::parse(
-        kind,
-        lines.map_while(|line| {
-            let member = line.strip_prefix(&*add);
-            if member.is_none() {
-                other = Some(line);
-            }
-            member
-        }),
-    );
-    if let Some(line) = other {
-        return Err(format!("{line:?} adds no member to it"));
-    }
-    let (lines, members) = written.map_err(|error| error.to_string())?;
-    if let Some(member) = members.iter().find(|member| member.family() != family) {
-        return Err(format!("{member} is of the other family"));
-    }
-    let named = lines.content_name(family, kind);
-    if named != *name {
-        return Err(format!("its members hash to {named}"));
-    }
-    let members = Members::Exactly { list: members.into(), lines };
-    Ok(DesiredSet { shape: create.shape, tuning, members })
+    let set = DesiredSet { shape, members };
+    let mut anew = String::with_capacity(text.len());
+    set.write_create(name, &mut anew);
+    if anew == text { Ok((asked, set)) } else { Err(SetProblem::Spelling) }
 }
 
-/// The options with a number that `ipset create` takes; what else there is would change the set's shape.
-fn tuning(options: &[(&str, Option<&str>)]) -> Result<String, String> {
-    let mut text = String::new();
-    for (option, value) in options {
-        let number = value.and_then(|value| value.parse::<u32>().ok());
-        match (*option, number) {
-            ("hashsize" | "maxelem" | "bucketsize" | "timeout", Some(number)) => {
-                text.push_str(&format!(" {option} {number}"));
-            }
-            _ => return Err(format!("option {option:?} is not expected")),
-        }
+fn content<'a>(
+    name: &SetName,
+    family: Family,
+    kind: SetKind,
+    lines: impl Iterator<Item = &'a str>,
+) -> Result<Members, SetProblem> {
+    let add = format!("add {name} ");
+    let mut read = 0;
+    let mut adds_none = false;
+    let texts = lines.map_while(|line| {
+        let member = line.strip_prefix(&*add);
+        read += 1;
+        adds_none = member.is_none();
+        member
+    });
+    let written = MemberLines::parse(kind, texts);
+    let line = read + 1;
+    let (lines, members) = written.map_err(|_| SetProblem::Member(line))?;
+    if adds_none || members.iter().any(|member| member.family() != family) {
+        return Err(SetProblem::Member(line));
     }
-    Ok(text)
+    if members.len() > SET_MEMBERS_MAX {
+        return Err(SetProblem::Members(members.len()));
+    }
+    if lines.content_name(family, kind) != *name {
+        return Err(SetProblem::Name);
+    }
+    Ok(Members::Exactly { list: members.into(), lines })
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use chainmail_snapshot::Family;
 use chainmail_verdict::Sets;
+use chainmail_verdict::record::{Record, records};
 
 use crate::config::Config;
 use crate::doctor::{Facts, LockFile};
@@ -17,7 +18,6 @@ use crate::links::{self, Route, Said};
 use crate::live::LiveTable;
 use crate::lock::{self, FETCH_LOCK};
 use crate::paths::Paths;
-use crate::save::Line;
 use crate::{files, preflight, spool, state};
 
 /// Looks at the host. What cannot be read is told as not found.
@@ -152,9 +152,9 @@ fn chains(backend: Backend) -> Vec<String> {
         return Vec::new();
     }
     let text = Call::new(backend.save_tool(Family::V4)).arg("-t").arg("filter").run("").unwrap_or_default();
-    let name = |line| match Line::of(line) {
-        Line::Chain { name, .. } => Some(name.to_owned()),
-        Line::Table(_) | Line::Rule { .. } | Line::Commit | Line::Remark(_) | Line::Other(_) => None,
-    };
-    text.lines().filter_map(name).collect()
+    let chains = records(&text).filter_map(|line| match line.record {
+        Record::Chain { name, .. } => Some(name.to_owned()),
+        _ => None,
+    });
+    chains.collect()
 }

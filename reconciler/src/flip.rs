@@ -3,12 +3,14 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::iter::Peekable;
 
 use chainmail_snapshot::{ChainName, FORWARD_CHAIN};
 
 use crate::desired::{DesiredTable, Jump};
 use crate::live::LiveTable;
 use crate::place::Place;
+use crate::rules::RuleText;
 
 /// A change of one family's rules.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,7 +59,7 @@ impl Flip {
         let emptied = kept.into_iter().filter(|(_, rules)| !rules.is_empty()).map(|(chain, _)| chain);
         let stale: Vec<_> = deleted.iter().copied().chain(emptied).collect();
         let refilled: BTreeMap<_, _> =
-            desired.chains.iter().filter(|&(chain, rules)| live.chains.get(chain) != Some(rules)).collect();
+            desired.chains.iter().filter(|(chain, rules)| !holds(live, chain, rules)).collect();
         if edge == Edge::Unchanged && stale.is_empty() && refilled.is_empty() {
             return None;
         }
@@ -69,7 +71,7 @@ impl Flip {
         }
         for (chain, rules) in &refilled {
             for rule in *rules {
-                text.push_str(&rule_line(chain, rule));
+                text.push_str(&rule_line(chain, rule.as_str()));
                 text.push('\n');
             }
         }
@@ -100,6 +102,12 @@ fn edge(live: &LiveTable, desired: Jump, place: &Place) -> Edge {
     }
 }
 
+/// Whether a chain has these rules and no others.
+fn holds(live: &LiveTable, chain: &ChainName, rules: &[RuleText]) -> bool {
+    let found = live.chains.get(chain);
+    found.is_some_and(|found| found.iter().map(String::as_str).eq(rules.iter().map(RuleText::as_str)))
+}
+
 fn rule_line(chain: &ChainName, rule: &str) -> String {
     let blank = if rule.is_empty() { "" } else { " " };
     ["-A ", chain.as_str(), blank, rule].concat()
@@ -109,14 +117,13 @@ fn rule_line(chain: &ChainName, rule: &str) -> String {
 fn difference(
     live: &LiveTable,
     stale: &[&ChainName],
-    refilled: &BTreeMap<&ChainName, &Vec<String>>,
+    refilled: &BTreeMap<&ChainName, &Vec<RuleText>>,
 ) -> (Vec<String>, Vec<String>) {
-    let none = Vec::new();
     let (mut added, mut removed) = (Vec::new(), Vec::new());
-    let changed = refilled.iter().map(|(&chain, &rules)| (chain, rules));
-    for (chain, new) in changed.chain(stale.iter().map(|&chain| (chain, &none))) {
-        let old = live.chains.get(chain).unwrap_or(&none);
-        let (comes, goes) = unpaired(new, old);
+    let changed = refilled.iter().map(|(&chain, rules)| (chain, rules.as_slice()));
+    for (chain, new) in changed.chain(stale.iter().map(|&chain| (chain, &[][..]))) {
+        let old = live.chains.get(chain).into_iter().flatten().map(String::as_str);
+        let (comes, goes) = unpaired(new.iter().map(RuleText::as_str), old);
         added.extend(comes.into_iter().map(|rule| rule_line(chain, rule)));
         removed.extend(goes.into_iter().map(|rule| rule_line(chain, rule)));
     }
@@ -124,13 +131,15 @@ fn difference(
 }
 
 /// The rules that one side has and the other has not, or not as often, in the order in which they stand.
-fn unpaired<'a>(new: &'a [String], old: &'a [String]) -> (Vec<&'a str>, Vec<&'a str>) {
-    let by_text = |rules: &'a [String]| {
-        let mut rules: Vec<_> =
-            rules.iter().enumerate().map(|(place, rule)| (rule.as_str(), place)).collect();
+fn unpaired<'a>(
+    new: impl Iterator<Item = &'a str>,
+    old: impl Iterator<Item = &'a str>,
+) -> (Vec<&'a str>, Vec<&'a str>) {
+    fn by_text<'a>(rules: impl Iterator<Item = &'a str>) -> Peekable<impl Iterator<Item = (&'a str, usize)>> {
+        let mut rules: Vec<_> = rules.enumerate().map(|(place, rule)| (rule, place)).collect();
         rules.sort_unstable();
         rules.into_iter().peekable()
-    };
+    }
     let (mut news, mut olds) = (by_text(new), by_text(old));
     let (mut comes, mut goes) = (Vec::new(), Vec::new());
     loop {

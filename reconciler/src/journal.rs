@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chainmail_snapshot::{ChainName, Family, JsonProblem, SetName, Sha256Hex};
+use chainmail_snapshot::{Family, JsonProblem, SetName, Sha256Hex};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -14,6 +14,7 @@ use crate::desired::{Desired, DesiredTable, Jump};
 use crate::files::{self, FileError};
 use crate::live::Live;
 use crate::paths::Paths;
+use crate::rules::Chains;
 use crate::sealed;
 use crate::step::Stage;
 
@@ -101,7 +102,7 @@ struct Head {
 #[serde(deny_unknown_fields)]
 struct Table {
     jump: Jump,
-    chains: BTreeMap<ChainName, Vec<String>>,
+    chains: Chains,
 }
 
 impl Journal {

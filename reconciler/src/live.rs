@@ -5,10 +5,10 @@ mod sets;
 use std::collections::BTreeMap;
 
 use chainmail_snapshot::{CHAIN_PREFIX, ChainName, FORWARD_CHAIN, Family, SetName};
+use chainmail_verdict::record::{Record, records, words};
 use thiserror::Error;
 
 pub use self::sets::{LiveSet, LiveSets, SetReader};
-use crate::save::{Line, words};
 
 /// The kernel's state as far as it is ours.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub struct Live {
 /// One family's table `filter`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LiveTable {
-    /// Our chains and the rules in them. A chain whose name only begins like ours was made by no version of this
+    /// Our chains and the rules in them, as `iptables-save` prints what follows `-A CHAIN `. A chain whose name only begins like ours was made by no version of this
     /// program and is not listed.
     pub chains: BTreeMap<ChainName, Vec<String>>,
     /// Where in FORWARD the plain jumps to [`FORWARD_CHAIN`] stand, counted from 1.
@@ -51,9 +51,15 @@ impl Live {
     /// Whether a rule of ours matches on a set.
     #[must_use]
     pub fn refers_to(&self, set: &SetName) -> bool {
-        let words = format!("--match-set {set} ");
-        let mut rules = self.tables.values().flat_map(|table| table.chains.values().flatten());
-        rules.any(|rule| rule.contains(&words))
+        let asks = |rule: &String| {
+            rule.contains(set.as_str())
+                && words(rule).is_some_and(|words| {
+                    words
+                        .array_windows()
+                        .any(|[option, name]| option == "--match-set" && *name == set.as_str())
+                })
+        };
+        self.tables.values().flat_map(|table| table.chains.values().flatten()).any(asks)
     }
 }
 
@@ -67,14 +73,14 @@ impl LiveTable {
         let mut position = 0;
         let mut is_open = false;
         let mut current: Option<(ChainName, Vec<String>)> = None;
-        for row in text.lines() {
-            match Line::of(row) {
-                Line::Chain { name, .. } => {
+        for line in records(text) {
+            match line.record {
+                Record::Chain { name, .. } => {
                     if let Ok(chain) = name.parse() {
                         table.chains.insert(chain, Vec::new());
                     }
                 }
-                Line::Rule { chain, body } => {
+                Record::Rule { chain, text, body } => {
                     // Rules come chain by chain.
                     if current.as_ref().is_none_or(|(name, _)| name.as_str() != chain) {
                         table.chains.extend(current.take());
@@ -94,15 +100,15 @@ impl LiveTable {
                         table.forward.push(body.to_owned());
                     }
                     if our_target(body).is_some() {
-                        table.strangers.push(row.to_owned());
+                        table.strangers.push(text.to_owned());
                     }
                 }
-                Line::Remark(remark) if remark.contains("is incompatible, use 'nft' tool") => {
+                Record::Remark(remark) if remark.contains("is incompatible, use 'nft' tool") => {
                     return Err(LiveError::Incompatible(remark.to_owned()));
                 }
-                Line::Table(_) => is_open = true,
-                Line::Commit => is_open = false,
-                Line::Remark(_) | Line::Other(_) => {}
+                Record::Table(_) => is_open = true,
+                Record::Commit => is_open = false,
+                Record::Remark(_) | Record::Other(_) => {}
             }
         }
         if is_open {
@@ -173,6 +179,23 @@ mod tests {
                 ("CM-FORWARD".to_owned(), vec!["-A FORWARD -s 10.0.0.1/32 -j CM-FORWARD"]),
             ]
         );
+    }
+
+    #[test]
+    fn a_comment_of_others_is_no_rule_chain_or_jump() {
+        for comment in
+            ["\n:CM-BAD - [0:0]", "\n-A CM-A -j ACCEPT", "\n-A FORWARD -j CM-FORWARD", "\nCOMMIT", "\n# x"]
+        {
+            let text = format!(
+                "*filter\n:INPUT ACCEPT [0:0]\n:CM-A - [0:0]\n-A INPUT -m comment --comment \"a{comment}\" -j ACCEPT\n\
+                 -A CM-A -j DROP\nCOMMIT\n"
+            );
+            let table = LiveTable::parse(&text).unwrap();
+            let chains: Vec<_> =
+                table.chains.iter().map(|(name, rules)| (name.as_str(), &rules[..])).collect();
+            assert_eq!(chains, [("CM-A", &["-j DROP".to_owned()][..])], "{comment}");
+            assert_eq!((&table.jumps[..], &table.strangers[..]), (&[][..], &[][..]), "{comment}");
+        }
     }
 
     #[test]

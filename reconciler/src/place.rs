@@ -4,10 +4,10 @@ use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
+use chainmail_verdict::record::words;
 use thiserror::Error;
 
 use crate::live::LiveTable;
-use crate::save::words;
 
 /// A place among the rules of FORWARD.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

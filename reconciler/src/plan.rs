@@ -138,14 +138,13 @@ fn detour(desired: &Desired, live: &Live, in_use: &[&SetName]) -> Desired {
             .map(|salt| salted_name(name, salt))
             .find(fits)
             .expect("a kernel holds 65,472 sets");
-        names.insert(format!("--match-set {name} "), format!("--match-set {salted} "));
+        names.insert(name, salted.clone());
         detour.sets.insert(salted, set);
     }
     for rule in detour.tables.values_mut().flat_map(|table| table.chains.values_mut().flatten()) {
-        for (old, new) in &names {
-            if rule.contains(old) {
-                *rule = rule.replace(old, new);
-            }
+        let asked = rule.set();
+        if let Some((old, new)) = names.iter().find(|(old, _)| asked.as_deref() == Some(old.as_str())) {
+            *rule = rule.asking(old, new);
         }
     }
     detour

@@ -72,9 +72,8 @@ impl Provenance {
                 .into_iter()
                 .map(|Origin { policy, rule, place }| format!("{policy} {rule} {place}"))
                 .collect();
-            let mut words = rule.split(' ').skip_while(|word| *word != "--match-set");
-            if let Some(set) = words.nth(1) {
-                provenance.sets.entry(set.to_owned()).or_default().extend(places.iter().cloned());
+            if let Some(set) = rule.set() {
+                provenance.sets.entry(set.into_owned()).or_default().extend(places.iter().cloned());
             }
             let known = provenance.rules.entry(family).or_default();
             known.entry(format!("-A {chain} {rule}")).or_default().extend(places);

@@ -1,9 +1,10 @@
-//! Sets as `ipset save` prints them and `ipset restore` reads them; the same reading for snapshot and kernel.
+//! Sets: what they can match, and the text that makes one.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use chainmail_snapshot::{Family, MemberLines, SetKind, SetName};
+use chainmail_snapshot::{CUT_TIMEOUT, Capacity, Family, MemberLines, SetKind, SetName};
+use chainmail_verdict::record::Create;
 
 use crate::members::MemberList;
 
@@ -20,6 +21,22 @@ pub struct Shape {
 }
 
 impl Shape {
+    /// The shape of a set with such a `create` line.
+    #[must_use]
+    pub fn of(create: &Create<'_>) -> Self {
+        let option = |(option, value): &(&str, Option<&str>)| match (*option, value) {
+            // Tuning changes speed and capacity, not what the set means.
+            ("hashsize" | "maxelem" | "bucketsize" | "initval", _) => None,
+            ("timeout", _) | (_, None) => Some((*option).to_owned()),
+            (_, Some(value)) => Some(format!("{option} {value}")),
+        };
+        Self {
+            word: create.word.to_owned(),
+            family: create.family.to_owned(),
+            options: create.options.iter().filter_map(option).collect(),
+        }
+    }
+
     /// The shape of a set that is named by its content.
     #[must_use]
     pub fn of_content(family: Family, kind: SetKind) -> Self {
@@ -54,58 +71,11 @@ impl std::fmt::Display for Shape {
     }
 }
 
-/// A `create` line: the name as written, the shape, and the rest of the options as given.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Create<'a> {
-    /// The set's name.
-    pub name: &'a str,
-    /// What it can match.
-    pub shape: Shape,
-    /// Option and value of everything that is not type or family.
-    pub options: Vec<(&'a str, Option<&'a str>)>,
-}
-
-/// Reads `create NAME TYPE [OPTION [VALUE]]…`.
-#[must_use]
-pub fn create_line(line: &str) -> Option<Create<'_>> {
-    let mut words = line.split_ascii_whitespace();
-    let (Some("create"), Some(name), Some(word)) = (words.next(), words.next(), words.next()) else {
-        return None;
-    };
-    // Without the word, ipset means IPv4: ipset(8), "family".
-    let mut shape =
-        Shape { word: word.to_owned(), family: Family::V4.ipset_word().to_owned(), options: BTreeSet::new() };
-    let mut options = Vec::new();
-    while let Some(option) = words.next() {
-        match option {
-            "family" => words.next()?.clone_into(&mut shape.family),
-            // Tuning changes speed and capacity, not what the set means.
-            "hashsize" | "maxelem" | "bucketsize" | "initval" => options.push((option, Some(words.next()?))),
-            "timeout" => {
-                options.push((option, Some(words.next()?)));
-                shape.options.insert(option.to_owned());
-            }
-            "netmask" | "bitmask" | "markmask" | "size" | "range" => {
-                let value = words.next()?;
-                options.push((option, Some(value)));
-                shape.options.insert(format!("{option} {value}"));
-            }
-            flag => {
-                options.push((flag, None));
-                shape.options.insert(flag.to_owned());
-            }
-        }
-    }
-    Some(Create { name, shape, options })
-}
-
 /// A set of a snapshot, fit to be created under any name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DesiredSet {
     /// Its type and family.
     pub shape: Shape,
-    /// Tuning and timeout as `ipset create` takes them, with a blank before each word.
-    pub tuning: String,
     /// What it must hold.
     pub members: Members,
 }
@@ -124,16 +94,39 @@ pub enum Members {
     Kept,
 }
 
+impl Members {
+    /// How many members it must hold.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match self {
+            Members::Exactly { lines, .. } => lines.len(),
+            Members::Kept => 0,
+        }
+    }
+
+    /// Whether it must hold none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
 impl DesiredSet {
-    /// The lines that make this set under a name that is free.
+    /// The lines that make this set under a name that is free. How large it is made is for its members to say.
     pub fn write_create(&self, name: &SetName, text: &mut String) {
         let Shape { word, family, .. } = &self.shape;
-        writeln!(text, "create {name} {word} family {family}{}", self.tuning).expect("a String takes all");
-        if let Members::Exactly { lines, .. } = &self.members {
-            let add = format!("add {name} ");
-            for member in lines.iter() {
-                for part in [&*add, member, "\n"] {
-                    text.push_str(part);
+        write!(text, "create {name} {word} family {family} ").expect("a String takes all");
+        match &self.members {
+            Members::Kept => {
+                writeln!(text, "{} timeout {CUT_TIMEOUT}", Capacity::of(0)).expect("a String takes all");
+            }
+            Members::Exactly { lines, .. } => {
+                writeln!(text, "{}", Capacity::of(lines.len())).expect("a String takes all");
+                let add = format!("add {name} ");
+                for member in lines.iter() {
+                    for part in [&*add, member, "\n"] {
+                        text.push_str(part);
+                    }
                 }
             }
         }
@@ -172,7 +165,7 @@ mod tests {
 
     #[test]
     fn tuning_is_no_part_of_a_shape() {
-        let shape = |line| create_line(line).map(|create| create.shape.to_string());
+        let shape = |line| Create::parse(line).map(|create| Shape::of(&create).to_string());
         let rows = [
             (
                 "create cm4-a hash:ip family inet hashsize 1024 maxelem 65536 bucketsize 12 initval 0xb71a2455",

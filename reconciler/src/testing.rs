@@ -18,7 +18,8 @@ use crate::place::Place;
 pub(crate) fn set_of(family: Family, members: &[&str]) -> (SetName, String) {
     let members = members.iter().map(|member| Member::parse(SetKind::HashIp, member).unwrap()).collect();
     let name = content_name(family, SetKind::HashIp, &members);
-    let mut text = format!("create {name} hash:ip family {} hashsize 64 maxelem 64\n", family.ipset_word());
+    let mut text =
+        format!("create {name} hash:ip family {} hashsize 64 maxelem 65536\n", family.ipset_word());
     for member in members {
         text += &format!("add {name} {member}\n");
     }
@@ -29,7 +30,7 @@ pub(crate) fn set_of(family: Family, members: &[&str]) -> (SetName, String) {
 pub(crate) fn cut_set(family: Family) -> (SetName, String) {
     let name = cut_set_name(family);
     let text = format!(
-        "create {name} hash:ip,port,ip family {} hashsize 64 maxelem 1024 timeout 86400\n",
+        "create {name} hash:ip,port,ip family {} hashsize 64 maxelem 65536 timeout 86400\n",
         family.ipset_word()
     );
     (name, text)
@@ -68,16 +69,22 @@ pub(crate) fn policy(members: &[&str], port: u16) -> Desired {
 /// The same, as a snapshot of node `n1`.
 pub(crate) fn policy_snapshot(members: &[&str], port: u16) -> Joined {
     let set = set_of(Family::V4, members);
+    let [isolated, isolated6] = [(Family::V4, "10.0.0.9"), (Family::V6, "fd00::9")]
+        .map(|(family, address)| set_of(family, &[address]));
     let class = format!("CM-I-{port:016x}");
     let allow = format!("-p tcp -m tcp --dport {port} -m set --match-set {} src -j RETURN", set.0);
-    let forward = ["-m conntrack --ctstate ESTABLISHED -j RETURN", "-d 10.0.0.9/32 -g CM-INGRESS"];
+    let judged = |set: &SetName| format!("-m set --match-set {set} dst -g CM-INGRESS");
     let v4 = rules(&[
-        ("CM-FORWARD", &forward),
-        ("CM-INGRESS", &[&format!("-d 10.0.0.9/32 -g {class}"), "-j DROP"]),
+        ("CM-FORWARD", &["-m conntrack --ctstate ESTABLISHED -j RETURN", &judged(&isolated.0)]),
         (&class, &[&allow, "-j DROP"]),
+        ("CM-INGRESS", &[&format!("-d 10.0.0.9/32 -g {class}"), "-j DROP"]),
     ]);
-    let v6 = rules(&[("CM-FORWARD", &[&format!("-d fd00::9/128 -g {class}")]), (&class, &["-j DROP"])]);
-    snapshot(&v4, &v6, &[set, cut_set(Family::V4), cut_set(Family::V6)])
+    let v6 = rules(&[
+        ("CM-FORWARD", &[&judged(&isolated6.0)]),
+        (&class, &["-j DROP"]),
+        ("CM-INGRESS", &[&format!("-d fd00::9/128 -g {class}"), "-j DROP"]),
+    ]);
+    snapshot(&v4, &v6, &[set, isolated, isolated6, cut_set(Family::V4), cut_set(Family::V6)])
 }
 
 /// A kernel that holds a policy and nothing else.

@@ -38,10 +38,10 @@ fn large(port: u16) -> Snapshot {
         let group: Vec<_> = group.iter().map(String::as_str).skip(usize::from(port % 10)).collect();
         sets.push(set_of(Family::V4, SetKind::HashIp, &group));
     }
-    let (mut declared, mut rules) = (":CM-FORWARD - [0:0]\n".to_owned(), String::new());
+    let (mut declared, mut rules, mut dispatch) = (String::new(), String::new(), String::new());
     for class in 0..110 {
         writeln!(declared, ":CM-I-{class:016x} - [0:0]").unwrap();
-        writeln!(rules, "-A CM-FORWARD -d 10.8.0.{class}/32 -g CM-I-{class:016x}").unwrap();
+        writeln!(dispatch, "-A CM-INGRESS -d 10.8.0.{class}/32 -g CM-I-{class:016x}").unwrap();
         for rule in 0..30 {
             let set = &sets[1 + rule % 10].0;
             let port = usize::from(port) + rule;
@@ -54,7 +54,11 @@ fn large(port: u16) -> Snapshot {
         writeln!(rules, "-A CM-I-{class:016x} -j DROP").unwrap();
     }
     // iptables-save prints rules chain by chain, in this order.
-    let v4 = format!("*filter\n{declared}{rules}COMMIT\n");
+    let v4 = format!(
+        "*filter\n:CM-FORWARD - [0:0]\n{declared}:CM-INGRESS - [0:0]\n\
+         -A CM-FORWARD -m set --match-set {} dst -g CM-INGRESS\n{rules}{dispatch}-A CM-INGRESS -j DROP\nCOMMIT\n",
+        sets[0].0
+    );
     Snapshot::new(v4, "*filter\nCOMMIT\n".to_owned(), sets)
 }
 

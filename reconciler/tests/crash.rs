@@ -16,7 +16,7 @@ use std::path::Path;
 use chainmail_reconciler::config::Confirm;
 use chainmail_reconciler::step::Stage;
 use chainmail_snapshot::{Family, SetKind};
-use support::node::{BACKENDS, Node, assert_code, policy, skipped};
+use support::node::{BACKENDS, Node, REFUSED, assert_code, policy, refused, skipped};
 use support::service::Running;
 use support::{Namespace, Snapshot, set_of};
 
@@ -78,15 +78,16 @@ number=$(($(cat "$at/number") + 1)); echo $number > "$at/number"
 [ ! -e "$at/clock" ] || echo $((number % 2 * 4102444800)) > "$at/clock"
 read -r turn fault < "$at/fault"
 half() { head -n $(($(wc -l < "$text") / 2)) "$text" | "/usr/sbin/${0##*/}" "$@"; }
+whole() { ! grep -q 'REFUSED' "$text" && "/usr/sbin/${0##*/}" "$@" < "$text"; }
 if [ "$number" = "$turn" ]; then case $fault in
     kill-before) kill -KILL $PPID; exit 1 ;;
     kill-half-way) half "$@"; kill -KILL $PPID; exit 1 ;;
-    kill-after) "/usr/sbin/${0##*/}" "$@" < "$text"; kill -KILL $PPID; exit 1 ;;
+    kill-after) whole "$@"; kill -KILL $PPID; exit 1 ;;
     fail) exit 1 ;;
     fail-half-way) half "$@"; exit 1 ;;
     hang) exec sleep 600 ;;
 esac; fi
-exec "/usr/sbin/${0##*/}" "$@" < "$text"
+whole "$@"
 "#;
 
 /// A node whose tools do what the test says.
@@ -161,7 +162,7 @@ impl Lab {
 fn write_tool(path: &Path) {
     // `dirname $0` is where the folder is mounted, so the text names the real one.
     let beside = path.parent().unwrap().parent().unwrap().display().to_string();
-    std::fs::write(path, TOOL.replace("$(dirname \"$0\")/..", &beside)).unwrap();
+    std::fs::write(path, TOOL.replace("$(dirname \"$0\")/..", &beside).replace("REFUSED", REFUSED)).unwrap();
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
 }
 
@@ -379,9 +380,7 @@ fn pause_under_clock(lab: &Lab, under_clock: &[&str], change: &Change) {
 /// The second family cannot be changed, so a run that was killed after the first must go back.
 fn killed_then_refused(backend: &'static str, change: &Change, turn: usize, journal: bool) -> Option<bool> {
     let lab = Lab::new(backend);
-    let v6 =
-        "*filter\n:CM-FORWARD - [0:0]\n:CM-A - [0:0]\n-A CM-FORWARD -j CM-A\n-A CM-A -j CM-FORWARD\nCOMMIT\n";
-    let bad = Snapshot::new(change.to.v4.clone(), v6.to_owned(), change.to.sets.clone());
+    let bad = refused(&change.to);
     change.begin(&lab);
     let old = ours(&lab.node);
     lab.node.spool(&bad);

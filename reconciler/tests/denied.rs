@@ -21,13 +21,14 @@ use support::{Snapshot, set_of};
 fn policy(end: &str) -> Snapshot {
     let isolated = set_of(Family::V4, SetKind::HashIp, &[&SERVER.to_string()]);
     let v4 = format!(
-        "*filter\n:CM-DENY - [0:0]\n:CM-FORWARD - [0:0]\n:CM-I-0123456789abcdef - [0:0]\n\
+        "*filter\n:CM-DENY - [0:0]\n:CM-FORWARD - [0:0]\n:CM-I-0123456789abcdef - [0:0]\n:CM-INGRESS - [0:0]\n\
          -A CM-DENY -m limit --limit 10/sec -j NFLOG --nflog-prefix cm-deny --nflog-group 67\n\
          -A CM-DENY -j {end}\n\
          -A CM-FORWARD -m conntrack --ctstate ESTABLISHED -j RETURN\n\
-         -A CM-FORWARD -m set --match-set {} dst -g CM-I-0123456789abcdef\n\
+         -A CM-FORWARD -m set --match-set {} dst -g CM-INGRESS\n\
          -A CM-I-0123456789abcdef -p udp -m udp --dport 443 -j RETURN\n\
          -A CM-I-0123456789abcdef -g CM-DENY\n\
+         -A CM-INGRESS -d {SERVER}/32 -g CM-I-0123456789abcdef\n-A CM-INGRESS -g CM-DENY\n\
          COMMIT\n",
         isolated.0
     );

@@ -69,9 +69,12 @@ fn exactly_the_flows_that_the_new_rules_refuse_are_cut() {
 
 /// The same policy where it is only observed: what it denies passes, and no flow is ended.
 fn observed(policy: &Snapshot) -> Snapshot {
-    let v4 = policy.v4.replace(":CM-CLASS - [0:0]\n", ":CM-CLASS - [0:0]\n:CM-DENY - [0:0]\n");
-    let v4 = v4.replace("-A CM-CLASS -j DROP\n", "-A CM-CLASS -g CM-DENY\n-A CM-DENY -j RETURN\n");
-    let v4 = v4.lines().filter(|line| !line.contains("cm4-CUT")).flat_map(|line| [line, "\n"]).collect();
+    let v4 =
+        policy.v4.replace("*filter\n", "*filter\n:CM-DENY - [0:0]\n").replace(" -j DROP\n", " -g CM-DENY\n");
+    let mark = "-A CM-DENY -m limit --limit 1/sec -j NFLOG --nflog-prefix cm-deny --nflog-group 67\n";
+    let v4 = v4.replacen("-A ", &format!("{mark}-A CM-DENY -j RETURN\n-A "), 1);
+    let v4: String =
+        v4.lines().filter(|line| !line.contains("cm4-CUT")).flat_map(|line| [line, "\n"]).collect();
     Snapshot::new(v4, policy.v6.clone(), policy.sets.clone())
 }
 

@@ -73,11 +73,12 @@ fn admits(client: usize) -> Snapshot {
     let peers = set_of(Family::V4, SetKind::HashIp, &[&address.to_string()]);
     let class = format!("CM-I-{port:016x}");
     let v4 = format!(
-        "*filter\n:CM-FORWARD - [0:0]\n:{class} - [0:0]\n\
+        "*filter\n:CM-FORWARD - [0:0]\n:{class} - [0:0]\n:CM-INGRESS - [0:0]\n\
          -A CM-FORWARD -m conntrack --ctstate ESTABLISHED -j RETURN\n\
-         -A CM-FORWARD -m set --match-set {} dst -g {class}\n\
+         -A CM-FORWARD -m set --match-set {} dst -g CM-INGRESS\n\
          -A {class} -p udp -m udp --dport {port} -m set --match-set {} src -j RETURN\n\
-         -A {class} -p udp -m udp --dport 53 -j RETURN\n-A {class} -j DROP\nCOMMIT\n",
+         -A {class} -p udp -m udp --dport 53 -j RETURN\n-A {class} -j DROP\n\
+         -A CM-INGRESS -d {SERVER}/32 -g {class}\n-A CM-INGRESS -j DROP\nCOMMIT\n",
         isolated.0, peers.0
     );
     Snapshot::new(v4, "*filter\nCOMMIT\n".to_owned(), [isolated, peers])

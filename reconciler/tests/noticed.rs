@@ -118,9 +118,11 @@ fn large() -> Snapshot {
     let all = set_of(Family::V4, SetKind::HashIp, &pods);
     let class = "CM-I-0000000000000001";
     let v4 = format!(
-        "*filter\n:CM-FORWARD - [0:0]\n:{class} - [0:0]\n-A CM-FORWARD -d 10.8.0.9/32 -g {class}\n\
-         -A {class} -p tcp -m tcp --dport 80 -m set --match-set {} src -j RETURN\n-A {class} -j DROP\nCOMMIT\n",
-        all.0
+        "*filter\n:CM-FORWARD - [0:0]\n:{class} - [0:0]\n:CM-INGRESS - [0:0]\n\
+         -A CM-FORWARD -m set --match-set {all} dst -g CM-INGRESS\n\
+         -A {class} -p tcp -m tcp --dport 80 -m set --match-set {all} src -j RETURN\n-A {class} -j DROP\n\
+         -A CM-INGRESS -d 10.8.0.9/32 -g {class}\n-A CM-INGRESS -j DROP\nCOMMIT\n",
+        all = all.0
     );
     Snapshot::new(v4, "*filter\nCOMMIT\n".to_owned(), [all])
 }

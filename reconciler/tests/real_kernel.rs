@@ -10,7 +10,7 @@ mod support;
 
 use chainmail_reconciler::lock::ApplyLock;
 use chainmail_snapshot::{Family, SetKind};
-use support::node::{BACKENDS, Node, assert_code, policy, skipped};
+use support::node::{BACKENDS, Node, assert_code, policy, refused, skipped};
 use support::{Snapshot, set_of};
 
 #[test]
@@ -159,12 +159,9 @@ fn what_the_kernel_refuses_leaves_the_old_state() {
         return;
     }
     for backend in BACKENDS {
-        let node = Node::new(backend);
+        let node = Node::refusing(backend);
         let good = policy(&["10.8.0.0/24"], 80);
-        // A loop passes --test on both backends; only the commit finds it. IPv4 is committed by then.
-        let v6 = "*filter\n:CM-FORWARD - [0:0]\n:CM-A - [0:0]\n-A CM-FORWARD -j CM-A\n-A CM-A -j CM-FORWARD\nCOMMIT\n";
-        let changed = policy(&["10.9.0.0/16"], 8080);
-        let bad = Snapshot::new(changed.v4.clone(), v6.to_owned(), changed.sets.clone());
+        let bad = refused(&policy(&["10.9.0.0/16"], 8080));
         let bad_dir = node.tree("bad", &bad);
 
         let before = node.state();
@@ -183,6 +180,65 @@ fn what_the_kernel_refuses_leaves_the_old_state() {
             lines
         };
         assert_eq!(sorted(node.state()), sorted(before), "{backend}: from old rules");
+    }
+}
+
+/// The tool, or the kernel, makes another rule of one of ours.
+const MISREADS: &str = r#"
+sed -i '/-A CM-INGRESS .* -g CM-I-0000000000001f90/a -A CM-INGRESS -s 192.0.2.1/32 -j ACCEPT' "$text"
+exec "$tool" "$@" < "$text"
+"#;
+
+#[test]
+fn a_rule_that_nobody_asked_for_does_not_outlive_its_change() {
+    if skipped() {
+        return;
+    }
+    for backend in BACKENDS {
+        let node = Node::with_restore(backend, MISREADS);
+        let (good, bad) = (policy(&["10.8.0.0/24"], 80), policy(&["10.8.0.0/24"], 8080));
+        let before = node.state();
+        let done = node.apply(&node.tree("bad", &bad), &[]);
+        assert_code(&done, 5);
+        assert!(done.err.contains("v4 has -A CM-INGRESS -s 192.0.2.1/32 -j ACCEPT"), "{}", done.err);
+        assert_eq!(node.state(), before, "{backend}: from nothing");
+
+        node.configure("trial = \"off\"\n");
+        let running = node.enforce(&good);
+        node.spool(&bad);
+        node.wait_until("held", || node.status().0 == "held rolled-back");
+        // Whoever stops the service now leaves nothing behind.
+        assert_eq!(running.stop(), Some(0));
+        node.assert_holds(&good);
+    }
+}
+
+#[test]
+fn comments_of_others_are_no_rules_whatever_they_hold() {
+    if skipped() {
+        return;
+    }
+    for backend in BACKENDS {
+        let node = Node::new(backend);
+        let tool = format!("iptables-{backend}");
+        for text in
+            ["a\n:CM-BAD - [0:0]", "a\n-A CM-INGRESS -j ACCEPT", "a\n-A FORWARD -j CM-FORWARD", "\"\nCOMMIT"]
+        {
+            let rule = ["-A", "INPUT", "-m", "comment", "--comment", text, "-j", "ACCEPT"];
+            node.namespace.ok(&[&[tool.as_str()], &rule[..]].concat(), "");
+            let set = "create OTHERS hash:ip comment\nadd OTHERS 10.0.0.1 comment \"a\"\n";
+            node.namespace.ok(&["ipset", "-exist", "restore"], set);
+        }
+        let before = node.state();
+        let snapshot = policy(&["10.8.0.0/24"], 80);
+        let dir = node.tree("s", &snapshot);
+        assert_code(&node.apply(&dir, &[]), 0);
+        assert!(node.apply(&dir, &[]).out.starts_with("nothing to change"), "{backend}");
+        assert_code(&node.chainmaild(&["uninstall"]), 0);
+        assert_eq!(node.state(), before, "{backend}");
+        assert_code(&node.apply(&dir, &[]), 0);
+        node.namespace.ok(&[&tool, "-F", "INPUT"], "");
+        node.assert_holds(&snapshot);
     }
 }
 
@@ -269,7 +325,11 @@ fn what_must_not_be_applied_is_told_apart_by_its_exit_code() {
     let evil = Snapshot::new(evil, snapshot.v6.clone(), snapshot.sets.clone());
     let done = node.apply(&node.joined("evil", &evil), &[]);
     assert_code(&done, 3);
-    assert!(done.err.contains("\"-I INPUT -j DROP\" is not expected here"), "{}", done.err);
+    assert!(
+        done.err.contains("the line cannot be read: it is neither a chain, a rule nor COMMIT"),
+        "{}",
+        done.err
+    );
 
     assert_code(&node.chainmaild(&["apply"]), 2);
 

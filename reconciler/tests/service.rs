@@ -11,7 +11,7 @@ mod support;
 use std::time::{Duration, Instant};
 
 use chainmail_snapshot::{Family, SetKind};
-use support::node::{BACKENDS, HIDE_IP6TABLES, Node, assert_code, policy, skipped};
+use support::node::{BACKENDS, HIDE_IP6TABLES, Node, assert_code, policy, refused, skipped};
 use support::{Snapshot, set_of};
 
 #[test]
@@ -261,9 +261,9 @@ fn a_snapshot_that_the_kernel_refuses_is_held_and_the_last_good_one_stays() {
         return;
     }
     for backend in BACKENDS {
-        let node = Node::new(backend);
+        let node = Node::refusing(backend);
         let good = policy(&["10.8.0.0/24"], 80);
-        let bad = looping(&policy(&["10.9.0.0/16"], 8080));
+        let bad = refused(&policy(&["10.9.0.0/16"], 8080));
         node.configure("");
         let running = node.enforce(&good);
         let state = node.state();
@@ -377,13 +377,6 @@ fn the_backend_that_was_found_first_stays_whatever_iptables_becomes() {
         assert!(status.contains("node n1 (legacy)"), "{status}");
     }
     assert!(!node.namespace.ok(&["iptables-nft", "-S"], "").contains("CM-"));
-}
-
-/// A loop passes --test on both backends; only the commit finds it. IPv4 is committed by then.
-fn looping(snapshot: &Snapshot) -> Snapshot {
-    let v6 =
-        "*filter\n:CM-FORWARD - [0:0]\n:CM-A - [0:0]\n-A CM-FORWARD -j CM-A\n-A CM-A -j CM-FORWARD\nCOMMIT\n";
-    Snapshot::new(snapshot.v4.clone(), v6.to_owned(), snapshot.sets.clone())
 }
 
 #[test]

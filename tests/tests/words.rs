@@ -46,13 +46,13 @@ fn run(namespace: &Namespace, tool: &[&str], input: &str) -> Result<String, Stri
 /// A word between quotes, or not, or in part; with what may be mistaken for the end of it.
 fn quoted(random: &mut Seeded, word: &str) -> String {
     let escaped = || word.chars().flat_map(|c| ['\\', c]).collect::<String>();
-    match random.below(12) {
-        0..=5 => word.to_owned(),
-        6 => format!("\"{word}\""),
-        7 => format!("\"{}\"", escaped()),
-        8 => format!("\"\"{word}"),
-        9 => format!("{}\"{}\"", word.get(..1).unwrap_or_default(), word.get(1..).unwrap_or_default()),
-        10 => format!("\"{word}"),
+    match random.below(24) {
+        0..=17 => word.to_owned(),
+        18 => format!("\"{word}\""),
+        19 => format!("\"{}\"", escaped()),
+        20 => format!("\"\"{word}"),
+        21 => format!("{}\"{}\"", word.get(..1).unwrap_or_default(), word.get(1..).unwrap_or_default()),
+        22 => format!("\"{word}"),
         _ => format!("\"{word}\"\""),
     }
 }
@@ -121,9 +121,10 @@ fn text(random: &mut Seeded) -> String {
         words.extend(["-m", "comment", "--comment"].map(str::to_owned));
         words.push(comment);
     }
-    let targets: [&[&str]; 6] =
-        [&["-j", "RETURN"], &["-j", "DROP"], &["-g", "CM-B"], &["-j", "CM-B"], &["-jDROP"], &["-j", "TEE"]];
-    words.extend(random.pick(&targets).iter().map(|word| quoted(random, word)));
+    let targets: [&[&str]; 4] = [&["-j", "RETURN"], &["-j", "DROP"], &["-g", "CM-B"], &["-j", "CM-B"]];
+    let others: [&[&str]; 3] = [&["-jDROP"], &["-j", "TEE"], &["--jump", "DROP"]];
+    let target = if random.percent(8) { random.pick(&others) } else { random.pick(&targets) };
+    words.extend(target.iter().map(|word| quoted(random, word)));
     let mut text = "-A CM-A".to_owned();
     for word in words {
         let after_quote = text.ends_with('"');
@@ -148,9 +149,11 @@ fn read(text: &str) -> Option<Rule> {
     }
 }
 
-/// What a rule says, without where it stands.
+/// What a rule says, without where it stands. iptables-save prints matches in an order of its own.
 fn said(rule: &Rule) -> impl PartialEq + std::fmt::Debug + use<> {
-    (rule.matches.clone(), rule.target.clone(), rule.comment.clone())
+    let mut matches = rule.matches.clone();
+    matches.sort();
+    (matches, rule.target.clone(), rule.comment.clone())
 }
 
 #[test]

@@ -165,6 +165,8 @@ impl Match {
             | Match::NotSource(_)
             | Match::Destination(_)
             | Match::Within(_)
+            | Match::InInterface(_)
+            | Match::OutInterface(_)
             | Match::Protocol(_)
             | Match::NotProtocol(_)
             | Match::DestinationPorts(..)

@@ -126,8 +126,9 @@ fn another_program_between_reading_and_committing_is_followed() {
 }
 
 #[test]
-fn a_chain_that_another_program_keeps_changing_ends_in_an_unexpected_state() {
+fn a_chain_that_another_program_keeps_changing_is_given_up_in_the_old_state() {
     let mut kernel = applied(&policy(&["10.0.0.1"], 80));
+    let before = state(&kernel).0;
     // A chain of our name space that the text does not know of.
     let intrude: fn(&mut Table) = |table| {
         let free = if table.contains_key("CM-INTRUDER") { "CM-INTRUDER2" } else { "CM-INTRUDER" };
@@ -137,8 +138,47 @@ fn a_chain_that_another_program_keeps_changing_ends_in_an_unexpected_state() {
         kernel.faults.push_back(Fault::Meanwhile(Family::V4, intrude));
     }
     let error = run(&mut kernel, &policy(&["10.0.0.1"], 81)).unwrap_err();
-    assert!(matches!(error, ApplyError::Unsettled { .. }), "{error}");
+    assert!(matches!(error, ApplyError::Undone { .. }), "{error}");
+    assert!(error.to_string().contains("all steps succeeded 5 times"), "{error}");
+    assert_eq!(error.exit(), Exit::OldStateInForce);
+    assert_eq!(state(&kernel).0, before);
+}
+
+#[test]
+fn a_rule_that_was_not_asked_for_is_undone_with_its_change() {
+    let old = policy(&["10.0.0.1"], 80);
+    for (row, before) in [("from nothing", None), ("from old rules", Some(old.clone()))] {
+        let mut kernel = before.map_or_else(FakeKernel::new, |old| applied(&old));
+        let before = state(&kernel).0 + &state(&kernel).1;
+        // The kernel makes two rules of one of ours.
+        kernel.misreads = Some(("-p tcp -m tcp --dport 81", "-j ACCEPT"));
+        let error = run(&mut kernel, &policy(&["10.0.0.1"], 81)).unwrap_err();
+        assert!(matches!(error, ApplyError::Undone { .. }), "{row}: {error}");
+        assert!(error.to_string().contains("v4 has -A CM-I-0000000000000051 -j ACCEPT"), "{row}: {error}");
+        assert_eq!(state(&kernel).0 + &state(&kernel).1, before, "{row}");
+        let flips = kernel.calls.iter().filter(|call| *call == "rules v4").count();
+        assert_eq!(flips, 3, "{row}: two tries and the way back");
+    }
+    // Where the state from before is none to keep, there is nothing to go back to.
+    let mut kernel = applied(&old);
+    kernel.misreads = Some(("-p tcp -m tcp --dport 81", "-j ACCEPT"));
+    let (desired, live) = (policy(&["10.0.0.1"], 81), kernel.live().unwrap());
+    let error =
+        apply(&mut kernel, Change { desired: &desired, place: &Place::First, old: None }, &live).unwrap_err();
+    assert!(matches!(error, ApplyError::Unsettled(_)), "{error}");
     assert_eq!(error.exit(), Exit::UnexpectedState);
+}
+
+#[test]
+fn a_rule_of_others_that_no_text_can_restore_does_not_hinder_the_way_back() {
+    let mut kernel = applied(&policy(&["10.0.0.1"], 80));
+    let rules = kernel.tables.get_mut(&Family::V4).unwrap().get_mut("CM-INGRESS").unwrap();
+    rules.push("-m comment --comment \"a\n-A FORWARD -j ACCEPT\" -j DROP".to_owned());
+    kernel.faults.push_back(Fault::Rules(Family::V6));
+    let error = run(&mut kernel, &policy(&["10.0.0.1"], 81)).unwrap_err();
+    assert!(matches!(error, ApplyError::Undone { .. }), "{error}");
+    let expected = applied(&policy(&["10.0.0.1"], 80));
+    assert_eq!(state(&kernel), state(&expected));
 }
 
 #[test]

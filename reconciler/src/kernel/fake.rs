@@ -6,14 +6,14 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use chainmail_snapshot::{Family, SetName};
+use chainmail_verdict::record::{Create, Record, words};
 
 use crate::apply::ApplyError;
 use crate::desired::Desired;
 use crate::flows::Flow;
 use crate::kernel::{Kernel, KernelError};
 use crate::live::{LiveSets, LiveTable, SetReader};
-use crate::save::{Line, words};
-use crate::set::create_line;
+use crate::set::Shape;
 
 /// Chains and their rules, the built-in ones among them.
 pub(crate) type Table = BTreeMap<String, Vec<String>>;
@@ -41,6 +41,8 @@ pub(crate) struct FakeKernel {
     /// Families that cannot be worked with, and why.
     pub(crate) unusable: BTreeMap<Family, String>,
     pub(crate) faults: VecDeque<Fault>,
+    /// A text, and the rule that comes to stand behind each rule that has it.
+    pub(crate) misreads: Option<(&'static str, &'static str)>,
     /// Each call that changes something, as `ipset`, `rules v4` or `destroy NAME`.
     pub(crate) calls: Vec<String>,
 }
@@ -56,6 +58,7 @@ impl FakeKernel {
             elsewhere: None,
             unusable: BTreeMap::new(),
             faults: VecDeque::new(),
+            misreads: None,
             calls: Vec::new(),
         }
     }
@@ -97,7 +100,7 @@ impl FakeKernel {
         let words: Vec<_> = line.splitn(3, ' ').collect();
         match words[..] {
             ["create", name, rest] => {
-                create_line(line).ok_or("syntax error")?;
+                Create::parse(line).ok_or("syntax error")?;
                 if self.sets.contains_key(name) {
                     return Err("set with the same name already exists".to_owned());
                 }
@@ -128,8 +131,10 @@ impl FakeKernel {
             ["swap", from, to] => {
                 let (a, b) = (self.sets.get(from).cloned(), self.sets.get(to).cloned());
                 let (a, b) = (a.ok_or("the set does not exist")?, b.ok_or("the set does not exist")?);
-                let shape = |rest: &str| create_line(&format!("create x {rest}")).unwrap().shape.to_string();
-                if shape(&a.0) != shape(&b.0) {
+                let (a_line, b_line) = (format!("create x {}", a.0), format!("create x {}", b.0));
+                if Create::parse(&a_line).map(|a| Shape::of(&a))
+                    != Create::parse(&b_line).map(|b| Shape::of(&b))
+                {
                     return Err("the sets cannot be swapped: their types differ".to_owned());
                 }
                 self.sets.insert(from.to_owned(), b);
@@ -147,23 +152,26 @@ impl FakeKernel {
     }
 
     fn run_rule_line(&self, table: &mut Table, line: &str) -> Result<(), String> {
-        match Line::of(line) {
-            Line::Table("filter") | Line::Commit | Line::Remark(_) => Ok(()),
-            Line::Chain { name, .. } => {
+        match Record::of(line) {
+            Record::Table("filter") | Record::Commit | Record::Remark(_) => Ok(()),
+            Record::Chain { name, .. } => {
                 table.insert(name.to_owned(), Vec::new());
                 Ok(())
             }
-            Line::Rule { chain, body } => {
+            Record::Rule { chain, body, .. } => {
                 let unknown = matched_sets(body).into_iter().find(|set| !self.sets.contains_key(set));
                 if let Some(set) = unknown {
                     return Err(format!("set {set} does not exist"));
                 }
                 let rules = table.get_mut(chain).ok_or(format!("no chain {chain}"))?;
                 rules.push(body.to_owned());
+                rules.extend(
+                    self.misreads.filter(|(text, _)| body.contains(text)).map(|(_, rule)| rule.to_owned()),
+                );
                 Ok(())
             }
-            Line::Other(other) => run_command(table, other),
-            Line::Table(table) => Err(format!("table {table} is not ours")),
+            Record::Other(other) => run_command(table, other),
+            Record::Table(table) => Err(format!("table {table} is not ours")),
         }
     }
 }

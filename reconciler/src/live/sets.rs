@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use chainmail_snapshot::{Member, SetName, is_cut_set};
+use chainmail_verdict::record::{Create, entries, set_texts};
 
 use super::LiveError;
 use crate::members::MemberList;
-use crate::set::{Shape, create_line};
+use crate::set::Shape;
 
 /// One of our sets.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,14 +39,14 @@ impl SetReader {
     /// When a line is neither `create` nor `add`.
     pub fn read(&mut self, text: &str) -> Result<LiveSets, LiveError> {
         let mut last = BTreeMap::new();
-        for block in blocks(text) {
+        for block in set_texts(text) {
             let head = block.lines().next().unwrap_or_default();
-            let create = create_line(head).ok_or_else(|| LiveError::Set(head.to_owned()))?;
+            let create = Create::parse(head).ok_or_else(|| LiveError::Set(head.to_owned()))?;
             let Ok(name) = create.name.parse::<SetName>() else { continue };
             let known = self.last.remove(&name).filter(|(text, _)| text == block);
             let read = match known {
                 Some(known) => known,
-                None => (block.to_owned(), Rc::new(LiveSet::parse(&name, create.shape, block)?)),
+                None => (block.to_owned(), Rc::new(LiveSet::parse(&name, Shape::of(&create), block)?)),
             };
             last.insert(name, read);
         }
@@ -55,26 +56,13 @@ impl SetReader {
     }
 }
 
-/// The text of each set, which begins with its `create` line.
-fn blocks(text: &str) -> impl Iterator<Item = &str> {
-    let mut rest = text;
-    std::iter::from_fn(move || {
-        // Members have lines that begin with another letter.
-        let next = rest.as_bytes().windows(2).position(|pair| pair == b"\nc");
-        let end = next.map_or(rest.len(), |newline| newline + 1);
-        let (block, behind) = rest.split_at(end);
-        rest = behind;
-        (!block.is_empty()).then_some(block)
-    })
-}
-
 impl LiveSet {
     /// Reads the lines behind a set's `create` line. The kernel prints members in the order of its hash.
     fn parse(name: &SetName, shape: Shape, block: &str) -> Result<Self, LiveError> {
         let kind = shape.kind();
         let (mut members, mut others) = (Vec::new(), BTreeSet::new());
         let add = format!("add {name} ");
-        for line in block.lines().skip(1) {
+        for line in entries(block).skip(1) {
             let entry = line.strip_prefix(&*add).ok_or_else(|| LiveError::Set(line.to_owned()))?;
             if is_cut_set(name) {
                 continue;
@@ -98,6 +86,7 @@ mod tests {
             "create KUBE-X hash:ip family inet hashsize 64\nadd KUBE-X 10.0.0.9\n\
              create cm4-a hash:net family inet hashsize 64 maxelem 10 bucketsize 12 initval 0x1\n\
              add cm4-a 10.0.0.0/8\nadd cm4-a 10.1.0.0/16 nomatch\n\
+             create Y hash:ip family inet comment\nadd Y 10.0.0.9 comment \"\ncreate cm4-b hash:ip\"\n\
              create cm4-CUT hash:ip,port,ip family inet timeout 86400\nadd cm4-CUT 1.1.1.1,tcp:1,2.2.2.2 timeout 9\n",
         )
         .unwrap();

@@ -54,7 +54,7 @@ fn each_state_has_its_plan() {
             "nothing there",
             &desired,
             &|kernel| *kernel = FakeKernel::new(),
-            &["create 3", "v4 +6 -0 inserted", "v6 +2 -0 inserted", "read"],
+            &["create 5", "v4 +6 -0 inserted", "v6 +4 -0 inserted", "read"],
         ),
         ("changed class", &port, &|_| {}, &["v4 +3 -3", "v6 +2 -2", "read"]),
         ("changed peers", &peers, &|_| {}, &["create 1", "v4 +1 -1", "read", "destroy 1"]),
@@ -157,7 +157,7 @@ fn a_set_is_made_under_a_name_that_is_free() {
     let Some(Step::CreateSets { text, .. }) = plan.steps.get(1) else { panic!("{plan:?}") };
     let (name, _) = set_of(Family::V4, &["10.0.0.1"]);
     let expected = format!(
-        "create cm4-tmp-1 hash:ip family inet hashsize 64 maxelem 64\nadd cm4-tmp-1 10.0.0.1\nrename cm4-tmp-1 {name}\n"
+        "create cm4-tmp-2 hash:ip family inet hashsize 64 maxelem 65536\nadd cm4-tmp-2 10.0.0.1\nrename cm4-tmp-2 {name}\n"
     );
     assert!(text.contains(&expected), "{text}");
 }
@@ -208,7 +208,7 @@ fn a_set_of_another_type_is_left_by_two_flips_while_rules_refer_to_it() {
         }
         let mut desired = desired.clone();
         desired.tables.get_mut(&Family::V4).unwrap().chains =
-            kernel.live().unwrap().tables[&Family::V4].chains.clone();
+            DesiredTable::of_live(&kernel.live().unwrap().tables[&Family::V4]).chains;
         kernel.sets.get_mut(set).unwrap().0 = create.to_owned();
 
         let expected = [

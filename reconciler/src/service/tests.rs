@@ -121,7 +121,15 @@ fn what_cannot_be_used_leaves_the_last_good_one() {
     let next = policy_snapshot(&["10.0.0.1"], 81);
     let folder = node.paths().spooled(&next.manifest().digest);
     let manifest = next.manifest().to_json();
-    let rows: [(&str, &str, String, &str); 4] = [
+    let grammar = "\"format\": 1,\n  \"grammar\": { \"level\": 9, \"chainmaild\": \"0.9.1\", \"more\": 1 }";
+    let newer_grammar = manifest.replace("\"format\": 1", grammar);
+    let rows: [(&str, &str, String, &str); 5] = [
+        (
+            "a newer grammar",
+            "manifest.json",
+            newer_grammar,
+            "needs chainmaild ≥ 0.9.1; upgrade chainmaild first",
+        ),
         ("a newer format", "manifest.json", manifest.replace("\"format\": 1", "\"format\": 2"), "newer than"),
         ("another node", "manifest.json", manifest.replace("n1", "n2"), "sha"),
         ("half written", "rules.v4", String::new(), "does not have the SHA-256"),

@@ -10,13 +10,14 @@ pub(crate) mod node;
 pub(crate) mod pods;
 pub(crate) mod service;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use chainmail_snapshot::{
-    Family, Manifest, Member, Parts, SetKind, SetName, Sha256Hex, content_name, cut_set_name, is_cut_set,
+    Capacity, Family, Manifest, Member, Parts, SetKind, SetName, Sha256Hex, content_name, cut_set_name,
+    is_cut_set,
 };
 
 /// A network namespace of its own, which ends with the test, in whatever way that ends.
@@ -99,10 +100,11 @@ pub(crate) struct Snapshot {
 }
 
 pub(crate) fn set_of(family: Family, kind: SetKind, members: &[&str]) -> (SetName, String) {
-    let members = members.iter().map(|member| Member::parse(kind, member).unwrap()).collect();
+    let members: BTreeSet<Member> =
+        members.iter().map(|member| Member::parse(kind, member).unwrap()).collect();
     let name = content_name(family, kind, &members);
     let word = family.ipset_word();
-    let mut text = format!("create {name} {} family {word} hashsize 64 maxelem 65536\n", kind.as_str());
+    let mut text = format!("create {name} {} family {word} {}\n", kind.as_str(), Capacity::of(members.len()));
     for member in members {
         text += &format!("add {name} {member}\n");
     }
@@ -115,7 +117,7 @@ impl Snapshot {
         for family in Family::ALL {
             let (name, word) = (cut_set_name(family), family.ipset_word());
             let text = format!(
-                "create {name} hash:ip,port,ip family {word} hashsize 64 maxelem 1024 timeout 86400\n"
+                "create {name} hash:ip,port,ip family {word} hashsize 64 maxelem 65536 timeout 86400\n"
             );
             sets.insert(name, text);
         }

@@ -1,5 +1,6 @@
 //! A node: a network namespace with chains and sets of others, a folder, and `chainmaild` with both.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use chainmail_snapshot::{Family, SetKind};
@@ -57,17 +58,32 @@ pub(crate) fn policy(peers: &[&str], port: u16) -> Snapshot {
         isolated = isolated.0,
         peers4 = peers4.0,
     );
+    let isolated6 = set_of(Family::V6, SetKind::HashIp, &["fd00::9"]);
+    let class = format!("CM-E-{port:016x}");
     let v6 = format!(
-        "*filter\n:CM-FORWARD - [0:0]\n:{class} - [0:0]\n\
+        "*filter\n:{class} - [0:0]\n:CM-EGRESS - [0:0]\n:CM-FORWARD - [0:0]\n\
+         -A {class} -m set --match-set {peers6} dst,dst -j RETURN\n\
+         -A {class} -j DROP\n\
+         -A CM-EGRESS -s fd00::9/128 -g {class}\n\
+         -A CM-EGRESS -j DROP\n\
          -A CM-FORWARD -m conntrack --ctstate ESTABLISHED -j RETURN\n\
          -A CM-FORWARD -p ipv6-icmp -m icmp6 --icmpv6-type 135 -m hl --hl-eq 255 -j RETURN\n\
-         -A CM-FORWARD -d fd00::9/128 -g {class}\n\
-         -A {class} -m set --match-set {} dst,dst -j RETURN\n\
-         -A {class} -j DROP\n\
+         -A CM-FORWARD -m set --match-set {isolated6} src -j CM-EGRESS\n\
          COMMIT\n",
-        peers6.0,
+        peers6 = peers6.0,
+        isolated6 = isolated6.0,
     );
-    Snapshot::new(v4, v6, [isolated, peers4, peers6])
+    Snapshot::new(v4, v6, [isolated, peers4, peers6, isolated6])
+}
+
+/// How a tool of a test knows IPv6 rules that it is to refuse, as a kernel does at the commit.
+pub(crate) const REFUSED: &str = "^-A CM-E-00000000deadbeef";
+
+/// The same snapshot with IPv6 rules that no kernel of [`Node::refusing`] takes. Those of IPv4 are committed by then.
+pub(crate) fn refused(snapshot: &Snapshot) -> Snapshot {
+    let class = "CM-E-00000000deadbeef";
+    let v6 = format!("*filter\n:{class} - [0:0]\n:CM-FORWARD - [0:0]\n-A {class} -j DROP\nCOMMIT\n");
+    Snapshot::new(snapshot.v4.clone(), v6, snapshot.sets.clone())
 }
 
 /// Loads what a node has before Chainmail comes: chains and sets of others, referring to each other.
@@ -111,6 +127,31 @@ pub(crate) struct Node {
 impl Node {
     pub(crate) fn new(backend: &'static str) -> Self {
         Self::with(Namespace::new(), tempfile::tempdir().unwrap(), backend)
+    }
+
+    /// One whose kernel refuses the IPv6 rules of [`refused`].
+    pub(crate) fn refusing(backend: &'static str) -> Self {
+        let refuse =
+            format!("! grep -q '{REFUSED}' \"$text\" || exit 1\nexec \"$tool\" \"$@\" < \"$text\"\n");
+        Self::with_restore(backend, &refuse)
+    }
+
+    /// One whose tools of the name `iptables-restore` do what a script says: `$text` is the file that they are to read, and
+    /// `$tool` the program itself.
+    pub(crate) fn with_restore(backend: &'static str, script: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let tools = folder.path().join("tools");
+        std::fs::create_dir(&tools).unwrap();
+        let at = folder.path().display();
+        for family in ["iptables", "ip6tables"] {
+            let name = format!("{family}-{backend}-restore");
+            let head = format!(
+                "#!/bin/sh\ntext=$(mktemp {at}/text.XXXXXX); cat > \"$text\"\ntool=/usr/sbin/{name}\n"
+            );
+            std::fs::write(tools.join(&name), head + script).unwrap();
+            std::fs::set_permissions(tools.join(&name), std::fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        Self::with(Namespace::with_tools(&tools), folder, backend)
     }
 
     pub(crate) fn with(namespace: Namespace, folder: tempfile::TempDir, backend: &'static str) -> Self {

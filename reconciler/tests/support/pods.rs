@@ -1,5 +1,6 @@
 //! Two pods routed through a node, with a Service in front of one of them.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::Duration;
 
@@ -158,21 +159,23 @@ pub(crate) fn pod_policy(isolated: Isolated) -> Snapshot {
     forward.push("! -p tcp -m set --match-set cm4-CUT dst,dst,src -j DROP".to_owned());
     let mut sets = Vec::new();
     let mut class = Vec::new();
-    let (pod, end, option) = match isolated {
-        Isolated::Nobody => (None, "", ""),
-        Isolated::Client => (Some(CLIENT), "src", "-j CM-CLASS"),
-        Isolated::Server => (Some(SERVER), "dst", "-g CM-CLASS"),
+    let mut dispatch = Vec::new();
+    let (pod, [end, option, at], [class_name, root]) = match isolated {
+        Isolated::Nobody => (None, ["", "", ""], ["", ""]),
+        Isolated::Client => (Some(CLIENT), ["src", "-j", "-s"], ["CM-E-00000000000000c1", "CM-EGRESS"]),
+        Isolated::Server => (Some(SERVER), ["dst", "-g", "-d"], ["CM-I-00000000000000c1", "CM-INGRESS"]),
     };
     if let Some(pod) = pod {
         let set = set_of(Family::V4, SetKind::HashIp, &[&pod.to_string()]);
-        forward.push(format!("-m set --match-set {} {end} {option}", set.0));
+        forward.push(format!("-m set --match-set {} {end} {option} {root}", set.0));
+        dispatch.extend([format!("{at} {pod}/32 -g {class_name}"), "-j DROP".to_owned()]);
         for protocol in ["tcp", "udp"] {
             class.push(format!("-p {protocol} -m {protocol} --dport 443 -j RETURN"));
         }
         class.push("-j DROP".to_owned());
         sets.push(set);
     }
-    let chains = [("CM-CLASS", class), ("CM-FORWARD", forward)];
+    let chains = BTreeMap::from([(class_name, class), ("CM-FORWARD", forward), (root, dispatch)]);
     let chains = chains.iter().filter(|(_, rules)| !rules.is_empty());
     let declared: String = chains.clone().map(|(chain, _)| format!(":{chain} - [0:0]\n")).collect();
     let rules: String = chains

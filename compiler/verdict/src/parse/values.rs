@@ -98,7 +98,12 @@ pub(crate) fn protocol(place: Place, text: &str) -> Result<Protocol, ParseError>
 }
 
 pub(crate) fn iface_pattern(place: Place, text: &str) -> Result<IfacePattern, ParseError> {
-    text.parse().map_err(|_| place.not(text, "an interface name"))
+    let wanted = "an interface name";
+    // iptables-save prints a name as it is, and what it printed of such a one says something else.
+    if text.contains('"') {
+        return Err(place.not(text, wanted));
+    }
+    text.parse().map_err(|_| place.not(text, wanted))
 }
 
 pub(crate) fn tcp_flags(place: Place, text: &str) -> Result<TcpFlags, ParseError> {

@@ -1,6 +1,7 @@
 //! What a run finds that another one, which was killed, had begun.
 
 use super::*;
+use crate::apply::Failure;
 use crate::journal::Old;
 use crate::place::Place;
 use crate::plan::plan;
@@ -76,7 +77,9 @@ fn a_snapshot_that_does_not_load_elsewhere_does_not_make_a_mix_the_old_state() {
         Journal { from: None, to: next.manifest().digest.clone(), old: Old::of_live(&live), awaits: None };
     begun.begin(&node.paths()).unwrap();
     let mut service = node.start(crate::testing::applied(&crate::testing::policy(&["10.0.0.1"], 80)));
-    service.kernel.elsewhere = Some(|| Err(ApplyError::Unsettled { difference: "one rule".to_owned() }));
+    service.kernel.elsewhere = Some(|| {
+        Err(ApplyError::Unsettled(Failure::Unsettled { rounds: 5, difference: "one rule".to_owned() }))
+    });
     assert_eq!(node.cycle(&mut service), "held unknown");
     assert_eq!(node.cycle(&mut service), "held nothing");
     assert_eq!(state_of(&mut service.kernel), state_of(&mut FakeKernel::new()));
