@@ -297,36 +297,63 @@ fn too_large(
     let objects = repository.odb()?;
     let known = mirror.odb()?;
     let mut walk = repository.revwalk()?;
+    let mut seen = BTreeSet::new();
     for head in heads {
-        walk.push(repository.find_object(head.id, None)?.peel(ObjectType::Commit)?.id())?;
+        let object = repository.find_object(head.id, None)?;
+        if let Ok(commit) = object.peel(ObjectType::Commit) {
+            walk.push(commit.id())?;
+            continue;
+        }
+        // A tag may name anything, and is believed nothing then. It is sent all the same.
+        let found = match object.peel(ObjectType::Tree).map(git2::Object::into_tree) {
+            Ok(Ok(tree)) => large_file(&tree, &objects, &known, &mut seen, limits)?,
+            _ => {
+                let blob = object.peel(ObjectType::Blob)?.id();
+                let (length, _) = objects.read_header(blob)?;
+                (length as u64 > limits.file).then(|| head.name.clone())
+            }
+        };
+        if let Some(path) = found {
+            return Ok(Some((head.id, path)));
+        }
     }
     if let Ok(tip) = mirror.refname_to_id(TIP)
         && objects.exists(tip)
     {
         walk.hide(tip)?;
     }
-    let mut seen = BTreeSet::new();
     for commit in walk {
         let commit = commit?;
-        let mut found = None;
         let tree = repository.find_commit(commit)?.tree()?;
-        tree.walk(TreeWalkMode::PreOrder, |folder, entry| {
-            if known.exists(entry.id()) || !seen.insert(entry.id()) {
-                return TreeWalkResult::Skip;
-            }
-            let length = objects.read_header(entry.id()).map(|(length, _)| length as u64);
-            if entry.kind() == Some(ObjectType::Blob) && length.is_ok_and(|length| length > limits.file) {
-                found = Some(format!("{folder}{}", String::from_utf8_lossy(entry.name_bytes())));
-                return TreeWalkResult::Abort;
-            }
-            TreeWalkResult::Ok
-        })
-        .or_else(|error| if found.is_some() { Ok(()) } else { Err(error) })?;
-        if let Some(path) = found {
+        if let Some(path) = large_file(&tree, &objects, &known, &mut seen, limits)? {
             return Ok(Some((commit, path)));
         }
     }
     Ok(None)
+}
+
+/// The first file of a tree that is new and over the limit.
+fn large_file(
+    tree: &git2::Tree<'_>,
+    objects: &git2::Odb<'_>,
+    known: &git2::Odb<'_>,
+    seen: &mut BTreeSet<Oid>,
+    limits: Limits,
+) -> Result<Option<String>, git2::Error> {
+    let mut found = None;
+    tree.walk(TreeWalkMode::PreOrder, |folder, entry| {
+        if known.exists(entry.id()) || !seen.insert(entry.id()) {
+            return TreeWalkResult::Skip;
+        }
+        let length = objects.read_header(entry.id()).map(|(length, _)| length as u64);
+        if entry.kind() == Some(ObjectType::Blob) && length.is_ok_and(|length| length > limits.file) {
+            found = Some(format!("{folder}{}", String::from_utf8_lossy(entry.name_bytes())));
+            return TreeWalkResult::Abort;
+        }
+        TreeWalkResult::Ok
+    })
+    .or_else(|error| if found.is_some() { Ok(()) } else { Err(error) })?;
+    Ok(found)
 }
 
 /// The repository's own folder: its name in a path that may be a work tree.

@@ -71,7 +71,7 @@ pub(super) fn judge(case: &Case<'_>, tip: Oid) -> Result<Verified, Untrusted> {
     let mut others = Vec::new();
     if config.trust.wants_others() {
         others = quorum::of_tree(history, tip, keys)?;
-        others.extend(Tags::of(history)?.naming(case, tip));
+        others.extend(Tags::of(history)?.naming(case, tip)?);
     }
     let quorum = quorum::count(config, &format!("commit {tip}"), &signed, &others)?;
     Ok(Verified { signer: Some(quorum.signers), allows_shrink: quorum.allows_shrink, ..verified })

@@ -108,10 +108,12 @@ impl Keys {
     }
 }
 
-/// Reads the armour as OpenSSH does: blanks and the ends of lines may stand anywhere in it, and behind it.
+/// Reads the armour as OpenSSH does: blanks and the ends of lines may stand anywhere between its first and last line, and
+/// behind them.
 fn read(signature: &[u8]) -> Result<SshSig, SignatureError> {
     let text = std::str::from_utf8(signature).ok().filter(|text| text.len() <= LONGEST);
     let inner = text.ok_or(SignatureError::Odd)?.strip_prefix(BEGIN).ok_or(SignatureError::NotSsh)?;
+    let inner = inner.strip_prefix('\n').ok_or(SignatureError::Odd)?;
     let (base64, behind) = inner.split_once(&format!("\n{END}")).ok_or(SignatureError::Odd)?;
     let blank = |c: char| matches!(c, ' ' | '\t' | '\r' | '\n');
     if !behind.chars().all(blank) {

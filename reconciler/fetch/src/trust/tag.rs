@@ -88,7 +88,7 @@ fn answered_for(
     let mut others = Vec::new();
     if case.config.trust.wants_others() {
         others = quorum::of_tree(history, commit, keys)?;
-        others.extend(tags.naming(case, commit));
+        others.extend(tags.naming(case, commit)?);
     }
     let quorum = quorum::count(case.config, &format!("tag {name}"), &signed, &others)?;
     Ok(Some(Found { commit, time: tag.text.time, quorum }))
@@ -138,13 +138,22 @@ impl Tags {
         Ok(Self { numbered })
     }
 
-    /// The signatures of those that name a commit. What cannot be read does not count.
-    pub(super) fn naming(&self, case: &Case<'_>, commit: Oid) -> Vec<Signed> {
+    /// The signatures of those that name a commit, under its own id or another. A tag that cannot be read does not count.
+    pub(super) fn naming(&self, case: &Case<'_>, commit: Oid) -> Result<Vec<Signed>, git2::Error> {
+        let history = case.history;
+        let named = Point { id: commit, payload: Some(history.payload(commit)?) };
         let tags = self.numbered.iter().take(MOST).filter_map(|&(number, object)| {
-            let tag = Tag::read(&case.history.objects, object).ok()?;
-            (tag.target == commit && tag.name == name(number)).then_some(tag)
+            let tag = Tag::read(&history.objects, object).ok()?;
+            (tag.name == name(number)).then_some(tag)
         });
-        tags.filter_map(|tag| signature::of(&tag.text, case.keys).ok()).collect()
+        let signed = tags.filter_map(|tag| Some((tag.target, signature::of(&tag.text, case.keys).ok()?)));
+        let mut found = Vec::new();
+        for (target, signed) in signed {
+            if history.objects.exists(target) && history.same(target, &named)? {
+                found.push(signed);
+            }
+        }
+        Ok(found)
     }
 }
 

@@ -239,6 +239,49 @@ fn openssh_accepts_what_is_accepted_at_length() {
     compare(10_000);
 }
 
+/// Forms of the armour that nobody's ssh-keygen writes.
+#[test]
+fn openssh_reads_each_armour_that_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    ok(Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-C", "", "-f"]).arg(path("one")));
+    std::fs::write(path("message"), "what is signed\n").unwrap();
+    let sign = ["-q", "-Y", "sign", "-n", "git", "-f"];
+    ok(Command::new("ssh-keygen").args(sign).args([path("one"), path("message")]).stderr(Stdio::null()));
+    let allowed = format!("a {}", std::fs::read_to_string(path("one.pub")).unwrap());
+    std::fs::write(path("allowed"), &allowed).unwrap();
+    let keys = Keys::parse((&PathBuf::from("allowed"), &allowed), None).unwrap();
+    let text = std::fs::read_to_string(path("message.sig")).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    let [begin, base64 @ .., end] = &lines[..] else { panic!("{text}") };
+    let (base64, middle) = (base64.join("\n"), base64.concat().replace('\n', ""));
+    let openssh = OpenSsh { folder: folder.path().to_owned() };
+    let mut read = 0;
+    for armour in [
+        text.clone(),
+        format!("{begin}\n{middle}\n{end}"),
+        format!("{begin}\n{base64}\n{end} \n \t\r\n\n"),
+        format!("{begin}\n \t{}\r\n\n{end}", base64.replace('A', "A \n")),
+        format!("{begin}{middle}\n{end}\n"),
+        format!("{begin}\r\n{base64}\r\n{end}\r\n"),
+        format!(" {text}"),
+        format!("{begin}\n{base64}{end}\n"),
+        format!("{begin}\n{base64}=\n{end}\n"),
+        format!("{begin}\n{base64}\n{end}x\n"),
+        format!("{begin}\n{base64}\u{b}\n{end}\n"),
+        format!("{begin}\n{}\n{end}\n", middle.trim_end_matches('=')),
+        format!("{begin}\n{middle}AAAA\n{end}\n"),
+        format!("{text}{text}"),
+    ] {
+        if keys.signer(armour.as_bytes(), b"what is signed\n", TIME).is_ok() {
+            read += 1;
+            std::fs::write(path("message.sig"), &armour).unwrap();
+            assert!(openssh.verifies("a", false), "{armour:?}");
+        }
+    }
+    assert_eq!(read, 4, "the first four hold");
+}
+
 /// The reasons that a key may not sign, each a line that OpenSSH refuses too.
 #[test]
 fn what_openssh_refuses_is_refused() {

@@ -43,3 +43,24 @@ fn a_tag_states_its_branch_too() {
     world.tag_as_it_stands("alice", 2, &next, "For both\n\nChainmail-Branch: canary\nChainmail-Branch: main");
     assert_eq!((node.once().0, node.handed()), (State::Synced, Some(next)));
 }
+
+/// Tags of all that is no commit, and of another tag.
+#[test]
+fn tags_may_name_anything() {
+    let world = World::new();
+    world.tag("alice", 1, &world.head(), "One");
+    let node = node(&world, TAG);
+    let next = world.change("nobody", &[5433]);
+    for (number, object) in [(10, "HEAD:db.yaml"), (11, "HEAD^{tree}"), (12, "chainmail/1")] {
+        ok(world.git().args(["tag", &format!("chainmail/{number}"), object]));
+        ok(world.git().args(["tag", "-a", "-m", "x", &format!("chainmail/{}", number + 10), object]));
+    }
+    ok(world.git().args(["push", "-q", "origin", "--tags"]));
+    world.tag("alice", 2, &next, "Two");
+    assert_eq!((node.once().0, node.handed()), (State::Synced, Some(next)), "{:?}", node.status().reason);
+    let alarms = node.status().alarms.join("\n");
+    assert!(
+        alarms.contains("tag chainmail/22: it is not written as Git writes it: it names no commit"),
+        "{alarms}"
+    );
+}

@@ -67,6 +67,18 @@ fn a_tag_and_the_tip_are_two_signatures_in_both_modes() {
     }
 }
 
+/// Whoever makes a twin of the tip takes nothing from a tag that names the other.
+#[test]
+fn a_tag_counts_for_the_twin_of_what_it_names() {
+    let world = World::new();
+    let node = world.node_of_two(TWO);
+    let next = world.change("alice", &[5433]);
+    world.tag("mallory", 1, &next, "Seen");
+    let twin = crate::twins::trailing_blank(&world, &next);
+    ok(world.git().args(["push", "-q", "--force", "origin", &format!("{twin}:main")]));
+    assert_eq!((node.once().0, node.handed()), (State::Synced, Some(twin)));
+}
+
 #[test]
 fn a_merge_and_what_it_merged_are_two_signatures_of_one_tree() {
     let world = World::new();
