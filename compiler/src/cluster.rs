@@ -4,6 +4,7 @@
 mod addresses;
 mod admission;
 mod assumed;
+mod holders;
 mod interfaces;
 mod labels;
 mod model;
@@ -15,6 +16,7 @@ mod workload;
 pub(crate) use addresses::number;
 pub use addresses::{AddressRanges, Addresses};
 pub use admission::admit;
+pub use holders::{CLAIMANTS_MAX, Contested, Doubt, Holder, HolderId};
 pub use interfaces::{
     InterfaceName, InterfaceNameError, InterfacePattern, InterfacePatternError, InterfacePrefix,
     PodInterfaces, PodInterfacesError,

@@ -150,7 +150,12 @@ pub fn describe(cluster: &Cluster, sources: &Sources, policy: &Policy) -> Descri
                                 Direction::Ingress => resolver.subjects(),
                                 Direction::Egress => resolver.peers(&rule.peers),
                             };
-                            Some(ports.iter().map(|item| port(item, &destinations)).collect())
+                            Some(
+                                ports
+                                    .iter()
+                                    .map(|item| port(resolver.cluster, item, &destinations))
+                                    .collect(),
+                            )
                         }
                     },
                 })
@@ -187,7 +192,11 @@ fn peer(resolver: &Resolver<'_>, item: &Peer) -> PeerDescription {
     }
 }
 
-fn port<'a>(item: &Port, destinations: &dyn Fn() -> Vec<&'a crate::cluster::Pod>) -> PortDescription {
+fn port<'a>(
+    cluster: &Cluster,
+    item: &Port,
+    destinations: &dyn Fn() -> Vec<&'a crate::cluster::Pod>,
+) -> PortDescription {
     let protocol = match item.protocol {
         Transport::Tcp => "TCP",
         Transport::Udp => "UDP",
@@ -198,7 +207,7 @@ fn port<'a>(item: &Port, destinations: &dyn Fn() -> Vec<&'a crate::cluster::Pod>
         PortMatch::Range(range) if range.first() == range.last() => (Some(range.first().to_string()), None),
         PortMatch::Range(range) => (Some(format!("{}-{}", range.first(), range.last())), None),
         PortMatch::Named(name) => {
-            (Some(name.to_string()), Some(resolve::named(&destinations(), item.protocol, name)))
+            (Some(name.to_string()), Some(resolve::named(cluster, &destinations(), item.protocol, name)))
         }
     };
     PortDescription { protocol, port, resolved }

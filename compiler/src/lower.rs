@@ -17,6 +17,7 @@ mod base;
 mod class;
 mod cost;
 mod dispatch;
+mod meet;
 mod node;
 mod peers;
 mod term;
@@ -26,7 +27,7 @@ use std::rc::Rc;
 
 use chainmail_snapshot::{ChainName, Family, NodeName, SetName};
 
-use crate::cluster::{Cluster, PodId};
+use crate::cluster::{Cluster, Holder, HolderId};
 use crate::netfilter::{IpSet, Ruleset};
 use crate::policy::{AllowedTraffic, Isolation, Origin, PodSets};
 
@@ -65,7 +66,8 @@ pub struct ChainOrigins {
 pub struct Lowering<'a> {
     cluster: &'a Cluster,
     traffic: AllowedTraffic,
-    pods_of: BTreeMap<&'a NodeName, Vec<PodId>>,
+    /// What may hold an address on each node.
+    holders_on: BTreeMap<&'a NodeName, Vec<HolderId>>,
     pod_sets: PodSets,
     peer_sets: PeerSets,
     chains: BTreeMap<class::Key, Rc<ClassChain>>,
@@ -76,16 +78,22 @@ impl<'a> Lowering<'a> {
     /// Prepares the lowering of a cluster. `pod_sets` are those that its allowed traffic names.
     #[must_use]
     pub fn new(cluster: &'a Cluster, traffic: AllowedTraffic, pod_sets: PodSets) -> Self {
-        let mut pods_of: BTreeMap<&NodeName, Vec<PodId>> = BTreeMap::new();
-        for (id, pod) in cluster.pods() {
-            if let Some(node) = pod.node.as_ref().filter(|_| pod.is_endpoint()) {
-                pods_of.entry(node).or_default().push(id);
+        let mut holders_on: BTreeMap<&NodeName, Vec<HolderId>> = BTreeMap::new();
+        for (id, holder) in cluster.holders() {
+            match holder {
+                Holder::Pod(_, pod) => {
+                    pod.node.iter().for_each(|node| holders_on.entry(node).or_default().push(id));
+                }
+                Holder::Contested(_) => {
+                    let nodes = cluster.nodes_of(id).into_iter();
+                    nodes.for_each(|node| holders_on.entry(node).or_default().push(id));
+                }
             }
         }
         Self {
             cluster,
             traffic,
-            pods_of,
+            holders_on,
             pod_sets,
             peer_sets: PeerSets::default(),
             chains: BTreeMap::new(),

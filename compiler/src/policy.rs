@@ -1,6 +1,7 @@
 //! Allowed traffic: which pods are isolated, and for those what their policies admit together.
 //!
-//! Pods that the same policies isolate in a direction form one [`Class`]. Selectors are answered from an index of
+//! Pods that the same policies isolate in a direction form one [`Class`]; an address that several pods claim has what all
+//! of their classes admit. Selectors are answered from an index of
 //! labels, each distinct one once, so that the cost grows with what they select and not with pods × selectors.
 
 mod classes;
@@ -14,7 +15,7 @@ use std::net::IpAddr;
 use chainmail_snapshot::Transport;
 use range_set_blaze::RangeSetBlaze;
 
-use crate::cluster::{AddressRanges, Cluster, Direction, PodId, RuleRef};
+use crate::cluster::{AddressRanges, Cluster, Direction, HolderId, RuleRef};
 
 pub use classes::allowed_traffic;
 pub use pod_sets::{PodSetId, PodSets};
@@ -127,16 +128,25 @@ pub struct Class {
     pub direction: Direction,
     /// The policies that isolate its pods.
     pub isolating: Vec<Isolation>,
-    /// What is admitted, in order of policies and rules.
-    pub allows: Vec<Allow>,
+    /// What is admitted.
+    pub admits: Admits,
+}
+
+/// What a class admits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Admits {
+    /// What any of these admits, in order of policies and rules.
+    AnyOf(Vec<Allow>),
+    /// What all of these classes of the same direction admit, at least two: those of the pods that claim an address.
+    AllOf(Vec<ClassId>),
 }
 
 /// The allowed traffic of a cluster.
 #[derive(Debug, Clone)]
 pub struct AllowedTraffic {
     classes: BTreeMap<Direction, Vec<Class>>,
-    /// Each isolated pod's class.
-    of_pod: BTreeMap<Direction, BTreeMap<PodId, ClassId>>,
+    /// The class of each holder that is isolated.
+    of_holder: BTreeMap<Direction, BTreeMap<HolderId, ClassId>>,
 }
 
 impl AllowedTraffic {
@@ -146,9 +156,9 @@ impl AllowedTraffic {
         &self.classes[&direction][id.0 as usize]
     }
 
-    /// The pod's class, if it is isolated in that direction.
+    /// The class of what holds an address, if it is isolated in that direction.
     #[must_use]
-    pub fn class_of(&self, direction: Direction, pod: PodId) -> Option<ClassId> {
-        self.of_pod.get(&direction)?.get(&pod).copied()
+    pub fn class_of(&self, direction: Direction, holder: HolderId) -> Option<ClassId> {
+        self.of_holder.get(&direction)?.get(&holder).copied()
     }
 }

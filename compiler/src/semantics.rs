@@ -8,8 +8,8 @@ use std::net::IpAddr;
 use chainmail_snapshot::{Family, Transport};
 
 use crate::cluster::{
-    Cluster, Direction, LabelSelector, Labels, NamespaceScope, Node, Os, Peer, Peers, Pod, Policy, PortMatch,
-    Ports, Requirement, Rule, UnknownPods, Whose,
+    Cluster, Direction, Doubt, LabelSelector, Labels, NamespaceScope, Node, Os, Peer, Peers, Pod, Policy,
+    PortMatch, Ports, Requirement, Rule, UnknownPods, Whose,
 };
 
 /// What of a packet's payload policies can tell apart.
@@ -60,17 +60,17 @@ pub fn end_allows(cluster: &Cluster, direction: Direction, packet: &Packet) -> b
         Direction::Ingress => (packet.destination, packet.source),
         Direction::Egress => (packet.source, packet.destination),
     };
-    let Whose::Pod(id, pod) = cluster.whose(end) else { return true };
-    let Some(node) = enforcing_node(cluster, pod) else { return true };
-    let exempt = match cluster.whose(peer) {
-        // "A pod cannot block access to itself" (page).
-        Whose::Pod(other, _) => other == id,
+    // "A pod cannot block access to itself" (page).
+    if end == peer {
+        return true;
+    }
+    // Each node that may run the pod must let the packet through.
+    enforcing_nodes(cluster, end).into_iter().all(|node| {
         // "Traffic to and from the node where a Pod is running is always allowed" (page), and "if the traffic source
         // is the pod's local node" (API, NetworkPolicySpec.ingress).
-        Whose::Node(other) => other.name == node.name,
-        Whose::Unknown => false,
-    };
-    exempt || allowed(cluster, direction, pod, packet, peer)
+        let exempt = node.addresses.contains(&peer);
+        exempt || allowed(cluster, direction, packet, end, peer)
+    })
 }
 
 /// The pod's node, where it enforces: policies of pods that run nowhere, or on Windows, are nobody's to enforce here.
@@ -78,9 +78,44 @@ pub(crate) fn enforcing_node<'a>(cluster: &'a Cluster, pod: &Pod) -> Option<&'a 
     cluster.node(pod.node.as_ref()?).filter(|node| node.os == Os::Linux)
 }
 
+/// Whether policies are enforced on what has an address, by some node at least.
+pub(crate) fn is_enforced(cluster: &Cluster, address: IpAddr) -> bool {
+    cluster.claimants(address).any(|pod| enforcing_node(cluster, pod).is_some())
+}
+
+/// The nodes on which an address is a pod's and policies are enforced: several where pods of several nodes claim it.
+pub(crate) fn enforcing_nodes(cluster: &Cluster, address: IpAddr) -> Vec<&Node> {
+    let mut nodes: Vec<&Node> =
+        cluster.claimants(address).filter_map(|pod| enforcing_node(cluster, pod)).collect();
+    nodes.sort_by_key(|node| &node.name);
+    nodes.dedup_by_key(|node| &node.name);
+    nodes
+}
+
+/// Whether an address may have the packet. Where several pods claim it, nothing tells which of them has it, so each of them
+/// must allow the packet. One that too many claim is closed.
+fn allowed(cluster: &Cluster, direction: Direction, packet: &Packet, end: IpAddr, peer: IpAddr) -> bool {
+    !is_crowded(cluster, end)
+        && cluster.claimants(end).all(|pod| pod_allowed(cluster, direction, pod, packet, peer))
+}
+
+pub(crate) fn is_crowded(cluster: &Cluster, address: IpAddr) -> bool {
+    matches!(cluster.whose(address), Whose::Contested(contested) if contested.doubt == Doubt::Crowd)
+}
+
+/// The pods that an address may be of. Empty where it is no pod's, and where it may be no pod's: a node claims it too, or
+/// too many pods do.
+pub(crate) fn pods_at(cluster: &Cluster, address: IpAddr) -> Vec<&Pod> {
+    match cluster.whose(address) {
+        Whose::Pod(_, pod) => vec![pod],
+        Whose::Contested(contested) if contested.doubt == Doubt::Pods => cluster.claimants(address).collect(),
+        Whose::Contested(_) | Whose::Node(_) | Whose::Unknown => Vec::new(),
+    }
+}
+
 /// "If no policies select a pod, all traffic is allowed; with any that do, only what one of them allows" (API,
 /// NetworkPolicySpec.ingress and .egress, for each direction by itself).
-fn allowed(cluster: &Cluster, direction: Direction, pod: &Pod, packet: &Packet, peer: IpAddr) -> bool {
+fn pod_allowed(cluster: &Cluster, direction: Direction, pod: &Pod, packet: &Packet, peer: IpAddr) -> bool {
     let mut isolated = false;
     for policy in cluster.policies() {
         let Some(rules) = policy.rules(direction) else { continue };
@@ -113,15 +148,18 @@ pub(crate) fn peers_allow(cluster: &Cluster, policy: &Policy, peers: &Peers, add
     peers.iter().any(|peer| match peer {
         Peer::Pods { namespaces, pods } => {
             // Selectors select pods, and pods only: not nodes, not pods on their node's network, nothing outside.
-            let Whose::Pod(_, pod) = cluster.whose(address) else { return false };
-            let in_namespace = match namespaces {
-                NamespaceScope::Own => pod.namespace == policy.namespace,
-                NamespaceScope::Matching(selector) => cluster
-                    .namespace(&pod.namespace)
-                    .is_some_and(|namespace| selects(selector, &namespace.labels)),
-            };
-            // In one item both must hold.
-            in_namespace && selects(pods, &pod.labels)
+            let at_address = pods_at(cluster, address);
+            !at_address.is_empty()
+                && at_address.iter().all(|pod| {
+                    let in_namespace = match namespaces {
+                        NamespaceScope::Own => pod.namespace == policy.namespace,
+                        NamespaceScope::Matching(selector) => cluster
+                            .namespace(&pod.namespace)
+                            .is_some_and(|namespace| selects(selector, &namespace.labels)),
+                    };
+                    // In one item both must hold.
+                    in_namespace && selects(pods, &pod.labels)
+                })
         }
         // Of one family only, and of pods' addresses too.
         Peer::Block(block) => {
@@ -151,10 +189,13 @@ pub(crate) fn ports_allow(cluster: &Cluster, ports: &Ports, packet: &Packet) -> 
                 PortMatch::All => true,
                 PortMatch::Range(range) => range.contains(number),
                 // "A named port on a pod" (API, port): the destination's, whichever direction the rule is for.
-                PortMatch::Named(name) => match cluster.whose(packet.destination) {
-                    Whose::Pod(_, pod) => pod.named_ports(protocol, name).any(|named| named == number),
-                    Whose::Node(_) | Whose::Unknown => false,
-                },
+                PortMatch::Named(name) => {
+                    let at_address = pods_at(cluster, packet.destination);
+                    !at_address.is_empty()
+                        && at_address
+                            .iter()
+                            .all(|pod| pod.named_ports(protocol, name).any(|named| named == number))
+                }
             }
     })
 }
@@ -168,7 +209,7 @@ pub(crate) fn refuses_unknown_pod<'a>(cluster: &'a Cluster, packet: &Packet) -> 
             [packet.source, packet.destination].into_iter().any(|address| {
                 let mine = |pod: &Pod| pod.node.as_ref() == Some(&node.name);
                 node.pod_cidrs.iter().any(|net| net.contains(&address))
-                    && !matches!(cluster.whose(address), Whose::Pod(_, pod) if mine(pod))
+                    && !cluster.claimants(address).any(mine)
                     && crosses(cluster, packet, node)
             })
         })
@@ -179,7 +220,7 @@ pub(crate) fn refuses_unknown_pod<'a>(cluster: &'a Cluster, packet: &Packet) -> 
 /// to be on such interfaces.
 #[must_use]
 pub fn refuses_at_interfaces(node: &Node, cluster: &Cluster, packet: &Packet, by: [&str; 2]) -> bool {
-    let is_its_pods = |address| matches!(cluster.whose(address), Whose::Pod(_, pod) if pod.node.as_ref() == Some(&node.name));
+    let is_its_pods = |address| cluster.claimants(address).any(|pod| pod.node.as_ref() == Some(&node.name));
     let refuses = |address, by: &str| node.settings.pod_interfaces.have(by) && !is_its_pods(address);
     let [in_by, out_by] = by;
     node.os == Os::Linux
@@ -206,7 +247,9 @@ pub(crate) fn refuses_on_bridge<'a>(cluster: &'a Cluster, packet: &Packet) -> Op
 /// Whether an address is a pod's on a node, or one that the node keeps for its pods.
 fn is_behind(cluster: &Cluster, node: &Node, address: IpAddr) -> bool {
     match cluster.whose(address) {
-        Whose::Pod(_, pod) => pod.node.as_ref() == Some(&node.name),
+        Whose::Pod(..) | Whose::Contested(_) => {
+            cluster.claimants(address).any(|pod| pod.node.as_ref() == Some(&node.name))
+        }
         Whose::Node(_) => false,
         Whose::Unknown => node.pod_cidrs.iter().any(|net| net.contains(&address)),
     }
@@ -215,7 +258,7 @@ fn is_behind(cluster: &Cluster, node: &Node, address: IpAddr) -> bool {
 /// Whether a packet is forwarded by a node: one that an end of it is on, other than the node's own traffic with it.
 fn crosses(cluster: &Cluster, packet: &Packet, node: &Node) -> bool {
     let behind = |address| is_behind(cluster, node, address);
-    let is_node = |address: IpAddr| matches!(cluster.whose(address), Whose::Node(of) if of.name == node.name);
+    let is_node = |address: IpAddr| node.addresses.contains(&address);
     let (source, destination) = (packet.source, packet.destination);
     debug_assert_eq!(Family::of(source), Family::of(destination));
     (behind(source) || behind(destination)) && !is_node(source) && !is_node(destination)

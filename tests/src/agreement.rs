@@ -32,6 +32,9 @@ pub fn report(world: &World, packet: &Packet) -> String {
     let sources = smallest.sources(Layout::Documents);
     let cluster = load(&sources).cluster;
     let mut report = documents(&smallest.objects);
+    if !smallest.live.is_empty() {
+        let _ = writeln!(report, "--- live\n{}", documents(&smallest.live));
+    }
     if let Some(config) = smallest.config_text() {
         let _ = writeln!(report, "--- {CONFIG_PATH}\n{config}");
     }

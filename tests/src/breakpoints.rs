@@ -14,7 +14,10 @@ use crate::probes::{STRANGERS, around, edges};
 #[must_use]
 pub fn packets(cluster: &Cluster, pod: &Pod, direction: Direction, family: Family) -> Vec<Packet> {
     let Some(own) = pod.addresses.of(family) else { return Vec::new() };
-    let selects = |policy: &&Policy| policy.namespace == pod.namespace && policy.subject.matches(&pod.labels);
+    let selects = |policy: &&Policy| {
+        let is_subject = |pod: &Pod| policy.namespace == pod.namespace && policy.subject.matches(&pod.labels);
+        is_subject(pod) || cluster.claimants(own).any(is_subject)
+    };
     let policies = cluster.policies().iter().filter(selects);
     let rules: Vec<&Rule> = policies.flat_map(|policy| policy.rules(direction).unwrap_or_default()).collect();
     let peers = peers(cluster, &rules, family);

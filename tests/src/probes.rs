@@ -126,7 +126,7 @@ impl<'a> Prober<'a> {
             }
         }
         if services.is_empty() || self.rng.percent(15) {
-            if let Whose::Pod(_, pod) = self.cluster.whose(destination) {
+            for pod in self.cluster.claimants(destination) {
                 services.extend(pod.ports.iter().map(|port| (port.protocol, port.number)));
             }
             services.push((Transport::Tcp, 80));

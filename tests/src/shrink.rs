@@ -87,6 +87,7 @@ mod tests {
         let world = World { config: Some(config), ..World::generate(1) };
         let smallest = World {
             objects: vec![json!({"metadata": {"name": "node-1"}})],
+            live: Vec::new(),
             config: Some(json!({"nodes": [{"allow": "accept"}]})),
         };
         assert_eq!(shrink(&world, needed), smallest);

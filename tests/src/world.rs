@@ -1,10 +1,11 @@
 //! Small clusters made from a seed, as manifests: every form that the API allows, in few objects that often meet.
 //!
 //! Labels, ports and networks come from short lists, so that selectors hit and ranges touch. Forms that mean the same
-//! (absent, null, `[]`, `{}`) are all written.
+//! (absent, null, `[]`, `{}`) are all written. Beside many of them is what a live cluster says, which contradicts them.
 
 mod edits;
 mod layout;
+mod live;
 mod nodes;
 mod pods;
 mod policies;
@@ -13,7 +14,7 @@ mod settings;
 
 use std::net::IpAddr;
 
-use chainmail_compiler::source::{CONFIG_PATH, SourceFile, Sources};
+use chainmail_compiler::source::{CONFIG_PATH, Inventory, SourceFile, Sources};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -33,6 +34,8 @@ pub struct World {
     pub objects: Vec<Value>,
     /// `chainmail.toml`, where there is one.
     pub config: Option<Value>,
+    /// What an inventory says beside them, of pods and nodes.
+    pub live: Vec<Value>,
 }
 
 impl World {
@@ -50,7 +53,9 @@ impl World {
         if rng.percent(25) {
             objects.iter_mut().for_each(nodes::narrow);
         }
-        Self { objects, config }
+        let live =
+            if rng.percent(45) { live::contradictions(&mut rng, &mut objects, &sites) } else { Vec::new() };
+        Self { objects, config, live }
     }
 
     /// The objects as files.
@@ -59,9 +64,16 @@ impl World {
         self.with_config(layout.sources(&self.objects))
     }
 
-    /// Files with the world's configuration.
+    /// Files with the world's configuration, and what is live beside them.
     #[must_use]
     pub fn with_config(&self, files: Sources) -> Sources {
+        let files = match self.live.is_empty() {
+            true => files,
+            false => {
+                let list = json!({"apiVersion": "v1", "kind": "List", "items": self.live});
+                files.with_inventories([Inventory::from_bytes("live.json", list.to_string().into_bytes())])
+            }
+        };
         let Some(config) = self.config_text() else { return files };
         files.with_config(SourceFile { path: CONFIG_PATH.to_owned(), bytes: config.into_bytes() })
     }
@@ -95,7 +107,7 @@ impl World {
             let all = all.filter_map(|entry| entry["ip"].as_str());
             first.chain(all).filter_map(|text| text.parse().ok()).collect()
         };
-        self.objects.iter().flat_map(addresses).collect()
+        self.objects.iter().chain(&self.live).flat_map(addresses).collect()
     }
 }
 

@@ -8,9 +8,11 @@
 )]
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::process::Command;
 
-use chainmail_compiler::semantics::Packet;
+use chainmail_compiler::cluster::Cluster;
+use chainmail_compiler::semantics::{self, Packet, Verdict};
 use chainmail_compiler::source::{SourceFile, Sources};
 use chainmail_compiler::{Compiler, Loaded, load};
 use chainmail_tests::agreement::verdicts;
@@ -118,11 +120,49 @@ fn a_policy_that_selects_nothing_changes_nothing() {
     }
 }
 
+/// Doubt closes: whatever claims an address that a pod has already, nothing is open that was not.
+#[test]
+fn a_claimant_opens_nothing() {
+    let (mut asked, mut closed, mut claims) = (0, 0, 0);
+    for seed in SEEDS.start..SEEDS.start + 200 {
+        let world = World::generate(seed).without_setting("unknown_pods").without_setting("pod_bridge");
+        let is_leaving = |object: &Value| !object["metadata"]["deletionTimestamp"].is_null();
+        // A pod that is being deleted leaves its address to others.
+        let live: Vec<Value> = world.live.iter().filter(|object| !is_leaving(object)).cloned().collect();
+        for at in 0..live.len() {
+            let before = World { live: [&live[..at], &live[at + 1..]].concat(), ..world.clone() };
+            let after = World { live: live.clone(), ..world.clone() };
+            let [before, after] =
+                [before, after].map(|world| loaded(&world.sources(Layout::JsonList)).cluster);
+            let mut prober = Prober::new(&after, &world.written_addresses(), Seeded::new(seed));
+            let is_pods = |cluster: &Cluster, address: IpAddr| cluster.holder_of(address).is_some();
+            let alike = |address: IpAddr| is_pods(&before, address) == is_pods(&after, address);
+            for packet in prober.probes(100) {
+                if !alike(packet.source) || !alike(packet.destination) {
+                    continue;
+                }
+                let [was, is] = [&before, &after].map(|cluster| semantics::judge(cluster, &packet));
+                assert!(
+                    was == Verdict::Allow || is == Verdict::Deny,
+                    "world {seed}: {} opens {packet}",
+                    live[at]["metadata"]["name"]
+                );
+                asked += 1;
+                closed += usize::from(was != is);
+            }
+            claims += 1;
+        }
+    }
+    println!("{claims} claims: {asked} packets, of which they close {closed}");
+    assert!(claims >= 100 && closed >= 500, "{claims} claims close {closed} of {asked} packets only");
+}
+
 /// Names of pods order them, and only that; policies' names stand in comments.
 #[test]
 fn names_of_pods_change_nothing() {
     for seed in SEEDS {
-        let mut world = World::generate(seed);
+        // By its name a live pod is one that was reviewed.
+        let mut world = World { live: Vec::new(), ..World::generate(seed) };
         let expected = compiled(&world.sources(Layout::Documents));
         let mut names: Vec<String> =
             (0..world.objects.len()).map(|number| format!("renamed-{number:03}")).collect();

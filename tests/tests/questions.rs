@@ -104,6 +104,17 @@ const TRANSCRIPTS: &[Transcript] = &[
         ],
     ),
     (
+        "contested",
+        "truth",
+        &[
+            "explain shop/web shop/db 80",
+            "explain shop/one shop/db 80",
+            "explain outside 10.244.0.11 80",
+            "describe db",
+            "query --from shop/* --to * --port 80 -o matrix",
+        ],
+    ),
+    (
         "windows-node",
         "truth",
         &[
@@ -144,6 +155,9 @@ fn transcript(origin: &Origin, commands: &[&str]) -> String {
         chainmail.args(command.split(' '));
         match origin {
             Origin::Folder(folder) => chainmail.arg(folder),
+            Origin::Live { manifests, inventory } => {
+                chainmail.arg("--inventory").arg(inventory).arg(manifests)
+            }
             Origin::Revision { repo, rev } => chainmail.arg("--repo").arg(repo).args(["--rev", rev]),
         };
         let output = chainmail.output().unwrap();

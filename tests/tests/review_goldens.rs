@@ -33,7 +33,7 @@ fn folder() -> PathBuf {
 fn steps(scenario: &support::scenario::Scenario) -> (PathBuf, Vec<(String, String)>) {
     let repository = scenario.states.iter().find_map(|state| match &state.revision {
         Some(Origin::Revision { repo, .. }) => Some(repo.clone()),
-        Some(Origin::Folder(_)) | None => None,
+        Some(Origin::Folder(_) | Origin::Live { .. }) | None => None,
     });
     let names = scenario.states.windows(2).map(|pair| (pair[0].name.clone(), pair[1].name.clone()));
     (repository.unwrap(), names.collect())

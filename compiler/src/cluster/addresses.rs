@@ -41,6 +41,15 @@ impl Addresses {
         }
     }
 
+    /// The same with one of its family instead of what was there.
+    #[must_use]
+    pub(super) fn with(self, address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(v4) => Self { v4: Some(v4), ..self },
+            IpAddr::V6(v6) => Self { v6: Some(v6), ..self },
+        }
+    }
+
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(self) -> bool {
@@ -185,6 +194,15 @@ impl AddressRanges {
         if self.family == other.family {
             self.ranges = &self.ranges - &other.ranges;
         }
+    }
+
+    /// The addresses that are in both; none where the families differ.
+    #[must_use]
+    pub fn intersection(&self, other: &Self) -> Self {
+        if self.family != other.family {
+            return Self::empty(self.family);
+        }
+        Self { family: self.family, ranges: &self.ranges & &other.ranges }
     }
 
     /// The fewest disjoint networks that hold exactly these addresses, in order.

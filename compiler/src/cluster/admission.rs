@@ -5,14 +5,15 @@
 
 mod annotation;
 mod cidr;
+mod claims;
 mod label;
 mod name;
 mod node;
-mod owners;
 mod pod;
 mod pods;
 mod policy;
 mod selector;
+mod versions;
 mod workload;
 mod written;
 
@@ -25,7 +26,7 @@ use super::{LabelKey, NamespaceName};
 use crate::diagnostic::{Code, Diagnostic, Findings, Place};
 use crate::manifest::{self, FieldPath, Manifests, ObjectRef};
 use crate::source::Sources;
-use owners::NodeAddresses;
+use claims::NodeAddresses;
 
 /// The label that the API server sets on every namespace, whatever the manifest says.
 const METADATA_NAME: &str = "kubernetes.io/metadata.name";

@@ -11,7 +11,7 @@ use std::net::IpAddr;
 use chainmail_snapshot::{Family, NodeName, Sha256Hex};
 use ipnet::IpNet;
 
-use super::model::{Cluster, Node, Os, Pod, PodId, PodState};
+use super::model::{Cluster, Node, Os, Pod, PodState};
 use super::workload::{Controller, Owner, Workload};
 use super::{AddressRanges, Addresses, NodeSettings, PodName, Policy, UnknownPods, admission, number};
 use crate::manifest::WorkloadKind;
@@ -53,10 +53,7 @@ impl Cluster {
                 settings: NodeSettings::default(),
             },
         );
-        cluster.pods.sort_by_cached_key(Pod::pod_ref);
-        let owned = (0u32..).map(PodId).zip(&cluster.pods);
-        cluster.owners =
-            owned.flat_map(|(id, pod)| pod.addresses.iter().map(move |address| (address, id))).collect();
+        cluster.put_in_order();
         Cow::Owned(cluster)
     }
 

@@ -6,11 +6,13 @@ use std::net::IpAddr;
 use chainmail_snapshot::{NodeName, Transport};
 use ipnet::IpNet;
 
+use super::holders::{Contested, Holder, HolderId};
 use super::workload::{Controller, Workload, WorkloadRef};
 use super::{Addresses, Labels, NamespaceName, NodeSettings, PodName, PodRef, Policy, PortName};
 use crate::manifest::ObjectRef;
 
-/// A pod's place among the cluster's pods, which are in order of namespace and name.
+/// A pod's place among the cluster's pods, which are in order of namespace and name. Two have one name where live facts
+/// contradict the reviewed ones, or each other: then each is what one object says of the pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PodId(pub(crate) u32);
 
@@ -47,7 +49,7 @@ pub enum PodState {
     HostNetwork,
     /// Succeeded or Failed: its address may be another pod's by now.
     Finished,
-    /// It has no address yet, or none of which it is certain whose it is.
+    /// It has no address yet, or is being deleted and has left it to another.
     NoAddress,
 }
 
@@ -62,7 +64,7 @@ pub struct Pod {
     pub labels: Labels,
     /// The node that runs it.
     pub node: Option<NodeName>,
-    /// Its addresses, where it is an endpoint.
+    /// The addresses that it claims, where it is an endpoint; others may claim them too ([`Cluster::holder_of`]).
     pub addresses: Addresses,
     /// Its containers' ports.
     pub ports: Vec<ContainerPort>,
@@ -127,10 +129,12 @@ pub struct Node {
 /// Whose an address is.
 #[derive(Debug, Clone, Copy)]
 pub enum Whose<'a> {
-    /// A pod's.
+    /// One pod's.
     Pod(PodId, &'a Pod),
     /// A node's own.
     Node(&'a Node),
+    /// Claimed by several.
+    Contested(&'a Contested),
     /// Nobody's that the manifests know.
     Unknown,
 }
@@ -143,7 +147,10 @@ pub struct Cluster {
     pub(super) nodes: BTreeMap<NodeName, Node>,
     pub(super) policies: Vec<Policy>,
     pub(super) workloads: BTreeMap<WorkloadRef, Workload>,
-    pub(super) owners: BTreeMap<IpAddr, PodId>,
+    /// The holder of each address that a pod claims.
+    pub(super) holders: BTreeMap<IpAddr, HolderId>,
+    /// The addresses that several claim, in order.
+    pub(super) contested: Vec<Contested>,
 }
 
 impl Cluster {
@@ -169,12 +176,19 @@ impl Cluster {
         &self.pods[id.0 as usize]
     }
 
-    /// The pod of a namespace and name.
+    /// The pod of a namespace and name; where several objects say what it is, the first.
     #[must_use]
     pub fn find_pod(&self, namespace: &str, name: &str) -> Option<(PodId, &Pod)> {
+        self.pods_named(namespace, name).next()
+    }
+
+    /// What objects say of the pod of a namespace and name: one thing, unless they contradict each other.
+    pub fn pods_named(&self, namespace: &str, name: &str) -> impl Iterator<Item = (PodId, &Pod)> + use<'_> {
         let key = |pod: &Pod| (pod.namespace.as_str(), pod.name.as_str()).cmp(&(namespace, name));
-        let index = self.pods.binary_search_by(key).ok()?;
-        Some((PodId(u32::try_from(index).expect("ids are 32 bits")), &self.pods[index]))
+        let first = self.pods.partition_point(|pod| key(pod).is_lt());
+        let count = self.pods[first..].partition_point(|pod| key(pod).is_eq());
+        let ids = (u32::try_from(first).expect("ids are 32 bits")..).map(PodId);
+        ids.zip(&self.pods[first..first + count])
     }
 
     /// The nodes, in order of names.
@@ -206,11 +220,13 @@ impl Cluster {
         }
     }
 
-    /// Whose an address is. A pod's comes first: an address that is both is refused on admission.
+    /// Whose an address is.
     #[must_use]
     pub fn whose(&self, address: IpAddr) -> Whose<'_> {
-        if let Some(&id) = self.owners.get(&address) {
-            return Whose::Pod(id, self.pod(id));
+        match self.holder_of(address).map(|id| self.holder(id)) {
+            Some(Holder::Pod(id, pod)) => return Whose::Pod(id, pod),
+            Some(Holder::Contested(contested)) => return Whose::Contested(contested),
+            None => {}
         }
         let node = self.nodes.values().find(|node| node.addresses.contains(&address));
         node.map_or(Whose::Unknown, Whose::Node)

@@ -113,15 +113,25 @@ pub(super) fn why_not(state: PodState) -> Option<&'static str> {
 }
 
 fn names(pods: Vec<&Pod>) -> Vec<String> {
-    pods.iter().map(|pod| pod.pod_ref().to_string()).collect()
+    let mut names: Vec<String> = pods.iter().map(|pod| pod.pod_ref().to_string()).collect();
+    // Of one pod several objects may say something.
+    names.dedup();
+    names
 }
 
 /// What a name is on each of some pods, by number; those that do not have it come last.
-pub(super) fn named(pods: &[&Pod], protocol: Transport, name: &PortName) -> Vec<PortOn> {
+pub(super) fn named(cluster: &Cluster, pods: &[&Pod], protocol: Transport, name: &PortName) -> Vec<PortOn> {
     let mut by_number: BTreeMap<u16, Vec<String>> = BTreeMap::new();
     let mut without = Vec::new();
     for pod in pods {
-        let mut numbers = pod.named_ports(protocol, name).peekable();
+        // At an address that others claim too, what all of them mean by it.
+        let is_meant = |number: &u16| {
+            pod.addresses.iter().any(|address| {
+                let pods = semantics::pods_at(cluster, address);
+                pods.iter().all(|pod| pod.named_ports(protocol, name).any(|named| named == *number))
+            })
+        };
+        let mut numbers = pod.named_ports(protocol, name).filter(is_meant).peekable();
         if numbers.peek().is_none() {
             without.push(pod.pod_ref().to_string());
         }

@@ -141,6 +141,8 @@ codes! {
     IdlePodInterfaces = "idle-pod-interfaces", Warning;
     /// A live object that says something else than the reviewed one, or than another live one.
     InventoryConflict = "inventory-conflict", Warning;
+    /// An address that several objects claim, of which one at least is live.
+    ContestedAddress = "contested-address", Warning;
     /// A CIDR with host bits or leading zeros.
     LooseCidr = "loose-cidr", Warning;
     /// A pod's node that no Node manifest describes.

@@ -36,6 +36,11 @@ pub enum EndKind {
         /// The workload.
         workload: String,
     },
+    /// Claimed by several: only what all of them allow is allowed.
+    Contested {
+        /// The pods, and the nodes.
+        claimed_by: String,
+    },
     /// A node's, and that of its pods that have its network.
     Node {
         /// The node.
@@ -64,6 +69,9 @@ impl EndFacts {
             Whose::Pod(_, pod) => {
                 let node = pod.node.as_ref().map(ToString::to_string);
                 EndKind::Pod { pod: pod.pod_ref().to_string(), node }
+            }
+            Whose::Contested(contested) => {
+                EndKind::Contested { claimed_by: cluster.claimants_text(contested) }
             }
             Whose::Node(node) => {
                 let pod = match &end.who {
@@ -95,7 +103,9 @@ impl EndFacts {
             EndKind::Pod { pod, .. } | EndKind::Node { pod: Some(pod), .. } => pod.clone(),
             EndKind::Workload { workload } => workload.clone(),
             EndKind::Node { node, pod: None } => format!("node {node}"),
-            EndKind::UnknownPod { .. } | EndKind::Outside => self.address.to_string(),
+            EndKind::Contested { .. } | EndKind::UnknownPod { .. } | EndKind::Outside => {
+                self.address.to_string()
+            }
         }
     }
 
@@ -108,6 +118,9 @@ impl EndFacts {
             EndKind::Workload { workload } => {
                 Some(format!("{workload} has no pod yet: this is as if one ran, on a node of its own"))
             }
+            EndKind::Contested { claimed_by } => Some(format!(
+                "{address} is claimed by {claimed_by}: it is isolated if any of them is, and only what all of them allow is allowed"
+            )),
             EndKind::Node { node, pod: Some(pod) } => Some(format!("{pod} is on the network of node {node}")),
             EndKind::Node { node, pod: None } => Some(format!("{address} is node {node}")),
             EndKind::UnknownPod { node, unknown_pods } => Some(format!(

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use crate::cluster::{
-    Cluster, Direction, LabelSelector, Labels, NamespaceScope, Peer, Peers, Policy, Port, PortMatch, Ports,
-    Rule, Whose,
+    Cluster, Direction, LabelSelector, Labels, NamespaceScope, Peer, Peers, Pod, Policy, Port, PortMatch,
+    Ports, Rule, Whose,
 };
 use crate::semantics::{self, Packet, Service};
 
@@ -92,7 +92,7 @@ impl Misses {
                     miss.item = Some(format!("{field}[{index}]"));
                 }
                 let of_pods = matches!(item, Peer::Pods { .. });
-                let is_pod = matches!(cluster.whose(peer), Whose::Pod(..));
+                let is_pod = !semantics::pods_at(cluster, peer).is_empty();
                 Self { misses, reach: if of_pods == is_pod { Reach::Near } else { Reach::Far } }
             });
             all = each.min_by_key(Misses::distance).unwrap_or(all);
@@ -127,13 +127,28 @@ fn peer_misses(cluster: &Cluster, policy: &Policy, item: &Peer, address: IpAddr)
             return vec![Miss::new(Condition::Except, wants, format!("{address} is in {except}"))];
         }
     };
-    let Whose::Pod(_, pod) = cluster.whose(address) else {
+    let at_address = semantics::pods_at(cluster, address);
+    if at_address.is_empty() {
         let found = match cluster.whose(address) {
             Whose::Node(node) => format!("{address} is node {} and no pod", node.name),
+            Whose::Contested(contested) => {
+                format!("{address} is claimed by {}", cluster.claimants_text(contested))
+            }
             Whose::Pod(..) | Whose::Unknown => format!("{address} is no pod"),
         };
         return vec![Miss::new(Condition::IsPod, "pods", found)];
-    };
+    }
+    // Of several that claim the address each must be meant.
+    let mut each = at_address.into_iter().map(|pod| pod_misses(cluster, policy, (namespaces, pods), pod));
+    each.find(|misses| !misses.is_empty()).unwrap_or_default()
+}
+
+fn pod_misses(
+    cluster: &Cluster,
+    policy: &Policy,
+    (namespaces, pods): (&NamespaceScope, &LabelSelector),
+    pod: &Pod,
+) -> Vec<Miss> {
     let mut misses = Vec::new();
     match namespaces {
         NamespaceScope::Own if pod.namespace != policy.namespace => misses.push(Miss::new(
@@ -204,8 +219,11 @@ fn ports_misses(cluster: &Cluster, ports: &[Port], packet: &Packet) -> Vec<Miss>
             }
             PortMatch::Named(name) => {
                 let wants = format!("port {name}");
-                let found = match cluster.whose(packet.destination) {
-                    Whose::Pod(_, pod) => {
+                let at_address = semantics::pods_at(cluster, packet.destination);
+                let found = if at_address.is_empty() {
+                    Some(format!("{} is no pod and names no ports", packet.destination))
+                } else {
+                    at_address.into_iter().find_map(|pod| {
                         let numbers: Vec<u16> = pod.named_ports(port.protocol, name).collect();
                         let texts: Vec<String> = numbers.iter().map(ToString::to_string).collect();
                         if numbers.contains(&number) {
@@ -217,10 +235,7 @@ fn ports_misses(cluster: &Cluster, ports: &[Port], packet: &Packet) -> Vec<Miss>
                             let at = texts.join(" and ");
                             Some(format!("it is {at} on {} and {number} is asked", pod.pod_ref()))
                         }
-                    }
-                    Whose::Node(_) | Whose::Unknown => {
-                        Some(format!("{} is no pod and names no ports", packet.destination))
-                    }
+                    })
                 };
                 misses.extend(found.map(|found| Miss::new(Condition::NamedPort, wants, found)));
             }

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::as_text;
 use super::miss::{Miss, Misses};
-use crate::cluster::{Cluster, Direction, Policy, PolicyRef, RuleRef, Whose};
+use crate::cluster::{Cluster, Direction, Pod, Policy, PolicyRef, RuleRef};
 use crate::manifest::FieldPath;
 use crate::semantics::{self, Packet};
 use crate::source::Sources;
@@ -120,20 +120,60 @@ impl Side {
         end: IpAddr,
         peer: IpAddr,
     ) -> Self {
-        let Whose::Pod(id, pod) = cluster.whose(end) else { return Side::Exempt { why: Exemption::NoPod } };
-        let Some(node) = semantics::enforcing_node(cluster, pod) else {
-            let known = pod.node.as_ref().and_then(|node| cluster.node(node));
+        let Some(first) = cluster.claimants(end).next() else {
+            return Side::Exempt { why: Exemption::NoPod };
+        };
+        let nodes = semantics::enforcing_nodes(cluster, end);
+        if nodes.is_empty() {
+            let known = first.node.as_ref().and_then(|node| cluster.node(node));
             let why =
                 known.map_or(Exemption::NoNode, |node| Exemption::Windows { node: node.name.to_string() });
             return Side::Exempt { why };
-        };
-        match cluster.whose(peer) {
-            Whose::Pod(other, _) if other == id => return Side::Exempt { why: Exemption::Itself },
-            Whose::Node(other) if other.name == node.name => {
-                return Side::Exempt { why: Exemption::OwnNode { node: node.name.to_string() } };
-            }
-            Whose::Pod(..) | Whose::Node(_) | Whose::Unknown => {}
         }
+        if end == peer {
+            return Side::Exempt { why: Exemption::Itself };
+        }
+        if let Some(node) = nodes.first().filter(|_| nodes.iter().all(|node| node.addresses.contains(&peer)))
+        {
+            return Side::Exempt { why: Exemption::OwnNode { node: node.name.to_string() } };
+        }
+        if semantics::is_crowded(cluster, end) {
+            return Side::Refused { isolated_by: Vec::new(), nearest: None, other_rules: 0 };
+        }
+        let each =
+            cluster.claimants(end).map(|pod| Self::of_pod(cluster, sources, direction, packet, peer, pod));
+        each.reduce(Self::and).unwrap_or(Side::NotIsolated)
+    }
+
+    /// What two that claim one address say together: what both allow.
+    fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (refused @ Side::Refused { .. }, _) | (_, refused @ Side::Refused { .. }) => refused,
+            (
+                Side::Allowed { mut isolated_by, mut allowed_by },
+                Side::Allowed { isolated_by: policies, allowed_by: rules },
+            ) => {
+                isolated_by.extend(policies);
+                allowed_by.extend(rules);
+                isolated_by.sort_by(|a, b| a.policy.cmp(&b.policy));
+                isolated_by.dedup();
+                allowed_by.sort_by(|a, b| a.rule.cmp(&b.rule));
+                allowed_by.dedup();
+                Side::Allowed { isolated_by, allowed_by }
+            }
+            (allowed @ Side::Allowed { .. }, _) | (_, allowed @ Side::Allowed { .. }) => allowed,
+            (side, _) => side,
+        }
+    }
+
+    fn of_pod(
+        cluster: &Cluster,
+        sources: &Sources,
+        direction: Direction,
+        packet: &Packet,
+        peer: IpAddr,
+        pod: &Pod,
+    ) -> Self {
         let isolating: Vec<&Policy> = cluster
             .policies()
             .iter()

@@ -1,6 +1,7 @@
 //! An explanation as people read it.
 
 use super::{EndFacts, EndKind, Exemption, Explanation, Miss, NearMiss, NodeDecision, PolicyAt, Side};
+use crate::cluster::CLAIMANTS_MAX;
 use crate::semantics::Verdict;
 
 /// What policies and settings decide, each line headed by who does.
@@ -68,6 +69,9 @@ fn side(head: &str, side: &Side, end: &EndFacts, say: &mut impl FnMut(&str, Stri
                 say(head, format!("{word} {} {}", rule.place, rule.rule));
                 word = "also by";
             }
+        }
+        Side::Refused { isolated_by, .. } if isolated_by.is_empty() => {
+            say(head, format!("more than {CLAIMANTS_MAX} pods claim {subject}: nothing is allowed"));
         }
         Side::Refused { isolated_by, nearest, other_rules } => {
             say(head, isolated(&subject, isolated_by));

@@ -8,11 +8,12 @@ use ipnet::IpNet;
 
 use super::Lowering;
 use super::base::Tail;
+use super::meet::meet;
 use super::peers::inline;
 use super::term::{Payload, Peers, Term, Terms, canonical};
 use crate::cluster::{Cluster, Direction};
 use crate::netfilter::{Comment, IpSet, Match, PortRange, Ports, Protocol, Rule, SetRef, Side, Target};
-use crate::policy::{ClassId, Origin};
+use crate::policy::{Admits, ClassId, Origin};
 
 /// A class in one family, with one end for what it denies.
 pub(super) type Key = (Direction, ClassId, Family, Tail);
@@ -64,11 +65,21 @@ impl Lowering<'_> {
             return Rc::clone(chain);
         }
         let (direction, id, family, tail) = key;
-        let class = self.traffic.class(direction, id);
-        let terms = canonical(self.cluster, &mut self.pod_sets, family, &class.allows);
+        let terms = self.terms(direction, id, family);
         let chain = Rc::new(self.chain_of(direction, family, &terms, tail));
         self.chains.insert(key, Rc::clone(&chain));
         chain
+    }
+
+    fn terms(&mut self, direction: Direction, id: ClassId, family: Family) -> Terms {
+        let all = match &self.traffic.class(direction, id).admits {
+            Admits::AnyOf(allows) => return canonical(self.cluster, &mut self.pod_sets, family, allows),
+            Admits::AllOf(classes) => classes.clone(),
+        };
+        let each = all.into_iter().map(|class| self.terms(direction, class, family));
+        let each: Vec<Terms> = each.collect();
+        let met = each.into_iter().reduce(|all, more| meet(self.cluster, &mut self.pod_sets, &all, &more));
+        met.expect("several classes are at least two")
     }
 
     fn chain_of(&mut self, direction: Direction, family: Family, terms: &Terms, tail: Tail) -> ClassChain {

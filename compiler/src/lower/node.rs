@@ -32,13 +32,13 @@ impl Lowering<'_> {
     }
 
     fn ruleset(&mut self, node: &Node, family: Family, provenance: &mut Vec<ChainOrigins>) -> Ruleset {
-        let local = self.pods_of.get(&node.name).cloned().unwrap_or_default();
+        let local = self.holders_on.get(&node.name).cloned().unwrap_or_default();
         let tail = Tail::of(&node.settings);
         let mut addresses = Vec::new();
         let mut leaves: BTreeMap<Direction, Vec<Leaf>> = BTreeMap::new();
         let mut classes = BTreeSet::new();
         for id in local {
-            let Some(address) = self.cluster.pod(id).addresses.of(family) else { continue };
+            let Some(address) = self.cluster.addresses_of(id).of(family) else { continue };
             addresses.push(Member::Ip(address));
             for direction in Direction::ALL {
                 let Some(class) = self.traffic.class_of(direction, id) else { continue };

@@ -34,7 +34,7 @@ impl PeerSets {
         if let Some(set) = self.by_pods.get(&(family, pods)) {
             return Rc::clone(set);
         }
-        let addresses = sets.pods(pods).filter_map(|id| cluster.pod(id).addresses.of(family));
+        let addresses = sets.pods(pods).filter_map(|id| cluster.addresses_of(id).of(family));
         let set = self.intern(IpSet::new(family, SetKind::HashIp, addresses.map(Member::Ip)));
         self.by_pods.insert((family, pods), Rc::clone(&set));
         set

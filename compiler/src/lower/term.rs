@@ -1,13 +1,13 @@
 //! A class's traffic in canonical form: one term for each thing that may be said at once about peers and ports.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use chainmail_snapshot::{Family, Transport};
 use range_set_blaze::RangeSetBlaze;
 
-use crate::cluster::{AddressRanges, Cluster, PodId};
+use crate::cluster::{AddressRanges, Cluster};
 use crate::holders::Holders;
 use crate::policy::{Allow, Origin, PeerSet, PodSetId, PodSets, PortSet, Service, Traffic};
 
@@ -99,6 +99,16 @@ pub(super) fn canonical(cluster: &Cluster, sets: &mut PodSets, family: Family, a
             }
         }
     }
+    reduced(cluster, sets, terms, services)
+}
+
+/// Terms in canonical form, and of the services those that no term admits.
+pub(super) fn reduced(
+    cluster: &Cluster,
+    sets: &mut PodSets,
+    mut terms: Vec<Term>,
+    mut services: Vec<(Service, Origin)>,
+) -> Terms {
     loop {
         let before = terms.len();
         terms = merge_equal_peers(terms);
@@ -109,8 +119,7 @@ pub(super) fn canonical(cluster: &Cluster, sets: &mut PodSets, family: Family, a
     }
     terms = without_subsumed(cluster, sets, terms);
     terms.sort_by_cached_key(|term| term.payload.order());
-    let pods = pods_of(cluster, &services);
-    services.retain(|(service, _)| !terms.iter().any(|term| admits(sets, term, service, &pods)));
+    services.retain(|(service, _)| !terms.iter().any(|term| admits(cluster, sets, term, service)));
     Terms {
         terms,
         services: services.iter().map(|(service, _)| *service).collect(),
@@ -128,7 +137,12 @@ fn peers_of_family(cluster: &Cluster, sets: &mut PodSets, family: Family, peers:
 }
 
 /// Pods without an address in the family, or with one that a block has already, say nothing new.
-fn simplified(cluster: &Cluster, sets: &mut PodSets, pods: PodSetId, blocks: AddressRanges) -> Peers {
+pub(super) fn simplified(
+    cluster: &Cluster,
+    sets: &mut PodSets,
+    pods: PodSetId,
+    blocks: AddressRanges,
+) -> Peers {
     if blocks.is_everything() {
         return Peers::Any;
     }
@@ -136,7 +150,7 @@ fn simplified(cluster: &Cluster, sets: &mut PodSets, pods: PodSetId, blocks: Add
         return Peers::OneOf { pods: sets.with_address(cluster, pods, blocks.family()), blocks };
     }
     let new = |address: Option<IpAddr>| address.is_some_and(|address| !blocks.contains(address));
-    let pods = sets.filter(pods, |id| new(cluster.pod(id).addresses.of(blocks.family())));
+    let pods = sets.filter(pods, |id| new(cluster.addresses_of(id).of(blocks.family())));
     Peers::OneOf { pods, blocks }
 }
 
@@ -244,28 +258,15 @@ fn is_peers_subset(cluster: &Cluster, sets: &PodSets, a: &Peers, b: &Peers) -> b
         (Peers::Any, Peers::OneOf { .. }) => false,
         (Peers::OneOf { pods: a, blocks: x }, Peers::OneOf { pods: b, blocks: y }) => {
             let in_blocks =
-                |id| cluster.pod(id).addresses.of(y.family()).is_none_or(|address| y.contains(address));
+                |id| cluster.addresses_of(id).of(y.family()).is_none_or(|address| y.contains(address));
             let in_either = |id| in_blocks(id) || sets.contains(*b, id);
             x.is_subset(y) && (sets.is_subset(*a, *b) || (!y.is_empty() && sets.pods(*a).all(in_either)))
         }
     }
 }
 
-/// The pods that have the addresses of services.
-fn pods_of(cluster: &Cluster, services: &[(Service, Origin)]) -> BTreeMap<IpAddr, Vec<PodId>> {
-    let mut pods: BTreeMap<IpAddr, Vec<PodId>> =
-        services.iter().map(|(service, _)| (service.address, Vec::new())).collect();
-    if !pods.is_empty() {
-        for (id, pod) in cluster.pods() {
-            for address in pod.addresses.iter() {
-                pods.entry(address).and_modify(|pods| pods.push(id));
-            }
-        }
-    }
-    pods
-}
-
-fn admits(sets: &PodSets, term: &Term, service: &Service, by_address: &BTreeMap<IpAddr, Vec<PodId>>) -> bool {
+/// Whether a term admits a service.
+pub(super) fn admits(cluster: &Cluster, sets: &PodSets, term: &Term, service: &Service) -> bool {
     let payload = match &term.payload {
         Payload::Any => true,
         Payload::Ports(transport, ports) => *transport == service.protocol && ports.contains(service.port),
@@ -274,8 +275,8 @@ fn admits(sets: &PodSets, term: &Term, service: &Service, by_address: &BTreeMap<
         && match &term.peers {
             Peers::Any => true,
             Peers::OneOf { pods, blocks } => {
-                let having = by_address.get(&service.address).into_iter().flatten();
-                blocks.contains(service.address) || having.copied().any(|id| sets.contains(*pods, id))
+                blocks.contains(service.address)
+                    || cluster.holder_of(service.address).is_some_and(|holder| sets.contains(*pods, holder))
             }
         }
 }

@@ -64,6 +64,7 @@ impl StrictMeta {
             namespace: self.namespace.clone(),
             labels: self.labels.clone(),
             owner_references: None,
+            deletion_timestamp: None,
         }
     }
 

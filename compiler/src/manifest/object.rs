@@ -18,6 +18,9 @@ pub struct ObjectMeta {
     pub labels: Option<TextMap>,
     /// What made it.
     pub owner_references: Option<Vec<OwnerReference>>,
+    /// When its deletion was asked for; a live object alone has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deletion_timestamp: Option<Text>,
 }
 
 /// One entry of `ownerReferences`.

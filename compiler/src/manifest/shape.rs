@@ -59,6 +59,7 @@ const META: Shape = Object(
         ("namespace", String),
         ("labels", Strings(NeverNull)),
         ("ownerReferences", List(&OWNER, NeverNull)),
+        ("deletionTimestamp", String),
     ],
     Ignored,
 );

@@ -7,10 +7,12 @@ use range_set_blaze::RangeSetBlaze;
 
 use super::index::Index;
 use super::pod_sets::PodSets;
-use super::{Allow, AllowedTraffic, Class, ClassId, Isolation, Origin, PeerSet, PortSet, Service, Traffic};
+use super::{
+    Admits, Allow, AllowedTraffic, Class, ClassId, Isolation, Origin, PeerSet, PortSet, Service, Traffic,
+};
 use crate::cluster::{
-    AddressRanges, Cluster, Direction, NamespaceName, NamespaceScope, Peer, Peers, Pod, PodId, PortMatch,
-    PortName, Ports, Rule,
+    AddressRanges, Cluster, ContainerPort, Contested, Direction, Doubt, Holder, HolderId, NamespaceName,
+    NamespaceScope, Peer, Peers, PortMatch, PortName, Ports, Rule,
 };
 
 /// A name that a container port may have.
@@ -24,20 +26,20 @@ type Resolved = Vec<(Name, Vec<u16>)>;
 #[must_use]
 pub fn allowed_traffic(cluster: &Cluster, sets: &mut PodSets) -> AllowedTraffic {
     let mut builder = Builder { cluster, index: Index::new(cluster), named: named_ports(cluster) };
-    let mut traffic = AllowedTraffic { classes: BTreeMap::new(), of_pod: BTreeMap::new() };
+    let mut traffic = AllowedTraffic { classes: BTreeMap::new(), of_holder: BTreeMap::new() };
     for direction in Direction::ALL {
-        let (classes, of_pod) = builder.direction(sets, direction);
+        let (classes, of_holder) = builder.direction(sets, direction);
         traffic.classes.insert(direction, classes);
-        traffic.of_pod.insert(direction, of_pod);
+        traffic.of_holder.insert(direction, of_holder);
     }
     traffic
 }
 
-/// Which endpoints have a port of each name, and its numbers.
-fn named_ports(cluster: &Cluster) -> BTreeMap<Name, Vec<(PodId, u16)>> {
-    let mut named: BTreeMap<Name, Vec<(PodId, u16)>> = BTreeMap::new();
-    for (id, pod) in cluster.pods().filter(|(_, pod)| pod.is_endpoint()) {
-        for port in &pod.ports {
+/// Which holders have a port of each name, and its numbers.
+fn named_ports(cluster: &Cluster) -> BTreeMap<Name, Vec<(HolderId, u16)>> {
+    let mut named: BTreeMap<Name, Vec<(HolderId, u16)>> = BTreeMap::new();
+    for (id, _) in cluster.holders() {
+        for port in cluster.ports_of(id) {
             if let Some(name) = &port.name {
                 named.entry((port.protocol, name.clone())).or_default().push((id, port.number));
             }
@@ -49,7 +51,31 @@ fn named_ports(cluster: &Cluster) -> BTreeMap<Name, Vec<(PodId, u16)>> {
 struct Builder<'a> {
     cluster: &'a Cluster,
     index: Index<'a>,
-    named: BTreeMap<Name, Vec<(PodId, u16)>>,
+    named: BTreeMap<Name, Vec<(HolderId, u16)>>,
+}
+
+/// The policies of one direction as pods meet them.
+struct Selected {
+    /// Those that isolate each pod, in order.
+    isolating: BTreeMap<HolderId, Vec<u32>>,
+    /// The names of ports that each asks the pod itself for.
+    names: BTreeMap<u32, BTreeSet<Name>>,
+}
+
+/// The classes of one direction so far.
+#[derive(Default)]
+struct Classes {
+    all: Vec<Class>,
+    ids: BTreeMap<(Vec<u32>, Resolved), ClassId>,
+    of_several: BTreeMap<Vec<ClassId>, ClassId>,
+}
+
+impl Classes {
+    fn add(&mut self, class: Class) -> ClassId {
+        let id = ClassId(u32::try_from(self.all.len()).expect("at most one class a holder and claimant"));
+        self.all.push(class);
+        id
+    }
 }
 
 impl Builder<'_> {
@@ -57,39 +83,95 @@ impl Builder<'_> {
         &mut self,
         sets: &mut PodSets,
         direction: Direction,
-    ) -> (Vec<Class>, BTreeMap<PodId, ClassId>) {
-        let mut isolating: BTreeMap<PodId, Vec<u32>> = BTreeMap::new();
-        let mut names: BTreeMap<u32, BTreeSet<Name>> = BTreeMap::new();
+    ) -> (Vec<Class>, BTreeMap<HolderId, ClassId>) {
+        let selected = self.selected(sets, direction);
+        let mut classes = Classes::default();
+        let mut of_holder = BTreeMap::new();
+        for (id, policies) in &selected.isolating {
+            let ports = self.cluster.ports_of(*id);
+            let class = self.class_for(sets, direction, (&selected, policies, ports), &mut classes);
+            of_holder.insert(*id, class);
+        }
+        for (id, contested) in self.cluster.contested_holders() {
+            let class = self.contested_class(sets, direction, (&selected, contested), &mut classes);
+            of_holder.extend(class.map(|class| (id, class)));
+        }
+        (classes.all, of_holder)
+    }
+
+    fn selected(&mut self, sets: &mut PodSets, direction: Direction) -> Selected {
+        let mut selected = Selected { isolating: BTreeMap::new(), names: BTreeMap::new() };
+        // A contested address is isolated for the sake of each claimant, also where not all are selected.
+        let is_pod = |id: &HolderId| matches!(self.cluster.holder(*id), Holder::Pod(..));
         for (number, policy) in (0u32..).zip(self.cluster.policies()) {
             let Some(rules) = policy.rules(direction) else { continue };
             let subjects = self.index.select(sets, &policy.namespace, &NamespaceScope::Own, &policy.subject);
-            for pod in sets.pods(subjects) {
-                isolating.entry(pod).or_default().push(number);
+            for pod in sets.pods(subjects).take_while(is_pod) {
+                selected.isolating.entry(pod).or_default().push(number);
             }
             if direction == Direction::Ingress {
-                names.insert(number, rules.iter().flat_map(names_of).collect());
+                selected.names.insert(number, rules.iter().flat_map(names_of).collect());
             }
         }
-        let mut ids: BTreeMap<(Vec<u32>, Resolved), ClassId> = BTreeMap::new();
-        let mut classes = Vec::new();
-        let mut of_pod = BTreeMap::new();
-        for (id, policies) in isolating {
-            let wanted: BTreeSet<&Name> =
-                policies.iter().filter_map(|number| names.get(number)).flatten().collect();
-            let resolved = resolve(self.cluster.pod(id), &wanted);
-            let key = (policies, resolved);
-            let class = match ids.get(&key) {
-                Some(class) => *class,
-                None => {
-                    let class = ClassId(u32::try_from(classes.len()).expect("at most one class a pod"));
-                    classes.push(self.class(sets, direction, &key.0, &key.1));
-                    ids.insert(key, class);
-                    class
-                }
-            };
-            of_pod.insert(id, class);
+        selected
+    }
+
+    /// The class of pods that some policies isolate, and that have some ports.
+    fn class_for(
+        &mut self,
+        sets: &mut PodSets,
+        direction: Direction,
+        (selected, policies, ports): (&Selected, &[u32], &[ContainerPort]),
+        classes: &mut Classes,
+    ) -> ClassId {
+        let wanted: BTreeSet<&Name> =
+            policies.iter().filter_map(|number| selected.names.get(number)).flatten().collect();
+        let key = (policies.to_vec(), resolve(ports, &wanted));
+        if let Some(class) = classes.ids.get(&key) {
+            return *class;
         }
-        (classes, of_pod)
+        let id = classes.add(self.class(sets, direction, &key.0, &key.1));
+        classes.ids.insert(key, id);
+        id
+    }
+
+    /// The class of a contested address: isolated if one claimant is, and admitting what all that are isolated admit.
+    fn contested_class(
+        &mut self,
+        sets: &mut PodSets,
+        direction: Direction,
+        (selected, contested): (&Selected, &Contested),
+        classes: &mut Classes,
+    ) -> Option<ClassId> {
+        let mut each = BTreeSet::new();
+        if contested.doubt == Doubt::Crowd {
+            // No policy isolates it: nothing is admitted, whoever is selected.
+            each.insert(self.class_for(sets, direction, (selected, &[], &[]), classes));
+        } else {
+            for pod in contested.claimants() {
+                if let Some(policies) = selected.isolating.get(&HolderId::from(*pod)) {
+                    let of_pod = (selected, &policies[..], contested.ports());
+                    each.insert(self.class_for(sets, direction, of_pod, classes));
+                }
+            }
+        }
+        let each: Vec<ClassId> = each.into_iter().collect();
+        match each[..] {
+            [] => None,
+            [only] => Some(only),
+            _ => Some(match classes.of_several.get(&each) {
+                Some(known) => *known,
+                None => {
+                    let isolating = each.iter().flat_map(|id| &classes.all[id.0 as usize].isolating);
+                    let isolating: BTreeSet<Isolation> = isolating.copied().collect();
+                    let isolating = isolating.into_iter().collect();
+                    let class = Class { direction, isolating, admits: Admits::AllOf(each.clone()) };
+                    let id = classes.add(class);
+                    classes.of_several.insert(each, id);
+                    id
+                }
+            }),
+        }
     }
 
     fn class(
@@ -111,7 +193,7 @@ impl Builder<'_> {
             }
         }
         let isolating = policies.iter().map(|&policy| Isolation { policy, direction }).collect();
-        Class { direction, isolating, allows }
+        Class { direction, isolating, admits: Admits::AnyOf(allows) }
     }
 
     fn peers(&mut self, sets: &mut PodSets, own: &NamespaceName, peers: &Peers) -> PeerSet {
@@ -178,12 +260,12 @@ impl Builder<'_> {
     /// The services that a named port of an egress rule means: each destination pod's own number for the name. An
     /// address that is no pod's has no named port; an ipBlock admits the pods whose addresses are in it.
     fn add_services(&self, sets: &PodSets, name: &Name, peers: &PeerSet, services: &mut BTreeSet<Service>) {
-        let members: BTreeSet<PodId> = match peers {
+        let members: BTreeSet<HolderId> = match peers {
             PeerSet::Any => BTreeSet::new(),
             PeerSet::OneOf { pods, .. } => sets.pods(*pods).collect(),
         };
         for (id, port) in self.named.get(name).into_iter().flatten() {
-            for address in self.cluster.pod(*id).addresses.iter() {
+            for address in self.cluster.addresses_of(*id).iter() {
                 let admitted = match peers {
                     PeerSet::Any => true,
                     PeerSet::OneOf { blocks, .. } => {
@@ -208,7 +290,10 @@ fn names_of(rule: &Rule) -> Vec<Name> {
     ports.iter().filter_map(name).collect()
 }
 
-fn resolve(pod: &Pod, names: &BTreeSet<&Name>) -> Resolved {
-    let numbers = |(protocol, name): &Name| pod.named_ports(*protocol, name).collect::<Vec<u16>>();
+fn resolve(ports: &[ContainerPort], names: &BTreeSet<&Name>) -> Resolved {
+    let numbers = |(protocol, name): &Name| {
+        let has_name = |port: &&ContainerPort| port.protocol == *protocol && port.name.as_ref() == Some(name);
+        ports.iter().filter(has_name).map(|port| port.number).collect::<Vec<u16>>()
+    };
     names.iter().map(|name| ((*name).clone(), numbers(name))).collect()
 }

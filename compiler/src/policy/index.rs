@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use roaring::RoaringBitmap;
 
 use super::pod_sets::{PodSetId, PodSets};
-use crate::cluster::{Cluster, LabelKey, LabelSelector, NamespaceName, NamespaceScope, PodId, Requirement};
+use crate::cluster::{
+    Cluster, Contested, Doubt, LabelKey, LabelSelector, NamespaceName, NamespaceScope, PodId, Requirement,
+};
 
 /// The pods that have a label, and those that have it with each value.
 #[derive(Default)]
@@ -19,6 +21,7 @@ type ByLabel<'a> = BTreeMap<&'a LabelKey, Postings<'a>>;
 
 /// Answers selectors over the cluster's endpoints; pods that are none are never selected.
 pub(super) struct Index<'a> {
+    cluster: &'a Cluster,
     /// By the pods' own labels.
     labels: ByLabel<'a>,
     /// By the labels of the pods' namespaces: selectors of namespaces are answered as those of pods are.
@@ -52,10 +55,10 @@ impl<'a> Index<'a> {
             }
         }
         let (namespaces, answers) = (BTreeMap::new(), BTreeMap::new());
-        Self { labels, namespace_labels, everywhere, by_namespace, namespaces, answers }
+        Self { cluster, labels, namespace_labels, everywhere, by_namespace, namespaces, answers }
     }
 
-    /// The endpoints that `pods` selects in the namespaces of `scope`, as a policy of `own` sees it.
+    /// The holders that `pods` selects in the namespaces of `scope`, as a policy of `own` sees it.
     pub(super) fn select(
         &mut self,
         sets: &mut PodSets,
@@ -72,9 +75,21 @@ impl<'a> Index<'a> {
             NamespaceScope::Own => self.by_namespace.get(own).cloned().unwrap_or_default(),
             NamespaceScope::Matching(selector) => self.in_namespaces(selector),
         };
-        let answer = sets.intern(narrow(&self.labels, within, pods));
+        let mut selected = narrow(&self.labels, within, pods);
+        self.add_contested(&mut selected);
+        let answer = sets.intern(selected);
         self.answers.insert(key, answer);
         answer
+    }
+
+    /// Adds the contested addresses of which every claimant is among the selected pods.
+    fn add_contested(&self, selected: &mut RoaringBitmap) {
+        let is_meant = |contested: &Contested| {
+            contested.doubt == Doubt::Pods && contested.claimants().iter().all(|pod| selected.contains(pod.0))
+        };
+        let contested = self.cluster.contested_holders().filter(|(_, contested)| is_meant(contested));
+        let meant: Vec<u32> = contested.map(|(id, _)| id.0).collect();
+        selected.extend(meant);
     }
 
     fn in_namespaces(&mut self, selector: &LabelSelector) -> RoaringBitmap {

@@ -3,7 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{AllowedTraffic, Class, PeerSet, PodSetId, PodSets, PortSet, Traffic, allowed_traffic};
+use super::{
+    Admits, Allow, AllowedTraffic, Class, PeerSet, PodSetId, PodSets, PortSet, Traffic, allowed_traffic,
+};
 use crate::cluster::{Cluster, number};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::manifest::FieldPath;
@@ -35,6 +37,17 @@ pub(crate) fn check(cluster: &Cluster, sources: &Sources) -> Option<Diagnostic> 
     Some(Diagnostic::new(Code::TooComplex, Some(place), message).help(help))
 }
 
+/// What a class admits; what several of them admit together has no more parts than all of these.
+fn allows<'t>(traffic: &'t AllowedTraffic, class: &'t Class) -> Vec<&'t Allow> {
+    match &class.admits {
+        Admits::AnyOf(allows) => allows.iter().collect(),
+        Admits::AllOf(classes) => {
+            let classes = classes.iter().map(|id| traffic.class(class.direction, *id));
+            classes.flat_map(|class| allows(traffic, class)).collect()
+        }
+    }
+}
+
 /// How many members all sets of pods have, and the class that has the most of them.
 fn members<'t>(traffic: &'t AllowedTraffic, sets: &PodSets) -> (u64, Option<&'t Class>) {
     // What classes say of one range of ports becomes one set.
@@ -42,7 +55,7 @@ fn members<'t>(traffic: &'t AllowedTraffic, sets: &PodSets) -> (u64, Option<&'t 
     let (mut all, mut most, mut widest) = (0u64, 0, None);
     for class in traffic.classes.values().flatten() {
         let mut of_ports: Vec<(&PortSet, PodSetId)> = Vec::new();
-        for allow in &class.allows {
+        for allow in allows(traffic, class) {
             if let Traffic::Peers { peers: PeerSet::OneOf { pods, .. }, ports } = &allow.traffic {
                 of_ports.push((ports, *pods));
             }
@@ -70,7 +83,7 @@ fn pieces<'t>(cluster: &Cluster, traffic: &'t AllowedTraffic, sets: &PodSets) ->
     let mut ranges = Ranges { cluster, sets, of_pods: BTreeMap::new() };
     let (mut all, mut most, mut largest) = (0u64, 0, None);
     for class in traffic.classes.values().flatten() {
-        let own = ranges.pieces(class);
+        let own = ranges.pieces(&allows(traffic, class));
         all = all.saturating_add(own);
         if own > most {
             (most, largest) = (own, Some(class));
@@ -90,11 +103,11 @@ struct Ranges<'c> {
 const PLACES: u32 = 1 << 17;
 
 impl Ranges<'_> {
-    fn pieces(&mut self, class: &Class) -> u64 {
+    fn pieces(&mut self, allows: &[&Allow]) -> u64 {
         // Where an admission begins and ends on the line of ports, how many ranges it has, and whether it begins.
         let mut edges: Vec<(u32, u64, bool)> = Vec::new();
         let mut services = 0;
-        for allow in &class.allows {
+        for allow in allows {
             let (peers, ports) = match &allow.traffic {
                 Traffic::Peers { peers, ports } => (peers, ports),
                 Traffic::Services(all) => {
@@ -140,7 +153,7 @@ impl Ranges<'_> {
         if let Some(known) = self.of_pods.get(&pods) {
             return *known;
         }
-        let addresses = self.sets.pods(pods).flat_map(|id| self.cluster.pod(id).addresses.iter());
+        let addresses = self.sets.pods(pods).flat_map(|id| self.cluster.addresses_of(id).iter());
         let mut numbers: Vec<(bool, u128)> =
             addresses.map(|address| (address.is_ipv6(), number(address))).collect();
         numbers.sort_unstable();

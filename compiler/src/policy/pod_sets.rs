@@ -1,4 +1,4 @@
-//! Sets of pods, each distinct one kept once.
+//! Sets of holders of addresses, each distinct one kept once.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hasher as _};
@@ -6,9 +6,9 @@ use std::hash::{DefaultHasher, Hasher as _};
 use chainmail_snapshot::Family;
 use roaring::RoaringBitmap;
 
-use crate::cluster::{Cluster, PodId};
+use crate::cluster::{Cluster, HolderId};
 
-/// A set of pods; equal sets have equal ids.
+/// A set of holders, which are pods but for contested addresses; equal sets have equal ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PodSetId(u32);
 
@@ -56,8 +56,8 @@ impl PodSets {
     }
 
     /// The pods of a set, in order.
-    pub fn pods(&self, id: PodSetId) -> impl Iterator<Item = PodId> {
-        self.sets[id.0 as usize].iter().map(PodId)
+    pub fn pods(&self, id: PodSetId) -> impl Iterator<Item = HolderId> {
+        self.sets[id.0 as usize].iter().map(HolderId)
     }
 
     /// How many pods a set has.
@@ -77,7 +77,7 @@ impl PodSets {
 
     /// Whether a set has a pod.
     #[must_use]
-    pub fn contains(&self, id: PodSetId, pod: PodId) -> bool {
+    pub fn contains(&self, id: PodSetId, pod: HolderId) -> bool {
         self.sets[id.0 as usize].contains(pod.0)
     }
 
@@ -101,19 +101,28 @@ impl PodSets {
         if let Some(known) = self.with_address.get(&(id, family)) {
             return *known;
         }
-        let having = self.filter(id, |pod| cluster.pod(pod).addresses.of(family).is_some());
+        let having = self.filter(id, |pod| cluster.addresses_of(pod).of(family).is_some());
         self.with_address.insert((id, family), having);
         having
     }
 
+    /// The pods that are in both sets.
+    pub fn intersection(&mut self, a: PodSetId, b: PodSetId) -> PodSetId {
+        if a == b {
+            return a;
+        }
+        let both = &self.sets[a.0 as usize] & &self.sets[b.0 as usize];
+        self.intern(both)
+    }
+
     /// The pods of a set that meet a condition.
-    pub fn filter(&mut self, id: PodSetId, keep: impl Fn(PodId) -> bool) -> PodSetId {
+    pub fn filter(&mut self, id: PodSetId, keep: impl Fn(HolderId) -> bool) -> PodSetId {
         let set = &self.sets[id.0 as usize];
         // Mostly all do, and then nothing need be built.
-        if set.iter().all(|pod| keep(PodId(pod))) {
+        if set.iter().all(|pod| keep(HolderId(pod))) {
             return id;
         }
-        let kept = set.iter().filter(|pod| keep(PodId(*pod))).collect();
+        let kept = set.iter().filter(|pod| keep(HolderId(*pod))).collect();
         self.intern(kept)
     }
 }

@@ -14,7 +14,7 @@ use ipnet::{IpNet, Ipv6Net};
 
 use super::Meaning;
 use crate::cluster::{
-    AllowTarget, Direction, InterfacePattern, InvalidPackets, Node, PodId, Refusal, UnknownPods,
+    AllowTarget, Direction, HolderId, InterfacePattern, InvalidPackets, Node, Refusal, UnknownPods,
 };
 
 /// How allowed packets leave our chains.
@@ -50,8 +50,8 @@ pub enum Expected {
     Reset,
     /// Let through where an isolated pod's policies allow it, gone where not.
     Policies {
-        /// The pod.
-        pod: PodId,
+        /// What holds the address.
+        holder: HolderId,
         /// What its policies allow.
         allowed: Rc<Traffic>,
         /// Where to that is let through.
@@ -97,8 +97,8 @@ pub(super) struct Ends {
     pod_nets: AddressSet,
     /// What sources on its bridge may be.
     on_bridge: AddressSet,
-    /// Its pods with their addresses.
-    pods: Vec<(PodId, IpAddr)>,
+    /// What holds them, with its address.
+    holders: Vec<(HolderId, IpAddr)>,
 }
 
 /// What modes must tell apart for the contract, whatever the rules tell apart.
@@ -144,11 +144,12 @@ const NEIGHBOUR_DISCOVERY: (u8, u8) = (133, 137);
 
 impl Ends {
     pub(super) fn new(meaning: &Meaning<'_>, node: &Node, family: Family) -> Self {
-        let pods: Vec<(PodId, IpAddr)> =
-            meaning.on(node).filter_map(|(id, pod)| Some((id, pod.addresses.of(family)?))).collect();
-        let isolated = pods.iter().filter(|(id, _)| Direction::ALL.iter().any(|&d| meaning.isolates(d, *id)));
+        let holders: Vec<(HolderId, IpAddr)> =
+            meaning.on(node).filter_map(|id| Some((id, meaning.address(family, id)?))).collect();
+        let isolated =
+            holders.iter().filter(|(id, _)| Direction::ALL.iter().any(|&d| meaning.isolates(d, *id)));
         let isolated = AddressSet::of(family, isolated.map(|(_, address)| *address));
-        let local = AddressSet::of(family, pods.iter().map(|(_, address)| *address));
+        let local = AddressSet::of(family, holders.iter().map(|(_, address)| *address));
         let pod_nets = AddressSet::of_nets(family, &node.pod_cidrs);
         Self {
             family,
@@ -157,7 +158,7 @@ impl Ends {
             on_bridge: if pod_nets.is_empty() { local.clone() } else { pod_nets.clone() },
             local,
             pod_nets,
-            pods,
+            holders,
         }
     }
 }
@@ -204,11 +205,11 @@ impl Contract {
             Direction::Ingress => after.out(|_| true, &ServiceSet::all()),
         }
         let isolated: BTreeMap<IpAddr, Expected> = ends
-            .pods
+            .holders
             .iter()
-            .filter_map(|&(pod, address)| {
-                let allowed = meaning.allowed(direction, ends.family, pod)?;
-                Some((address, Expected::Policies { pod, allowed, way }))
+            .filter_map(|&(holder, address)| {
+                let allowed = meaning.allowed(direction, ends.family, holder)?;
+                Some((address, Expected::Policies { holder, allowed, way }))
             })
             .collect();
         let pods = AddressSet::of(ends.family, isolated.keys().copied());

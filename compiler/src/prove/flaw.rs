@@ -148,6 +148,7 @@ impl Context<'_, '_> {
         let name = |address| match self.cluster.whose(address) {
             Whose::Pod(_, pod) => Some(pod.pod_ref().to_string()),
             Whose::Node(node) => Some(format!("node {}", node.name)),
+            Whose::Contested(contested) => Some(self.cluster.claimants_text(contested)),
             Whose::Unknown => None,
         };
         let because = self.because(direction, source, destination, service, &expected);
@@ -186,14 +187,15 @@ impl Context<'_, '_> {
         service: Service,
         expected: &Expected,
     ) -> Vec<String> {
-        let Expected::Policies { pod, .. } = expected else { return Vec::new() };
+        let Expected::Policies { holder, allowed, .. } = expected else { return Vec::new() };
+        let peer = if direction == Direction::Ingress { source } else { destination };
+        let is_allowed = allowed.contains(peer, service);
         let service = match service {
             Service::Port(transport, port) => semantics::Service::Port(transport, port),
             Service::Icmp(..) | Service::Other(_) => semantics::Service::Portless,
         };
         let packet = semantics::Packet { source, destination, service };
-        let peer = if direction == Direction::Ingress { source } else { destination };
-        let policies: Vec<&Policy> = self.meaning.isolating(direction, *pod).collect();
+        let policies: Vec<&Policy> = self.meaning.isolating(direction, *holder).collect();
         let allowing: Vec<String> = policies
             .iter()
             .flat_map(|policy| {
@@ -206,8 +208,11 @@ impl Context<'_, '_> {
                 })
             })
             .collect();
-        if !allowing.is_empty() {
+        if is_allowed && !allowing.is_empty() {
             return allowing;
+        }
+        if policies.is_empty() {
+            return vec!["isolated since too many pods claim the address".to_owned()];
         }
         let isolating = policies.into_iter().map(|policy| PolicyAt::new(self.sources, policy));
         isolating.map(|at| format!("isolated by {} at {}, allowed by no rule", at.policy, at.place)).collect()

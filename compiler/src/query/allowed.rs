@@ -15,7 +15,7 @@ use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use thiserror::Error;
 
 use super::{Engine, EngineError};
-use crate::cluster::{Cluster, Direction, PodId, PortMatch, PortName, Ports, Whose};
+use crate::cluster::{Cluster, Direction, HolderId, PortMatch, PortName, Ports};
 use crate::semantics::{self, Packet, Service, Verdict};
 
 /// Services. Prints as `all`, `none`, or like `tcp/80,443 udp icmp`, where `icmp` is whatever has no ports.
@@ -220,7 +220,7 @@ impl Edges {
 pub(super) struct Finder<'a> {
     cluster: &'a Cluster,
     engine: &'a Engine<'a>,
-    edges: BTreeMap<(PodId, Direction), Edges>,
+    edges: BTreeMap<(HolderId, Direction), Edges>,
 }
 
 impl<'a> Finder<'a> {
@@ -284,14 +284,16 @@ impl<'a> Finder<'a> {
         EngineError::Disagree { packet, rules, policies }
     }
 
-    /// The edges of the policies that isolate the pod with an address.
+    /// The edges of the policies that isolate a pod which claims an address.
     fn edges_of(&mut self, address: IpAddr, direction: Direction) -> Option<&Edges> {
-        let Whose::Pod(id, pod) = self.cluster.whose(address) else { return None };
         let cluster = self.cluster;
-        Some(self.edges.entry((id, direction)).or_insert_with(|| {
+        let holder = cluster.holder_of(address)?;
+        Some(self.edges.entry((holder, direction)).or_insert_with(|| {
             let mut edges = Edges::default();
             let isolating = cluster.policies().iter().filter(|policy| {
-                policy.namespace == pod.namespace && semantics::selects(&policy.subject, &pod.labels)
+                cluster.claimants(address).any(|pod| {
+                    policy.namespace == pod.namespace && semantics::selects(&policy.subject, &pod.labels)
+                })
             });
             for rule in isolating.filter_map(|policy| policy.rules(direction)).flatten() {
                 let Ports::OneOf(ports) = &rule.ports else { continue };
@@ -307,10 +309,10 @@ impl<'a> Finder<'a> {
         }))
     }
 
-    /// The numbers that the pod with an address gives to names.
+    /// The numbers that pods which claim an address give to names.
     fn named(&self, address: IpAddr, names: &BTreeSet<(Transport, PortName)>) -> Edges {
         let mut edges = Edges::default();
-        if let Whose::Pod(_, pod) = self.cluster.whose(address) {
+        for pod in self.cluster.claimants(address) {
             for (transport, name) in names {
                 for number in pod.named_ports(*transport, name) {
                     edges.add(*transport, number, number);

@@ -68,18 +68,18 @@ impl Endpoint {
     /// When there is no such end, it is no end of any traffic, or there may be several.
     pub fn end(&self, cluster: &Cluster) -> Result<End, EndpointError> {
         match self {
-            Endpoint::Pod { .. } | Endpoint::Address(_) => {
-                self.ends(cluster).map(|mut ends| ends.pop().expect("a pod or an address is one end"))
-            }
             Endpoint::Outside => {
                 let rest = outside::regions(cluster).into_iter().filter(|region| region.net.is_none());
                 let end = outside_ends(rest).pop().ok_or(EndpointError::NoOutside)?;
                 Ok(end)
             }
-            Endpoint::Workload { .. } => match &self.ends(cluster)?[..] {
-                [end] => Ok(end.clone()),
-                _ => Err(EndpointError::Several(self.clone())),
-            },
+            // Of a pod there are several where objects contradict each other about its addresses.
+            Endpoint::Pod { .. } | Endpoint::Address(_) | Endpoint::Workload { .. } => {
+                match &self.ends(cluster)?[..] {
+                    [end] => Ok(end.clone()),
+                    _ => Err(EndpointError::Several(self.clone())),
+                }
+            }
             Endpoint::Labelled { .. }
             | Endpoint::Namespace(_)
             | Endpoint::EveryPod
@@ -93,11 +93,11 @@ impl Endpoint {
     /// # Errors
     /// When there is none.
     pub fn ends(&self, cluster: &Cluster) -> Result<Vec<End>, EndpointError> {
-        let ends = match self {
+        let mut ends = match self {
             Endpoint::Address(address) => {
                 vec![End { who: Who::Address(*address), addresses: first_of_each([*address]) }]
             }
-            Endpoint::Pod { namespace, name } => vec![pod_end(cluster, namespace, name)?],
+            Endpoint::Pod { namespace, name } => pod_ends(cluster, namespace, name)?,
             Endpoint::Labelled { namespace, .. } | Endpoint::Namespace(namespace) => {
                 if !cluster.namespaces().any(|known| known.name.as_str() == namespace) {
                     return Err(EndpointError::UnknownNamespace(namespace.clone()));
@@ -112,6 +112,8 @@ impl Endpoint {
             Endpoint::Network(net) => network_ends(cluster, net),
             Endpoint::Outside => outside_ends(outside::regions(cluster)),
         };
+        // What several objects say of one pod may be of one address.
+        ends.dedup();
         if ends.is_empty() { Err(EndpointError::Nobody(self.clone())) } else { Ok(ends) }
     }
 
@@ -204,12 +206,14 @@ fn first_of_each(addresses: impl IntoIterator<Item = IpAddr>) -> Addresses {
 }
 
 /// A pod by name: with its own addresses, or its node's where it has that one's network.
-fn pod_end(cluster: &Cluster, namespace: &str, name: &str) -> Result<End, EndpointError> {
-    let text = format!("{namespace}/{name}");
-    let Some((_, pod)) = cluster.find_pod(namespace, name) else {
-        return Err(EndpointError::UnknownPod(text));
-    };
-    let no_endpoint = |why| Err(EndpointError::NoEndpoint { pod: text, why });
+fn pod_ends(cluster: &Cluster, namespace: &str, name: &str) -> Result<Vec<End>, EndpointError> {
+    let ends = cluster.pods_named(namespace, name).map(|(_, pod)| pod_end(cluster, pod));
+    let ends = ends.collect::<Result<Vec<End>, EndpointError>>()?;
+    if ends.is_empty() { Err(EndpointError::UnknownPod(format!("{namespace}/{name}"))) } else { Ok(ends) }
+}
+
+fn pod_end(cluster: &Cluster, pod: &Pod) -> Result<End, EndpointError> {
+    let no_endpoint = |why| Err(EndpointError::NoEndpoint { pod: pod.pod_ref().to_string(), why });
     match pod.state {
         PodState::Endpoint | PodState::Assumed => Ok(end_of(pod)),
         PodState::HostNetwork => match pod.node.as_ref().and_then(|node| cluster.node(node)) {

@@ -8,7 +8,7 @@ use chainmail_snapshot::{ChainName, Family, Manifest, Parts, SetName, Sha256Hex,
 use serde::{Deserialize, Serialize};
 
 use super::{cut_set_text, rules_text, set_text};
-use crate::cluster::{Cluster, Whose};
+use crate::cluster::Cluster;
 use crate::lower::{ChainOrigins, NodeProgram};
 use crate::manifest::FieldPath;
 use crate::netfilter::{IpSet, Ruleset};
@@ -157,8 +157,14 @@ fn live_members<'a>(
         program.sets.values().flat_map(|set| set.members().iter()).filter_map(address).collect();
     let mut files: BTreeMap<&str, Vec<IpAddr>> = BTreeMap::new();
     for address in members {
-        if let Whose::Pod(_, pod) = cluster.whose(address)
-            && let Some(path) = pod.at.inventory(sources)
+        let mut paths = cluster
+            .claimants(address)
+            .filter(|pod| pod.addresses.iter().any(|own| own == address))
+            .map(|pod| pod.at.inventory(sources));
+        // One that a reviewed pod claims too is not from the inventory alone.
+        let first = paths.next().flatten();
+        if let Some(path) = first
+            && paths.all(|path| path.is_some())
         {
             files.entry(path).or_default().push(address);
         }

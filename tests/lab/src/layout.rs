@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 
-use chainmail_compiler::cluster::{Cluster, Os, PodState};
+use chainmail_compiler::cluster::{Cluster, Os, PodState, Whose};
 use chainmail_snapshot::{Family, NodeName, Transport};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -271,6 +271,7 @@ fn nodes(cluster: &Cluster, lab: &LabName) -> Vec<NodeSite> {
 
 fn pods(cluster: &Cluster, lab: &LabName, notes: &mut Vec<String>) -> (Vec<PodSite>, Vec<HostPodSite>) {
     let (mut own, mut host) = (Vec::new(), Vec::new());
+    let mut taken: BTreeSet<IpAddr> = cluster.nodes().flat_map(|node| node.addresses.clone()).collect();
     for (index, (_, pod)) in cluster.pods().enumerate() {
         let key = PodKey::from(pod.pod_ref());
         let Some(node) = pod.node.clone() else {
@@ -280,8 +281,19 @@ fn pods(cluster: &Cluster, lab: &LabName, notes: &mut Vec<String>) -> (Vec<PodSi
         match pod.state {
             PodState::Endpoint => {
                 let netns = NetnsName::of_pod(lab, &key, index);
-                let addresses = Pair { v4: pod.addresses.v4, v6: pod.addresses.v6 };
-                own.push(PodSite { key: Endpoint::Pod(key), node, netns, addresses });
+                // One host has an address that several claim: the first of them, since any may be right.
+                let mut free = |address: &IpAddr| {
+                    let contested = matches!(cluster.whose(*address), Whose::Contested(_));
+                    !contested || taken.insert(*address)
+                };
+                let v4 = pod.addresses.v4.filter(|address| free(&IpAddr::V4(*address)));
+                let v6 = pod.addresses.v6.filter(|address| free(&IpAddr::V6(*address)));
+                let key = Endpoint::Pod(key);
+                if own.iter().any(|site: &PodSite| site.key == key) || (v4.is_none() && v6.is_none()) {
+                    notes.push(format!("others claim what {key} claims: it is left out"));
+                    continue;
+                }
+                own.push(PodSite { key, node, netns, addresses: Pair { v4, v6 } });
             }
             PodState::HostNetwork => host.push(HostPodSite { key: Endpoint::Pod(key), node }),
             PodState::Finished => notes.push(format!("{key} has finished: it is left out")),

@@ -61,6 +61,13 @@ pub enum ProgramError {
 pub enum Origin {
     /// A folder or file.
     Folder(PathBuf),
+    /// A folder, and beside it a folder of live objects.
+    Live {
+        /// The folder.
+        manifests: PathBuf,
+        /// The inventory.
+        inventory: PathBuf,
+    },
     /// A revision of a Git repository.
     Revision {
         /// The repository.
@@ -78,21 +85,40 @@ impl Origin {
     pub fn read(&self) -> Result<Sources, SourceError> {
         match self {
             Origin::Folder(path) => source::from_folder(path),
+            Origin::Live { manifests, inventory } => {
+                Ok(source::from_folder(manifests)?.with_inventories(source::inventories(inventory)?))
+            }
             Origin::Revision { repo, rev } => source::from_revision(repo, rev),
         }
     }
 
-    /// A folder that manifests are written to, with their configuration.
+    /// A folder that manifests are written to, with their configuration and what is live beside them.
     ///
     /// # Errors
     /// When they cannot be written.
     pub fn written(sources: &Sources, folder: &Path) -> io::Result<Self> {
+        if sources.inventories().next().is_some() {
+            let (manifests, inventory) = (folder.join("manifests"), folder.join("live"));
+            std::fs::create_dir_all(&inventory)?;
+            for (number, (_, live)) in sources.inventories().enumerate() {
+                let name = Path::new(live.path()).file_name().unwrap_or_default().to_string_lossy();
+                let mut file = std::fs::File::create(inventory.join(format!("{number}-{name}")))?;
+                io::copy(&mut live.open()?, &mut file)?;
+            }
+            Self::write(sources, &manifests)?;
+            return Ok(Self::Live { manifests, inventory });
+        }
+        Self::write(sources, folder)?;
+        Ok(Self::Folder(folder.to_path_buf()))
+    }
+
+    fn write(sources: &Sources, folder: &Path) -> io::Result<()> {
         for file in sources.iter().map(|(_, file)| file).chain(sources.config()) {
             let path = folder.join(&file.path);
             std::fs::create_dir_all(path.parent().unwrap_or(folder))?;
             std::fs::write(path, &file.bytes)?;
         }
-        Ok(Self::Folder(folder.to_path_buf()))
+        Ok(())
     }
 
     /// A text that is the same for the same origin, from whichever folder it is named.
@@ -102,6 +128,9 @@ impl Origin {
             |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_path_buf()).display().to_string();
         match self {
             Origin::Folder(path) => full(path),
+            Origin::Live { manifests, inventory } => {
+                format!("{} beside {}", full(manifests), full(inventory))
+            }
             Origin::Revision { repo, rev } => format!("{} at {rev}", full(repo)),
         }
     }
@@ -109,6 +138,7 @@ impl Origin {
     fn add_to(&self, command: &mut Command) {
         match self {
             Origin::Folder(path) => command.arg(path),
+            Origin::Live { manifests, inventory } => command.arg("--inventory").arg(inventory).arg(manifests),
             Origin::Revision { repo, rev } => command.arg("--repo").arg(repo).arg("--rev").arg(rev),
         };
     }

@@ -2,7 +2,7 @@
 //!
 //! Its folder has `truth/STATE.txt` for each state, and its manifests in one of three forms: `make-repository`, whose
 //! commits are tagged with the states' names; `cluster/` and `states/STATE/`, compiled together; or `manifests/`, which is
-//! the one state there is.
+//! the one state there is. Beside `manifests/` may be `live/`: an inventory.
 
 #![expect(clippy::disallowed_methods, reason = "this module reads scenarios and makes their repositories")]
 
@@ -132,7 +132,12 @@ fn tables(truth: &Path) -> Result<Vec<PathBuf>, ScenarioError> {
 fn sources(folder: &Path, state: &str) -> Result<Sources, SourceError> {
     let manifests = folder.join("manifests");
     if manifests.is_dir() {
-        return source::from_folder(&manifests);
+        let sources = source::from_folder(&manifests)?;
+        let live = folder.join("live");
+        return match live.is_dir() {
+            true => Ok(sources.with_inventories(source::inventories(&live)?)),
+            false => Ok(sources),
+        };
     }
     let mut files: Vec<SourceFile> = Vec::new();
     for part in [folder.join("cluster"), folder.join("states").join(state)] {

@@ -27,20 +27,19 @@ const fn edit(
     Edit { name, clause, belief, from, to }
 }
 
-const ONLY_PODS: &str = "let Whose::Pod(_, pod) = cluster.whose(address) else { return false };";
-const OWN_NODE: &str = "Whose::Node(other) => other.name == node.name,";
+const ONLY_PODS: &str = "let at_address = pods_at(cluster, address);";
+const OWN_NODE: &str = "let exempt = node.addresses.contains(&peer);";
 const ALLOWS_BOTH: &str = "if egress && ingress &&";
 const PEERS_AND_PORTS: &str =
     "peers_allow(cluster, policy, &rule.peers, peer) && ports_allow(cluster, &rule.ports, packet)";
 const SAME_PROTOCOL: &str = "port.protocol == protocol";
-const NAMED_HERE: &str =
-    "Whose::Pod(_, pod) => pod.named_ports(protocol, name).any(|named| named == number),";
+const NAMED_HERE: &str = ".all(|pod| pod.named_ports(protocol, name).any(|named| named == number))";
 const IN: &str = "labels.get(key).is_some_and(|value| values.contains(value)),";
 const EXCEPT: &str = "!block.except.iter().any(|except| except.contains(&address))";
 const IN_BLOCK: &str = "block.cidr.contains(&address) &&";
 
 /// All of them, in order of clauses.
-pub(super) const EDITS: [Edit; 42] = [
+pub(super) const EDITS: [Edit; 47] = [
     edit(
         1,
         "subject-in-every-namespace",
@@ -88,9 +87,10 @@ pub(super) const EDITS: [Edit; 42] = [
         "every-namespace-is-everyone",
         "namespaceSelector {} admits the outside too",
         ONLY_PODS,
-        "let Whose::Pod(_, pod) = cluster.whose(address) else {
-            return matches!(namespaces, NamespaceScope::Matching(all) if all.requirements().next().is_none());
-        };",
+        "let at_address = pods_at(cluster, address);
+            if at_address.is_empty() {
+                return matches!(namespaces, NamespaceScope::Matching(all) if all.requirements().next().is_none());
+            }",
     ),
     edit(
         6,
@@ -206,29 +206,29 @@ pub(super) const EDITS: [Edit; 42] = [
         17,
         "named-on-the-source",
         "a named port is the source pod's",
-        "match cluster.whose(packet.destination) {",
-        "match cluster.whose(packet.source) {",
+        "let at_address = pods_at(cluster, packet.destination);",
+        "let at_address = pods_at(cluster, packet.source);",
     ),
     edit(
         18,
         "name-without-protocol",
         "a named port is that of the name, whatever its protocol",
         NAMED_HERE,
-        "Whose::Pod(_, pod) => pod.ports.iter().any(|p| p.name.as_ref() == Some(name) && p.number == number),",
+        ".all(|pod| pod.ports.iter().any(|p| p.name.as_ref() == Some(name) && p.number == number))",
     ),
     edit(
         19,
         "name-anywhere",
         "a named port admits what is no pod",
-        "                    Whose::Node(_) | Whose::Unknown => false,\n                },\n            }",
-        "                    Whose::Node(_) | Whose::Unknown => true,\n                },\n            }",
+        "let at_address = pods_at(cluster, packet.destination);\n                    !at_address.is_empty()\n                        && at_address",
+        "let at_address = pods_at(cluster, packet.destination);\n                    true\n                        && at_address",
     ),
     edit(
         20,
         "first-of-a-name",
         "of two ports of one name the first alone is meant",
         NAMED_HERE,
-        "Whose::Pod(_, pod) => pod.named_ports(protocol, name).take(1).any(|named| named == number),",
+        ".all(|pod| pod.named_ports(protocol, name).take(1).any(|named| named == number))",
     ),
     edit(
         21,
@@ -237,7 +237,7 @@ pub(super) const EDITS: [Edit; 42] = [
         "range.contains(number),",
         "range.contains(number) && match cluster.whose(packet.destination) {
                     Whose::Pod(_, pod) => pod.ports.iter().any(|port| port.number == number),
-                    Whose::Node(_) | Whose::Unknown => true,
+                    _ => true,
                 },",
     ),
     edit(
@@ -274,37 +274,39 @@ pub(super) const EDITS: [Edit; 42] = [
         "every-pod-is-everyone",
         "podSelector {} admits nodes and the outside",
         ONLY_PODS,
-        "let Whose::Pod(_, pod) = cluster.whose(address) else {
-            return *namespaces == NamespaceScope::Own && pods.requirements().next().is_none();
-        };",
+        "let at_address = pods_at(cluster, address);
+            if at_address.is_empty() {
+                return *namespaces == NamespaceScope::Own && pods.requirements().next().is_none();
+            }",
     ),
     edit(
         28,
         "own-node-is-policed",
         "what a pod's own node sends it is policed",
         OWN_NODE,
-        "Whose::Node(other) => direction == Direction::Egress && other.name == node.name,",
+        "let exempt = direction == Direction::Egress && node.addresses.contains(&peer);",
     ),
     edit(
         28,
         "every-node-is-exempt",
         "what any node sends a pod is exempt",
         OWN_NODE,
-        "Whose::Node(other) => direction == Direction::Ingress || other.name == node.name,",
+        "let exempt = node.addresses.contains(&peer)
+            || (direction == Direction::Ingress && matches!(cluster.whose(peer), Whose::Node(_)));",
     ),
     edit(
         29,
         "egress-to-own-node-is-policed",
         "what a pod sends its own node is policed",
         OWN_NODE,
-        "Whose::Node(other) => direction == Direction::Ingress && other.name == node.name,",
+        "let exempt = direction == Direction::Ingress && node.addresses.contains(&peer);",
     ),
     edit(
         30,
         "self-is-policed",
         "what a pod sends itself is policed",
-        "Whose::Pod(other, _) => other == id,",
-        "Whose::Pod(..) => false,",
+        "    if end == peer {\n        return true;\n    }",
+        "",
     ),
     edit(
         31,
@@ -315,12 +317,10 @@ pub(super) const EDITS: [Edit; 42] = [
                 pod.state == chainmail_compiler::cluster::PodState::HostNetwork
                     && pod.node.as_ref() == Some(&node.name)
             });
-            let pod = match cluster.whose(address) {
-                Whose::Pod(_, pod) => Some(pod),
-                Whose::Node(node) => on_node(node),
-                Whose::Unknown => None,
-            };
-            let Some(pod) = pod else { return false };",
+            let at_address = match cluster.whose(address) {
+                Whose::Node(node) => on_node(node).into_iter().collect(),
+                _ => pods_at(cluster, address),
+            };",
     ),
     edit(
         34,
@@ -335,5 +335,40 @@ pub(super) const EDITS: [Edit; 42] = [
         "what has no ports is never admitted",
         "let Ports::OneOf(ports) = ports else { return true };",
         "let Ports::OneOf(ports) = ports else { return packet.service != Service::Portless };",
+    ),
+    edit(
+        39,
+        "contested-is-free",
+        "an address that several claim is nobody's, and nothing is refused to it",
+        "    enforcing_nodes(cluster, end).into_iter().all(|node| {",
+        "    matches!(cluster.whose(end), Whose::Contested(_)) || enforcing_nodes(cluster, end).into_iter().all(|node| {",
+    ),
+    edit(
+        39,
+        "one-claimant-is-enough",
+        "an address that several claim is allowed what one of them is",
+        "&& cluster.claimants(end).all(|pod| pod_allowed(cluster, direction, pod, packet, peer))",
+        "&& cluster.claimants(end).any(|pod| pod_allowed(cluster, direction, pod, packet, peer))",
+    ),
+    edit(
+        39,
+        "first-claimant-has-it",
+        "an address that several claim is the first one's",
+        "&& cluster.claimants(end).all(|pod| pod_allowed(cluster, direction, pod, packet, peer))",
+        "&& cluster.claimants(end).take(1).all(|pod| pod_allowed(cluster, direction, pod, packet, peer))",
+    ),
+    edit(
+        40,
+        "any-claimant-is-the-peer",
+        "an address is a peer if one of those that claim it is meant",
+        "&& at_address.iter().all(|pod| {\n                    let in_namespace",
+        "&& at_address.iter().any(|pod| {\n                    let in_namespace",
+    ),
+    edit(
+        40,
+        "a-node-changes-nothing",
+        "that a node claims an address too changes nothing for pods that do",
+        "Whose::Contested(contested) if contested.doubt == Doubt::Pods => cluster.claimants(address).collect(),",
+        "Whose::Contested(_) => cluster.claimants(address).collect(),",
     ),
 ];

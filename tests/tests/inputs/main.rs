@@ -16,10 +16,14 @@ mod ways;
 
 use std::io::Write as _;
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
+use chainmail_compiler::cluster::{Contested, Direction, Doubt};
 use chainmail_compiler::diagnostic::Code;
+use chainmail_compiler::prove::Meaning;
 use chainmail_compiler::source::{Inventory, SourceFile, Sources};
-use chainmail_compiler::{Loaded, load};
+use chainmail_compiler::{Compiler, Loaded, load};
+use chainmail_snapshot::Family;
 use support::{git, program, stderr, write};
 use tempfile::TempDir;
 
@@ -99,10 +103,14 @@ fn chainmail(args: &[&str], stdin: Option<&str>) -> Output {
     child.wait_with_output().unwrap()
 }
 
-fn loaded(reviewed: &str, inventory: &str) -> Loaded {
+fn sources(reviewed: &str, inventory: &str) -> Sources {
     let file = SourceFile { path: "reviewed.yaml".to_owned(), bytes: reviewed.as_bytes().to_vec() };
     let inventory = Inventory::from_bytes("live.yaml", inventory.as_bytes().to_vec());
-    load(&Sources::new(vec![file]).with_inventories([inventory]))
+    Sources::new(vec![file]).with_inventories([inventory])
+}
+
+fn loaded(reviewed: &str, inventory: &str) -> Loaded {
+    load(&sources(reviewed, inventory))
 }
 
 /// The findings as `severity code line`.

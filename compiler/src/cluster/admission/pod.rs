@@ -31,22 +31,16 @@ pub(super) fn admit(scope: &mut Scope<'_>, pod: &manifest::Pod) -> Option<Pod> {
         (PodState::Finished, Addresses::default())
     } else {
         let addresses = addresses(scope, pod);
-        if addresses.is_empty() {
-            if !says_an_address(pod) {
-                let message = format!("{} has no status.podIP; no rule can name it", called());
-                scope.report(Code::NoAddress, &FieldPath::root().key("status"), message);
-            }
-            (PodState::NoAddress, addresses)
-        } else {
-            (PodState::Endpoint, addresses)
-        }
+        let state = if addresses.is_empty() { PodState::NoAddress } else { PodState::Endpoint };
+        (state, addresses)
     };
     let (namespace, name) = (namespace?, PodName::admitted(name?));
     let controller = workload::controller(&pod.metadata);
     Some(Pod { namespace, name, labels, node, addresses, ports, state, controller, at: scope.at })
 }
 
-fn says_an_address(pod: &manifest::Pod) -> bool {
+/// Whether an address is written, also one that cannot be read.
+pub(super) fn says_an_address(pod: &manifest::Pod) -> bool {
     let written = |text: &Option<manifest::Text>| text.as_ref().is_some_and(|text| !text.0.is_empty());
     written(&pod.status.pod_ip) || pod.status.pod_ips.iter().flatten().any(|entry| written(&entry.ip))
 }

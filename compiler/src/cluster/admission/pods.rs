@@ -1,17 +1,15 @@
-//! All pods: each name once, and the nodes and namespaces that only they speak of.
+//! All pods: what objects say of each name put together, and the nodes and namespaces that only they speak of.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
-
-use super::owners::{self, NodeAddresses};
-use super::{Scope, admit_one, imply_namespace, name_path, pod, report_duplicate};
+use super::claims::{self, NodeAddresses};
+use super::versions::{Lifecycle, Says, Version, put_together};
+use super::{Scope, admit_one, imply_namespace, pod};
 use crate::cluster::NodeSettings;
-use crate::cluster::model::{Cluster, Node, Os, Pod};
+use crate::cluster::model::{Cluster, Node, Os, Pod, PodState};
 use crate::diagnostic::{Code, Findings};
 use crate::manifest::{self, FieldPath, Manifests};
 use crate::source::Sources;
 
-/// Admits the pods, each name once, and makes the nodes that only they speak of.
+/// Admits the pods, and makes the nodes that only they speak of.
 pub(super) fn admit_all(
     manifests: &Manifests,
     nodes: &NodeAddresses,
@@ -19,8 +17,8 @@ pub(super) fn admit_all(
     cluster: &mut Cluster,
     findings: &mut Findings,
 ) {
-    let mut pods: Vec<Pod> = Vec::with_capacity(manifests.pods.len());
-    let mut on_unknown_nodes = Vec::new();
+    let mut pods: Vec<Version> = Vec::with_capacity(manifests.pods.len());
+    let mut every_node_is_known = true;
     for manifest in &manifests.pods {
         let admit = |scope: &mut Scope<'_>| pod::admit(scope, &manifest.object);
         let Some(mut pod) = admit_one(manifest.at, manifest::LIVE_POD_LEFT_OUT, sources, findings, admit)
@@ -32,24 +30,50 @@ pub(super) fn admit_all(
         if let Some(node) = &mut pod.node {
             match cluster.nodes.get_key_value(node) {
                 Some((known, _)) => *node = known.clone(),
-                None => on_unknown_nodes.push(pods.len()),
+                None => every_node_is_known = false,
             }
         }
-        pods.push(pod);
+        let says = if pod::says_an_address(&manifest.object) { Says::Address } else { Says::Nothing };
+        pods.push(Version { pod, lifecycle: Lifecycle::of(manifest, sources), says });
     }
-    let ByName { order, first_of } = ByName::of(&pods);
-    let mut unsure = BTreeSet::new();
-    for (second, first) in &first_of {
-        let mut scope = Scope { sources, at: pods[*second].at, findings };
-        unsure.extend(second_pod(&mut scope, &pods[*first], &pods[*second]));
+    let name = |version: &Version| (version.pod.namespace.clone(), version.pod.name.clone());
+    let by_name = |one: &Version, other: &Version| {
+        (&one.pod.namespace, &one.pod.name).cmp(&(&other.pod.namespace, &other.pod.name))
+    };
+    // Lists of a hundred thousand are mostly in that order already. A stable sort: the reviewed pod of a name stays first.
+    pods.sort_by(by_name);
+    let mut versions: Vec<Version> = Vec::with_capacity(pods.len());
+    let mut several = Vec::new();
+    let mut pods = pods.into_iter().peekable();
+    while let Some(first) = pods.next() {
+        let is_second = |next: &Version| by_name(&first, next).is_eq();
+        if !pods.peek().is_some_and(is_second) {
+            versions.push(first);
+            continue;
+        }
+        let name = name(&first);
+        let others = std::iter::from_fn(|| {
+            pods.next_if(|next| (&next.pod.namespace, &next.pod.name) == (&name.0, &name.1))
+        });
+        let start = versions.len();
+        versions.extend(put_together(first, others, sources, findings));
+        if versions.len() > start + 1 {
+            several.push(start..versions.len());
+        }
     }
-    for index in on_unknown_nodes.into_iter().filter(|index| !first_of.contains_key(index)) {
-        let mut scope = Scope { sources, at: pods[index].at, findings };
-        imply_node(&mut scope, cluster, &pods[index]);
+    for Version { pod, says, .. } in &versions {
+        if pod.state == PodState::NoAddress && *says == Says::Nothing {
+            let message = format!("pod {} has no status.podIP; no rule can name it", pod.pod_ref());
+            let mut scope = Scope { sources, at: pod.at, findings };
+            scope.report(Code::NoAddress, &FieldPath::root().key("status"), message);
+        }
     }
-    let mut pods: Vec<Option<Pod>> = pods.into_iter().map(Some).collect();
-    cluster.pods = order.into_iter().filter_map(|index| pods[index].take()).collect();
-    owners::settle(cluster, manifests, nodes, unsure, sources, findings);
+    if !every_node_is_known {
+        for Version { pod, .. } in &versions {
+            imply_node(&mut Scope { sources, at: pod.at, findings }, cluster, pod);
+        }
+    }
+    claims::settle(cluster, versions, &several, manifests, nodes, sources, findings);
 }
 
 /// A node that only its pods speak of runs them all the same.
@@ -67,50 +91,4 @@ fn imply_node(scope: &mut Scope<'_>, cluster: &mut Cluster, pod: &Pod) {
         settings: NodeSettings::default(),
     };
     cluster.nodes.insert(name.clone(), implied);
-}
-
-/// Pods by namespace and name: lists of a hundred thousand, mostly in that order already, are cheaper to sort than to look
-/// up one by one.
-struct ByName {
-    /// The first pod of each name, in order of names.
-    order: Vec<usize>,
-    /// The other ones, and which is the first of their name.
-    first_of: BTreeMap<usize, usize>,
-}
-
-impl ByName {
-    fn of(pods: &[Pod]) -> Self {
-        let name = |index: usize| (&pods[index].namespace, &pods[index].name);
-        let mut order: Vec<usize> = (0..pods.len()).collect();
-        // A stable sort: of one name, the first stays first.
-        order.sort_by(|a, b| name(*a).cmp(&name(*b)));
-        let mut first_of = BTreeMap::new();
-        order.dedup_by(|second, first| {
-            let is_second = name(*second) == name(*first);
-            is_second.then(|| first_of.insert(*second, *first));
-            is_second
-        });
-        Self { order, first_of }
-    }
-}
-
-/// A second pod of one name; answers the addresses that are unsure for it.
-fn second_pod(scope: &mut Scope<'_>, first: &Pod, second: &Pod) -> Vec<IpAddr> {
-    let what = format!("pod {}", second.pod_ref());
-    if !scope.at.is_live(scope.sources) {
-        report_duplicate(scope, first.at, &what);
-        return Vec::new();
-    }
-    let facts = |pod: &Pod| {
-        let Pod { labels, node, addresses, ports, state, .. } = pod.clone();
-        (labels, node, addresses, ports, state)
-    };
-    if facts(first) == facts(second) {
-        return Vec::new();
-    }
-    let place = first.at.place(scope.sources, &name_path());
-    let message = format!("the live {what} is not the one at {place}; no rule names the address of either");
-    let help = "take the pod out of the repository, or correct it there";
-    scope.report_with_help(Code::InventoryConflict, &name_path(), message, help);
-    first.addresses.iter().chain(second.addresses.iter()).collect()
 }

@@ -6,8 +6,8 @@
 use chainmail_snapshot::Family;
 
 use crate::cluster::{
-    Cluster, Direction, LabelKey, LabelSelector, Labels, Namespace, NamespaceScope, Peer, Peers, Pod, Policy,
-    Rule, Whose,
+    Cluster, Direction, Doubt, LabelKey, LabelSelector, Labels, Namespace, NamespaceScope, Peer, Peers, Pod,
+    Policy, Rule, Whose,
 };
 use crate::diff::{Cause, Role, Side};
 use crate::manifest::{FieldPath, ObjectRef};
@@ -49,6 +49,10 @@ impl<'a> Why<'a> {
                 [None, None] => {}
             }
         }
+        let contested = |side: Side| !self.clusters[side.index()].contested().is_empty();
+        if causes.is_empty() && Side::ALL.into_iter().any(contested) {
+            self.claims(packets, &mut causes);
+        }
         if let ([Some(base), Some(head)], true) = (packets, causes.is_empty()) {
             self.guards([base, head], &mut causes);
         }
@@ -69,11 +73,37 @@ impl<'a> Why<'a> {
     }
 
     fn decision(&self, side: Side, direction: Direction, packet: &Packet) -> Decision<'a> {
+        self.decided(side, direction, packet).1
+    }
+
+    /// The pod that decides, and its decision: of several that claim the address, one that refuses or else is isolated.
+    fn decided(&self, side: Side, direction: Direction, packet: &Packet) -> (Option<&'a Pod>, Decision<'a>) {
         let cluster = self.clusters[side.index()];
-        let ends = self.ends(side, direction, packet);
-        let Some(pod) = ends.subject.filter(|pod| semantics::enforcing_node(cluster, pod).is_some()) else {
-            return Decision::Free;
+        let end = match direction {
+            Direction::Ingress => packet.destination,
+            Direction::Egress => packet.source,
         };
+        let first = cluster.claimants(end).next();
+        if !semantics::is_enforced(cluster, end) {
+            return (first, Decision::Free);
+        }
+        if matches!(cluster.whose(end), Whose::Contested(contested) if contested.doubt == Doubt::Crowd) {
+            return (first, Decision::Policies { isolating: Vec::new(), allowing: Vec::new() });
+        }
+        let mut chosen = (first, Decision::Free);
+        for pod in cluster.claimants(end) {
+            let decision = self.of_pod(cluster, direction, packet, pod);
+            if !decision.allows() {
+                return (Some(pod), decision);
+            }
+            if matches!((&chosen.1, &decision), (Decision::Free, Decision::Policies { .. })) {
+                chosen = (Some(pod), decision);
+            }
+        }
+        chosen
+    }
+
+    fn of_pod(&self, cluster: &'a Cluster, direction: Direction, packet: &Packet, pod: &Pod) -> Decision<'a> {
         let peer = match direction {
             Direction::Ingress => packet.source,
             Direction::Egress => packet.destination,
@@ -95,14 +125,40 @@ impl<'a> Why<'a> {
     }
 
     fn ends(&self, side: Side, direction: Direction, packet: &Packet) -> Ends<'a> {
-        let pod = |address| match self.clusters[side.index()].whose(address) {
-            Whose::Pod(_, pod) => Some(pod),
-            Whose::Node(_) | Whose::Unknown => None,
-        };
+        let pod = |address| self.clusters[side.index()].claimants(address).next();
         let (source, destination) = (pod(packet.source), pod(packet.destination));
+        let (subject, _) = self.decided(side, direction, packet);
         match direction {
-            Direction::Ingress => Ends { subject: destination, peer: source, destination },
-            Direction::Egress => Ends { subject: source, peer: destination, destination },
+            Direction::Ingress => Ends { subject, peer: source, destination },
+            Direction::Egress => Ends { subject, peer: destination, destination },
+        }
+    }
+
+    /// Pods that claim an end's address on one side and not on the other: what is said of the address hangs on them.
+    fn claims(&self, packets: &[Option<Packet>; 2], causes: &mut Vec<Cause>) {
+        let ends = [
+            (Direction::Ingress, packets.map(|packet| packet.map(|packet| packet.destination))),
+            (Direction::Ingress, packets.map(|packet| packet.map(|packet| packet.source))),
+        ];
+        for (direction, addresses) in ends {
+            for (side, other) in [(Side::Head, Side::Base), (Side::Base, Side::Head)] {
+                let Some(address) = addresses[side.index()] else { continue };
+                if !matches!(self.clusters[side.index()].whose(address), Whose::Contested(_)) {
+                    continue;
+                }
+                let there = addresses[other.index()].into_iter();
+                let there: Vec<&Pod> =
+                    there.flat_map(|address| self.clusters[other.index()].claimants(address)).collect();
+                for pod in self.clusters[side.index()].claimants(address) {
+                    let is_it = |known: &&Pod| {
+                        known.pod_ref() == pod.pod_ref()
+                            && (&known.labels, &known.ports) == (&pod.labels, &pod.ports)
+                    };
+                    if !there.iter().any(is_it) {
+                        causes.push(self.pod(Role::Address, direction, side, pod, &["status", "podIP"]));
+                    }
+                }
+            }
         }
     }
 

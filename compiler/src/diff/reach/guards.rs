@@ -19,6 +19,7 @@ const MULTICAST: [&str; 2] = ["224.0.0.0/4", "ff00::/8"];
 
 /// The guards of one side's nodes, in one family.
 pub(super) struct Guards<'a> {
+    cluster: &'a Cluster,
     family: Family,
     nodes: Vec<Guarded<'a>>,
     /// What every guarding node refuses of strangers to anybody.
@@ -49,9 +50,9 @@ impl<'a> Guards<'a> {
         let mut on: BTreeMap<&NodeName, Vec<IpAddr>> = BTreeMap::new();
         let guarding: Vec<&Node> = cluster.linux_nodes().filter(guards).collect();
         if !guarding.is_empty() {
-            for (_, pod) in cluster.pods().filter(|(_, pod)| pod.is_endpoint()) {
-                if let Some(node) = &pod.node {
-                    on.entry(node).or_default().extend(pod.addresses.iter());
+            for (id, _) in cluster.holders() {
+                for node in cluster.nodes_of(id) {
+                    on.entry(node).or_default().extend(cluster.addresses_of(id).iter());
                 }
             }
         }
@@ -65,15 +66,16 @@ impl<'a> Guards<'a> {
         let dropping = nodes.iter().filter(|guarded| guarded.drops_strangers());
         let strangers = dropping
             .fold(AddressSet::none(family), |all, guarded| all.union(&guarded.nets.difference(&known)));
-        Self { family, nodes, strangers, known }
+        Self { cluster, family, nodes, strangers, known }
     }
 
-    /// The peers that are refused to a pod: by its own node, and of strangers by any. What another node refuses of it is
+    /// The peers that are refused to a pod: by the node that it is on, or each that it may be on, and of strangers by any. What another node refuses of it is
     /// said by the pods that are there, each by the rules that its node has: the two may be at different revisions.
     pub(super) fn refused(&self, direction: Direction, pod: &Pod) -> AddressSet {
         let Some(address) = pod.addresses.of(self.family) else { return AddressSet::none(self.family) };
         let mut refused = self.strangers.clone();
-        for guarded in self.nodes.iter().filter(|guarded| pod.node.as_ref() == Some(&guarded.node.name)) {
+        let on = self.cluster.holder_of(address).map(|id| self.cluster.nodes_of(id)).unwrap_or_default();
+        for guarded in self.nodes.iter().filter(|guarded| on.contains(&guarded.node.name)) {
             if guarded.drops_strangers() {
                 // Pods of other nodes, and other nodes, at addresses that this one keeps for its own.
                 let odd = guarded.nets.intersection(&self.known);

@@ -54,7 +54,11 @@ fn isolating<'m>(
     side: Side,
     direction: Direction,
 ) -> Option<&'m [usize]> {
-    let (id, pod) = both.on(side)?;
-    semantics::enforcing_node(sides.clusters[side.index()], pod)?;
-    Some(sides.meanings[side.index()].hangs_on(direction, id)?.0)
+    let (_, pod) = both.on(side)?;
+    let cluster = sides.clusters[side.index()];
+    let enforced = pod.addresses.iter().filter(|address| semantics::is_enforced(cluster, *address));
+    enforced.filter_map(|address| cluster.holder_of(address)).find_map(|holder| {
+        let (policies, _) = sides.meanings[side.index()].hangs_on(direction, holder)?;
+        Some(policies)
+    })
 }

@@ -57,18 +57,26 @@ impl<'a> Both<'a> {
 /// The pods of both sides, in order of namespace and name.
 pub(super) struct Pods<'a> {
     pods: Vec<Both<'a>>,
-    /// By address, on each side.
-    at: [BTreeMap<IpAddr, At>; 2],
+    /// In order of addresses, on each side; several pods may claim one address.
+    at: [Vec<(IpAddr, At)>; 2],
 }
 
 impl<'a> Pods<'a> {
     pub(super) fn new(base: &'a Cluster, head: &'a Cluster) -> Self {
-        let mut by_name: BTreeMap<PodRef, Both<'a>> = BTreeMap::new();
-        for (id, pod) in base.pods().filter(|(_, pod)| pod.is_endpoint()) {
-            by_name.insert(pod.pod_ref(), Both { base: Some((id, pod)), head: None });
-        }
-        for (id, pod) in head.pods().filter(|(_, pod)| pod.is_endpoint()) {
-            by_name.entry(pod.pod_ref()).or_insert(Both { base: None, head: None }).head = Some((id, pod));
+        // Several objects may contradict each other about one pod: each is paired with its like.
+        let mut by_name: BTreeMap<(PodRef, usize), Both<'a>> = BTreeMap::new();
+        for (side, cluster) in [(Side::Base, base), (Side::Head, head)] {
+            let mut last: Option<(PodRef, usize)> = None;
+            for (id, pod) in cluster.pods().filter(|(_, pod)| pod.is_endpoint()) {
+                let name = pod.pod_ref();
+                let number = last.filter(|(known, _)| *known == name).map_or(0, |(_, number)| number + 1);
+                let both = by_name.entry((name.clone(), number)).or_insert(Both { base: None, head: None });
+                match side {
+                    Side::Base => both.base = Some((id, pod)),
+                    Side::Head => both.head = Some((id, pod)),
+                }
+                last = Some((name, number));
+            }
         }
         let pods: Vec<Both<'a>> = by_name.into_values().collect();
         let at = [Side::Base, Side::Head].map(|side| {
@@ -76,7 +84,9 @@ impl<'a> Pods<'a> {
                 let addresses = both.on(side).map(|(_, pod)| pod.addresses).unwrap_or_default();
                 addresses.iter().map(move |address| (address, at)).collect::<Vec<_>>()
             };
-            (0..).zip(&pods).flat_map(addresses).collect()
+            let mut at: Vec<(IpAddr, At)> = (0..).zip(&pods).flat_map(addresses).collect();
+            at.sort_unstable();
+            at
         });
         Self { pods, at }
     }
@@ -96,12 +106,16 @@ impl<'a> Pods<'a> {
             Side::Head => &self.at[1],
         };
         let ranges: Vec<_> = set.ranges().collect();
-        ranges.into_iter().flat_map(move |(first, last)| at.range(first..=last).map(|(_, at)| *at))
+        ranges.into_iter().flat_map(move |(first, last)| {
+            let start = at.partition_point(|(address, _)| *address < first);
+            at[start..].iter().take_while(move |(address, _)| *address <= last).map(|(_, at)| *at)
+        })
     }
 
     /// Every address of a family that is a pod's on either side.
     pub(super) fn addresses(&self, family: Family) -> AddressSet {
-        let [base, head] = self.at.each_ref().map(|at| AddressSet::of(family, at.keys().copied()));
+        let [base, head] =
+            self.at.each_ref().map(|at| AddressSet::of(family, at.iter().map(|(address, _)| *address)));
         base.union(&head)
     }
 }

@@ -136,9 +136,16 @@ impl Rows<'_, '_, '_> {
             return outer.pods.clone();
         }
         let others = |pod: At| {
-            let node = self.pods.get(pod).latest().node.as_ref().and_then(|node| cluster.node(node));
-            let own = node.into_iter().flat_map(|node| node.addresses.iter().copied());
-            !outer.addresses.is_subset(&AddressSet::of(outer.addresses.family(), own))
+            let family = outer.addresses.family();
+            let pod = self.pods.get(pod).latest();
+            let holder = pod.addresses.of(family).and_then(|address| cluster.holder_of(address));
+            let nodes = holder.map_or_else(|| pod.node.iter().collect(), |holder| cluster.nodes_of(holder));
+            let own = |name| {
+                let node = cluster.node(name).into_iter();
+                AddressSet::of(family, node.flat_map(|node| node.addresses.iter().copied()))
+            };
+            // Each node that it may be on lets its own traffic through, and no other.
+            nodes.is_empty() || nodes.into_iter().any(|name| !outer.addresses.is_subset(&own(name)))
         };
         outer.pods.iter().filter(|pod| others(*pod)).collect()
     }

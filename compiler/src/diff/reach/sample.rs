@@ -106,7 +106,7 @@ fn few(sides: Sides<'_, '_>, pods: &Pods<'_>, direction: Direction, group: &Roar
         let both = pods.get(pod);
         let says = Side::ALL.map(|side| {
             let (id, _) = both.on(side)?;
-            Some(sides.meanings[side.index()].hangs_on(direction, id)?.0)
+            Some(sides.meanings[side.index()].hangs_on(direction, id.into())?.0)
         });
         if seen.insert(says) {
             chosen.push(pod);

@@ -14,7 +14,7 @@ use chainmail_verdict::exact::{AddressSet, ServiceSet, Traffic};
 use super::guards::Guards;
 use super::pods::{At, Both, Pods};
 use super::touched::Touched;
-use crate::cluster::{Cluster, ContainerPort, Direction, PodId};
+use crate::cluster::{Cluster, ContainerPort, Direction, Holder};
 use crate::diff::{Presence, Side};
 use crate::prove::Meaning;
 use crate::semantics;
@@ -31,6 +31,8 @@ enum Say<'m> {
     Free,
     /// These policies together, by their places, for a pod with these ports.
     Policies { places: &'m [usize], ports: &'m [ContainerPort] },
+    /// What all that claim this address are allowed, of which one at least is isolated.
+    Contested(IpAddr),
 }
 
 /// Everything that a kind is told from others by.
@@ -53,7 +55,7 @@ struct Kind<'m, 'a> {
 pub(super) struct Says<'m, 'a> {
     direction: Direction,
     family: Family,
-    meanings: [&'m Meaning<'a>; 2],
+    sides: Sides<'m, 'a>,
     kinds: Vec<Kind<'m, 'a>>,
     of_pod: Vec<KindId>,
     /// Sets of peers that guards refuse, by what keys have of them.
@@ -76,14 +78,8 @@ impl<'m, 'a> Says<'m, 'a> {
         direction: Direction,
         family: Family,
     ) -> Self {
-        let mut says = Self {
-            direction,
-            family,
-            meanings: sides.meanings,
-            kinds: Vec::new(),
-            of_pod: Vec::new(),
-            refused: Vec::new(),
-        };
+        let mut says =
+            Self { direction, family, sides, kinds: Vec::new(), of_pod: Vec::new(), refused: Vec::new() };
         let mut known: BTreeMap<Key<'m>, KindId> = BTreeMap::new();
         let mut refusals: BTreeMap<AddressSet, usize> = BTreeMap::new();
         for (_, both) in pods.iter() {
@@ -93,11 +89,8 @@ impl<'m, 'a> Says<'m, 'a> {
                 let next = refusals.len();
                 *refusals.entry(refused).or_insert(next)
             });
-            let key = Key {
-                presence: both.presence(),
-                says: Side::ALL.map(|side| says.say(sides.clusters[side.index()], both, side)),
-                refused,
-            };
+            let key =
+                Key { presence: both.presence(), says: Side::ALL.map(|side| says.say(both, side)), refused };
             let next = KindId::try_from(says.kinds.len()).expect("at most one kind a pod");
             let id = *known.entry(key).or_insert(next);
             if id == next {
@@ -120,17 +113,17 @@ impl<'m, 'a> Says<'m, 'a> {
         says
     }
 
-    fn say(&self, cluster: &'a Cluster, both: &Both<'a>, side: Side) -> Say<'m> {
-        let Some((id, pod)) = both.on(side) else { return Say::Absent };
-        if pod.addresses.of(self.family).is_none() {
-            return Say::Absent;
-        }
-        if semantics::enforcing_node(cluster, pod).is_none() {
+    fn say(&self, both: &Both<'a>, side: Side) -> Say<'m> {
+        let cluster = self.sides.clusters[side.index()];
+        let Some(address) = both.address(side, self.family) else { return Say::Absent };
+        let Some(holder) = cluster.holder_of(address) else { return Say::Absent };
+        if !semantics::is_enforced(cluster, address) {
             return Say::Free;
         }
-        match self.meanings[side.index()].hangs_on(self.direction, id) {
-            None => Say::Free,
-            Some((places, ports)) => Say::Policies { places, ports },
+        match (self.sides.meanings[side.index()].hangs_on(self.direction, holder), cluster.holder(holder)) {
+            (None, _) => Say::Free,
+            (Some((places, ports)), Holder::Pod(..)) => Say::Policies { places, ports },
+            (Some(_), Holder::Contested(_)) => Say::Contested(address),
         }
     }
 
@@ -148,7 +141,7 @@ impl<'m, 'a> Says<'m, 'a> {
                         return false;
                     }
                 }
-                (Say::Absent | Say::Free | Say::Policies { .. }, _) => {}
+                (Say::Absent | Say::Free | Say::Policies { .. } | Say::Contested(_), _) => {}
             }
         }
         let id = KindId::try_from(id).expect("at most one kind a pod");
@@ -163,9 +156,11 @@ impl<'m, 'a> Says<'m, 'a> {
             let allowed = match kind.key.says[at] {
                 Say::Absent => return Rc::new(Traffic::none(self.family)),
                 Say::Free => Rc::new(Traffic::all(self.family)),
-                Say::Policies { .. } => {
-                    let (pod, _): (PodId, _) = kind.example.on(side).expect("absent pods have no policies");
-                    let allowed = self.meanings[at].allowed(self.direction, self.family, pod);
+                Say::Policies { .. } | Say::Contested(_) => {
+                    let address = kind.example.address(side, self.family);
+                    let holder = address.and_then(|address| self.sides.clusters[at].holder_of(address));
+                    let holder = holder.expect("what is absent has no policies");
+                    let allowed = self.sides.meanings[at].allowed(self.direction, self.family, holder);
                     allowed.expect("policies isolate the pod")
                 }
             };
@@ -191,7 +186,9 @@ impl<'m, 'a> Says<'m, 'a> {
     pub(super) fn services(&self, id: KindId, side: Side, peer: Option<IpAddr>) -> ServiceSet {
         match (peer, self.kinds[id as usize].key.says[side.index()]) {
             (None, _) | (_, Say::Absent) => ServiceSet::none(),
-            (Some(peer), Say::Free | Say::Policies { .. }) => self.traffic(id, side).services(peer),
+            (Some(peer), Say::Free | Say::Policies { .. } | Say::Contested(_)) => {
+                self.traffic(id, side).services(peer)
+            }
         }
     }
 }

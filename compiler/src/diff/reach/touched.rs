@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::pods::{Both, Pods};
 use super::say::Sides;
 use crate::cluster::{
-    Cluster, Direction, NamespaceScope, Peer, Peers, Pod, Policy, PolicyRef, PortMatch, Ports, Rule,
+    Cluster, Direction, NamespaceScope, Peer, Peers, Pod, Policy, PolicyRef, PortMatch, Ports, Rule, Whose,
 };
 use crate::diff::{Presence, Side};
 use crate::semantics::selects;
@@ -53,13 +53,22 @@ impl Touched {
     }
 }
 
-/// Whether anything of a pod that policies ask for differs.
+/// Whether anything of a pod that policies ask for differs, or may: what is said of a contested address hangs on who else
+/// claims it.
 fn differs(sides: Sides<'_, '_>, both: &Both<'_>) -> bool {
     let (Some((_, old)), Some((_, new))) = (both.base, both.head) else {
         return both.presence() != Presence::Stay;
     };
     let [base, head] =
         sides.clusters.map(|cluster| cluster.namespace(&old.namespace).map(|namespace| &namespace.labels));
+    let is_contested = |side: Side, pod: &Pod| {
+        let cluster = sides.clusters[side.index()];
+        let contested = |address| matches!(cluster.whose(address), Whose::Contested(_));
+        !cluster.contested().is_empty() && pod.addresses.iter().any(contested)
+    };
+    if is_contested(Side::Base, old) || is_contested(Side::Head, new) {
+        return true;
+    }
     old.labels != new.labels || old.addresses != new.addresses || old.ports != new.ports || base != head
 }
 

@@ -192,7 +192,9 @@ impl<'a> Picker<'a> {
     fn is_elsewhere(&self, address: IpAddr) -> bool {
         let in_pod_cidr = self.node.pod_cidrs.iter().any(|net| net.contains(&address));
         match self.cluster.whose(address) {
-            Whose::Pod(_, pod) => pod.node.as_ref() != Some(&self.node.name),
+            Whose::Pod(..) | Whose::Contested(_) => {
+                self.cluster.claimants(address).all(|pod| pod.node.as_ref() != Some(&self.node.name))
+            }
             Whose::Node(_) => false,
             Whose::Unknown => !in_pod_cidr,
         }
@@ -214,7 +216,7 @@ impl<'a> Picker<'a> {
             PortMatch::Named(name) => match (direction, self.cluster.whose(peer)) {
                 (Direction::Ingress, _) => pod.named_ports(wanted, name).next(),
                 (Direction::Egress, Whose::Pod(_, peer)) => peer.named_ports(wanted, name).next(),
-                (Direction::Egress, Whose::Node(_) | Whose::Unknown) => None,
+                (Direction::Egress, Whose::Contested(_) | Whose::Node(_) | Whose::Unknown) => None,
             },
         })
     }
