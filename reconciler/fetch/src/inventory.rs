@@ -192,7 +192,8 @@ impl Inventory {
         let within = |place: &chainmail_compiler::diagnostic::Place| {
             place.file.strip_prefix(&self.folder).is_some_and(|rest| rest.starts_with('/'))
         };
-        finding.code == Code::InventoryConflict || finding.place.as_ref().is_some_and(within)
+        let of_two = [Code::InventoryConflict, Code::ContestedAddress];
+        of_two.contains(&finding.code) || finding.place.as_ref().is_some_and(within)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Hands over what follows from the accepted revision and the inventory, where the inventory alone has changed it.
 
+use chainmail_compiler::diagnostic::Code;
 use chainmail_reconciler::clock::Moment;
 use chainmail_reconciler::files::{self, FileError};
 use chainmail_reconciler::lock::{ApplyLock, LockError};
@@ -7,7 +8,7 @@ use chainmail_snapshot::Sha256Hex;
 use thiserror::Error;
 
 use super::status::{HandedLive, InventoryStatus};
-use super::{Inventory, told};
+use super::{ITEMS_TOLD, Inventory, told};
 use crate::config::Config;
 use crate::confirm::{of_same_revision, taken_back};
 use crate::inputs::{self, InputsError};
@@ -146,11 +147,16 @@ impl Keeper {
                 return Ok(Outcome { alarms: vec![alarm], ..Outcome::default() });
             }
         };
-        let outcome = Outcome {
-            contradictions: made.contradictions.iter().map(told).collect(),
-            members: made.members,
-            alarms: made.denied.iter().map(|flow| format!("keep: {flow}")).collect(),
-        };
+        // A false claim can cut off a pod, so that it is more than something unknown.
+        let (contested, others): (Vec<_>, Vec<_>) =
+            made.contradictions.iter().partition(|finding| finding.code == Code::ContestedAddress);
+        let mut alarms: Vec<String> = made.denied.iter().map(|flow| format!("keep: {flow}")).collect();
+        alarms.extend(contested.iter().take(ITEMS_TOLD).map(|finding| told(finding)));
+        if contested.len() > ITEMS_TOLD {
+            alarms.push(format!("and {} more contradictions about pods", contested.len() - ITEMS_TOLD));
+        }
+        let outcome =
+            Outcome { contradictions: others.into_iter().map(told).collect(), members: made.members, alarms };
         let Made { snapshot, provenance, .. } = made;
         let digest = snapshot.manifest().digest.clone();
         if digest == accepted.digest {
