@@ -42,20 +42,32 @@ impl World {
     /// The cluster of a seed.
     #[must_use]
     pub fn generate(seed: u64) -> Self {
+        Self::reviewed(&mut Seeded::new(seed)).0
+    }
+
+    /// The cluster of a seed. Beside nearly half of them is an inventory that contradicts it.
+    #[must_use]
+    pub fn contradicted(seed: u64) -> Self {
         let mut rng = Seeded::new(seed);
-        let mut objects = namespaces(&mut rng);
-        let sites = nodes::sites(&mut rng);
+        let (mut world, sites) = Self::reviewed(&mut rng);
+        if rng.percent(45) {
+            world.live = live::contradictions(&mut rng, &mut world.objects, &sites);
+        }
+        world
+    }
+
+    fn reviewed(rng: &mut Seeded) -> (Self, Vec<nodes::Site>) {
+        let mut objects = namespaces(rng);
+        let sites = nodes::sites(rng);
         objects.extend(sites.iter().filter_map(nodes::Site::manifest));
-        objects.extend(pods::pods(&mut rng, &sites));
+        objects.extend(pods::pods(rng, &sites));
         let count = rng.between(7, 12);
-        objects.extend((0..count).map(|number| policies::policy(&mut rng, number)));
-        let config = rng.percent(60).then(|| settings::config(&mut rng));
+        objects.extend((0..count).map(|number| policies::policy(rng, number)));
+        let config = rng.percent(60).then(|| settings::config(rng));
         if rng.percent(25) {
             objects.iter_mut().for_each(nodes::narrow);
         }
-        let live =
-            if rng.percent(45) { live::contradictions(&mut rng, &mut objects, &sites) } else { Vec::new() };
-        Self { objects, config, live }
+        (Self { objects, config, live: Vec::new() }, sites)
     }
 
     /// The objects as files.

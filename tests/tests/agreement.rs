@@ -46,7 +46,7 @@ fn proof_and_engines_agree_on_many_clusters() {
 fn agree(worlds: Range<u64>) {
     let (mut asked, mut denied, mut nodes, mut isolated, mut contested) = (0, 0, 0, 0, 0);
     for seed in worlds.clone() {
-        let world = World::generate(seed);
+        let world = World::contradicted(seed);
         let sources = world.sources(Layout::JsonList);
         let cluster = loaded(&sources);
         let mut compiler = Compiler::new(&cluster, &sources);
@@ -155,7 +155,7 @@ fn observe(worlds: Range<u64>) {
 
 fn observe_one(seed: u64) -> TruthTable {
     // The nodes of these labs join their pods by routes, and what is only observed passes in spite of its verdict.
-    let world = World::generate(seed).without_setting("pod_bridge").without_setting("enforce");
+    let world = World::contradicted(seed).without_setting("pod_bridge").without_setting("enforce");
     let folder = tempfile::tempdir().unwrap();
     let sources = world.sources(Layout::Folders);
     let origin = Origin::written(&sources, folder.path()).unwrap();

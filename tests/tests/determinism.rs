@@ -63,13 +63,17 @@ fn layout_and_order_of_files_change_nothing() {
             let expected = fleet(&state.sources);
             let documents = documents(state);
             let backwards: Vec<&str> = documents.iter().rev().map(String::as_str).collect();
-            let one_file = Sources::new(vec![file("all.yml", &backwards.join("\n---\n"))]);
+            let beside = |files: Vec<SourceFile>| {
+                let live = state.sources.inventories().map(|(_, live)| live.clone());
+                Sources::new(files).with_inventories(live.collect::<Vec<_>>())
+            };
+            let one_file = beside(vec![file("all.yml", &backwards.join("\n---\n"))]);
             assert_eq!(fleet(&one_file), expected, "{what}: one file, backwards");
 
             let place = |i: usize| format!("{}/{i}.yaml", 9 - i % 3);
             let scattered = documents.iter().rev().enumerate().map(|(i, text)| file(&place(i), text));
             assert_eq!(
-                fleet(&Sources::new(scattered.collect())),
+                fleet(&beside(scattered.collect())),
                 expected,
                 "{what}: a file each, in three folders"
             );

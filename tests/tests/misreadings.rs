@@ -20,7 +20,7 @@ fn every_misreading_is_noticed() {
     let misreadings = misreadings::all();
     let mut noticed = vec![0; misreadings.len()];
     for seed in WORLDS {
-        let world = World::generate(seed);
+        let world = World::contradicted(seed);
         let loaded = load(&world.sources(Layout::JsonList));
         let mut prober = Prober::new(&loaded.cluster, &world.written_addresses(), Seeded::new(seed));
         let judge = |packet: Packet| (packet, semantics::judge(&loaded.cluster, &packet));

@@ -104,17 +104,6 @@ const TRANSCRIPTS: &[Transcript] = &[
         ],
     ),
     (
-        "contested",
-        "truth",
-        &[
-            "explain shop/web shop/db 80",
-            "explain shop/one shop/db 80",
-            "explain outside 10.244.0.11 80",
-            "describe db",
-            "query --from shop/* --to * --port 80 -o matrix",
-        ],
-    ),
-    (
         "windows-node",
         "truth",
         &[
