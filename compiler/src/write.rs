@@ -8,6 +8,8 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use chainmail_snapshot::beneath::{Budget, Folder};
+use chainmail_snapshot::limits::SNAPSHOT_BYTES;
 use chainmail_snapshot::{Joined, NodeName, SetName};
 use tempfile::TempDir;
 use thiserror::Error;
@@ -120,17 +122,30 @@ impl Stage {
             self.folder.path().join("nodes").join(node.as_str()),
         );
         std::fs::create_dir_all(&new).map_err(io(&new))?;
+        let folder = Folder::open(&self.out).map_err(|error| io(&self.out)(std::io::Error::other(error)))?;
+        // Committed files may be links to anything.
+        let mut budget = Budget::bytes(SNAPSHOT_BYTES);
+        let mut take = |path: &str| {
+            let bytes = folder.read(path, SNAPSHOT_BYTES, &mut budget).map_err(std::io::Error::other);
+            let bytes = bytes.and_then(|bytes| bytes.ok_or_else(|| std::io::ErrorKind::NotFound.into()));
+            let bytes = bytes.map_err(io(&self.out.join(path)))?;
+            let to = self.folder.path().join(path);
+            std::fs::write(&to, &bytes).map_err(io(&to))?;
+            Ok::<_, WriteError>(bytes)
+        };
+        let mut sets = Vec::new();
         for entry in std::fs::read_dir(&old).map_err(io(&old))? {
-            let entry = entry.map_err(io(&old))?;
-            std::fs::copy(entry.path(), new.join(entry.file_name())).map_err(io(&entry.path()))?;
+            let name = entry.map_err(io(&old))?.file_name();
+            let bytes = take(&format!("nodes/{node}/{}", name.to_string_lossy()))?;
+            if name == "sets" {
+                sets = bytes;
+            }
         }
-        let list = old.join("sets");
-        for name in std::fs::read_to_string(&list).map_err(io(&list))?.lines() {
+        for name in String::from_utf8_lossy(&sets).lines() {
             let Ok(name) = name.parse::<SetName>() else { continue };
-            let from = self.out.join("sets").join(name.as_str());
-            let to = self.folder.path().join("sets").join(name.as_str());
-            if self.sets.insert(name) {
-                std::fs::copy(&from, &to).map_err(io(&from))?;
+            if !self.sets.contains(&name) {
+                take(&set_path(&name))?;
+                self.sets.insert(name);
             }
         }
         Ok(())
@@ -241,17 +256,22 @@ pub struct Check {
 impl Check {
     /// Compares a node's files. What its rules come from may differ: it is outside the digest.
     pub fn node(&mut self, out: &Path, snapshot: &NodeSnapshot) {
+        let folder = Folder::open(out).ok();
         let sets = snapshot.sets.iter().map(|(name, text)| (set_path(name), Cow::from(&**text)));
         for (path, text) in node_files(snapshot).into_iter().chain(sets) {
             if self.expected.contains(&path) {
                 continue;
             }
             if !path.ends_with("/provenance.json") {
-                match std::fs::read(out.join(&path)) {
-                    Ok(bytes) if bytes == text.as_bytes() => {}
-                    Ok(_) => drop(self.differences.insert((path.clone(), Difference::Differs))),
-                    Err(_) => drop(self.differences.insert((path.clone(), Difference::Missing))),
-                }
+                let most = text.len() as u64;
+                let read = |folder: &Folder| folder.read(&path, most, &mut Budget::bytes(most));
+                // What is longer, a link, or no file at all has other bytes than this one.
+                let difference = match folder.as_ref().map_or(Ok(None), read) {
+                    Ok(Some(bytes)) if bytes == text.as_bytes() => None,
+                    Ok(Some(_)) | Err(_) => Some(Difference::Differs),
+                    Ok(None) => Some(Difference::Missing),
+                };
+                self.differences.extend(difference.map(|difference| (path.clone(), difference)));
             }
             self.expected.insert(path);
         }

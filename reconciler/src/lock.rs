@@ -16,6 +16,7 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, fchown};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use chainmail_snapshot::beneath::Folder;
 use rustix::fs::OFlags;
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::process::{Pid, PidfdFlags, Signal, geteuid, pidfd_open, pidfd_send_signal};
@@ -205,9 +206,11 @@ fn taker(info: &str) -> Option<i32> {
 /// Whether somebody holds a lock; `None` where this process may not ask.
 #[must_use]
 pub fn is_held(folder: &Path, name: &str) -> Option<bool> {
-    let file = match File::open(folder.join(name)) {
-        Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Some(false),
+    // Of the other half's lock: it may stand for anything, and must not keep whoever asks waiting.
+    let file = match Folder::open(folder).and_then(|folder| folder.file(name)) {
+        Ok(Some(file)) => file,
+        Ok(None) => return Some(false),
+        Err(error) if error.is_missing() => return Some(false),
         Err(_) => return None,
     };
     match file.try_lock_shared() {

@@ -501,3 +501,50 @@ fn the_doctor_finds_what_is_wrong_with_a_host() {
         assert!(said.out.contains(part), "{part}\n{}", said.out);
     }
 }
+
+/// Whoever writes the spool can put there what no file is; `chainmaild` neither waits for it nor reads through it.
+#[test]
+fn what_is_no_file_in_the_spool_holds_up_neither_healing_nor_the_end() {
+    use std::os::unix::fs::symlink;
+
+    if skipped() {
+        return;
+    }
+    let node = Node::new("nft");
+    node.configure("interval = 1\n");
+    let snapshot = policy(&["10.8.0.0/24"], 80);
+    let running = node.enforce(&snapshot);
+    std::fs::write(node.root().join("secret"), "root:SECRETHASH:1:\n").unwrap();
+    let next = policy(&["10.8.0.0/24"], 81);
+    let folder = node.root().join("var/lib/chainmail/spool").join(next.manifest.digest.as_str());
+    for (file, kind) in
+        [("manifest.json", "fifo"), ("ipsets", "zero"), ("rules.v4", "secret"), ("provenance.json", "fifo")]
+    {
+        std::fs::remove_dir_all(&folder).ok();
+        next.write_joined(&folder);
+        std::fs::remove_file(folder.join(file)).ok();
+        match kind {
+            "fifo" => drop(node.namespace.ok(&["mkfifo", folder.join(file).to_str().unwrap()], "")),
+            "zero" => symlink("/dev/zero", folder.join(file)).unwrap(),
+            _ => symlink(node.root().join("secret"), folder.join(file)).unwrap(),
+        }
+        node.want(next.manifest.digest.as_str());
+        node.wait_until("it is refused", || {
+            node.read("run/chainmail/apply.json").contains(&format!("{file} is a "))
+        });
+        node.namespace.ok(&["iptables-nft", "-F", "CM-FORWARD"], "");
+        node.wait_until("it is healed", || {
+            node.namespace.ok(&["iptables-nft", "-S", "CM-FORWARD"], "").contains("-g CM-INGRESS")
+        });
+        assert_eq!(
+            node.status(),
+            ("held enforcing".to_owned(), snapshot.manifest.digest.to_string()),
+            "{file}"
+        );
+        assert_code(&node.ask(&["plan"]), 3);
+        assert!(!node.read("run/chainmail/apply.json").contains("SECRET"), "{file}");
+        assert!(!node.read("said").contains("SECRET"), "{file}");
+    }
+    assert_eq!(running.stop(), Some(0), "SIGTERM ends it");
+    node.assert_holds(&snapshot);
+}

@@ -1,6 +1,5 @@
 //! The command line of `chainmail-fetch`.
 
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -8,7 +7,7 @@ use chainmail_reconciler::clock::Moment;
 use chainmail_reconciler::exit::Exit;
 use chainmail_reconciler::files::{self, FileError};
 use chainmail_reconciler::lock::{ApplyLock, FETCH_LOCK, LockError};
-use chainmail_reconciler::log;
+use chainmail_reconciler::{log, terminal};
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use serde::Serialize;
 use thiserror::Error;
@@ -25,7 +24,7 @@ use crate::inventory::keep::keep;
 use crate::inventory::refresh::{Keeper, RefreshError};
 use crate::paths::Paths;
 use crate::run;
-use crate::state::{Release, StateError, json, read_json, write_json};
+use crate::state::{Release, StateError, read_json, write_json};
 use crate::status::Status;
 use crate::trust::{self, First};
 use crate::users::{Part, Users, UsersError};
@@ -249,7 +248,7 @@ pub fn main() -> ExitCode {
         Command::Confirm => confirm(&paths),
         Command::Release(args) => release(&paths, args),
         Command::Payload { commit } => payload(&paths, &commit),
-        Command::Completions { shell } => Ok(completions(shell)),
+        Command::Completions { shell } => completions(shell),
         Command::Look => one_look(&paths),
         Command::Cycle(first) => one_cycle(&paths, first.first()),
         Command::Judge => one_judgement(&paths),
@@ -257,14 +256,13 @@ pub fn main() -> ExitCode {
         Command::Inventory(args) => inventory(&paths, args),
     };
     let result = result.and_then(|Answer { text, exit }| {
-        std::io::stdout().lock().write_all(text.as_bytes()).map_err(CliError::Print)?;
+        terminal::print(&text).map_err(CliError::Print)?;
         Ok(exit)
     });
     match result {
         Ok(exit) => exit.into(),
         Err(error) => {
-            // Standard error may be closed; the exit code still says it.
-            drop(writeln!(std::io::stderr(), "error: {error}"));
+            terminal::print_error(&error);
             error.exit().into()
         }
     }
@@ -396,7 +394,7 @@ fn inventory(paths: &Paths, args: InventoryArgs) -> Result<Answer, CliError> {
 fn print(status: &Status, args: OutputArgs) -> String {
     match args.output {
         Output::Text => status.text(),
-        Output::Json => json(status),
+        Output::Json => terminal::json(status),
     }
 }
 
@@ -411,7 +409,7 @@ fn status(paths: &Paths, args: OutputArgs) -> Result<Answer, CliError> {
             let judged = judged.map_or(String::new(), |judged| format!("  judged    {judged}\n"));
             status.text() + &judged
         }
-        Output::Json => json(&Shown { status, judged }),
+        Output::Json => terminal::json(&Shown { status, judged }),
     };
     Ok(Answer { text, exit })
 }
@@ -494,8 +492,9 @@ fn payload(paths: &Paths, commit: &str) -> Result<Answer, CliError> {
     Ok(Answer { text, exit: Exit::Done })
 }
 
-fn completions(shell: clap_complete::Shell) -> Answer {
+fn completions(shell: clap_complete::Shell) -> Result<Answer, CliError> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "chainmail-fetch", &mut script);
-    Answer { text: String::from_utf8_lossy(&script).into_owned(), exit: Exit::Done }
+    terminal::print_script(&script).map_err(CliError::Print)?;
+    Ok(Answer { text: String::new(), exit: Exit::Done })
 }

@@ -5,9 +5,9 @@ use chainmail_reconciler::clock::Moment;
 use chainmail_reconciler::files::{self, FileError};
 use chainmail_reconciler::lock::{ApplyLock, LockError};
 use chainmail_reconciler::spool::pointer;
-use chainmail_snapshot::Sha256Hex;
+use chainmail_snapshot::{Sha256Hex, read};
 
-use crate::config::{BranchStatement, Config, Mode};
+use crate::config::{BranchStatement, Config, Mode, Trust};
 use crate::confirm::{self, Reach, remember_reach};
 use crate::hold::{self, Reason, Word};
 use crate::inputs::{Inputs, InputsError};
@@ -19,7 +19,7 @@ use crate::mirror::{self, MirrorError};
 use crate::paths::Paths;
 use crate::quarantine::{Failure, Head, Look, Needs, Quarantine, QuarantineError, Wanted};
 use crate::spool;
-use crate::state::{Accepted, Last, StateError, json, read_json, write_json};
+use crate::state::{Accepted, Floor, Last, StateError, damaged, json, mend, read_json, write_json};
 use crate::status::{Handed, State, Status};
 use crate::trust::{self, First, Known, Untrusted, Verified};
 
@@ -223,7 +223,11 @@ fn tell(before: Option<&Status>, status: &Status) {
 }
 
 fn look(paths: &Paths, inputs: &Inputs, first: First, now: Moment, before: Option<&Status>) -> Status {
-    let accepted = read_json::<Accepted>(&paths.accepted());
+    let floor = match inputs.config.trust {
+        Trust { mode: Mode::Range | Mode::Tag, min_commit: None, .. } => Floor::None,
+        _ => Floor::Known,
+    };
+    let accepted = mend(paths, floor).and_then(|()| read_json::<Accepted>(&paths.accepted()));
     let mut status = Status {
         node: inputs.node.to_string(),
         remote: inputs.config.remote.to_string(),
@@ -364,10 +368,11 @@ fn ask(paths: &Paths, needs: Needs) -> Result<(), FileError> {
     files::replace_volatile(&paths.needs(), &json(&needs))
 }
 
-/// Whether the spool still names what was handed over, if anything was.
+/// Whether the spool still names what was handed over, if anything was, and has it whole.
 fn spools(paths: &Paths, accepted: Option<&Accepted>) -> bool {
     let wanted = pointer(&paths.node.desired()).ok().flatten();
-    let there = wanted.as_ref().is_none_or(|digest| paths.node.spooled(digest).is_dir());
+    let is_whole = |digest| matches!(read::joined_if_any(&paths.node.spooled(digest)), Ok(Some(_)));
+    let there = wanted.as_ref().is_none_or(is_whole);
     there && accepted.is_none_or(|accepted| wanted.as_ref() == Some(&accepted.digest))
 }
 
@@ -514,6 +519,7 @@ const SHOWN_TAGS: usize = 5;
 fn alarms(paths: &Paths, inputs: &Inputs, now: Moment) -> Vec<String> {
     let trust = &inputs.config.trust;
     let mut alarms: Vec<String> = confirm::alarm(paths, &inputs.config.confirm).into_iter().collect();
+    alarms.extend(damaged(paths));
     let accepted = read_json::<Accepted>(&paths.accepted()).ok().flatten();
     match (trust.mode, trust.min_commit, &accepted) {
         (Mode::Off, _, _) => {

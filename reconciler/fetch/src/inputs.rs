@@ -12,7 +12,7 @@ use thiserror::Error;
 
 use crate::config::{BranchStatement, Config, Mode, Trust};
 use crate::paths::Paths;
-use crate::state::{Release, StateError, read_json};
+use crate::state::{Release, read_if_whole};
 use crate::trust::{Keys, KeysError};
 
 /// Everything that this host says about revisions.
@@ -58,9 +58,6 @@ pub enum InputsError {
     /// A file cannot be read.
     #[error(transparent)]
     File(#[from] FileError),
-    /// A file of the state is broken.
-    #[error(transparent)]
-    State(#[from] StateError),
 }
 
 impl Inputs {
@@ -99,7 +96,7 @@ impl Inputs {
                 (keys, Sha256Hex::of(parts.map(Sha256Hex::of).map(|part| part.to_string()).concat()))
             }
         };
-        let release = read_json::<Release>(&paths.released())?;
+        let release = read_if_whole::<Release>(&paths.released());
         let released = release.as_ref().map_or("", |release| release.revision.as_str());
         let version = env!("CARGO_PKG_VERSION");
         let parts = [text.as_str(), trust.as_str(), node.as_str(), released, version];

@@ -3,6 +3,7 @@
 
 use chainmail_reconciler::files::{self, FileError};
 use chainmail_reconciler::spool;
+use chainmail_snapshot::limits::PROVENANCE_BYTES;
 use chainmail_snapshot::{Family, Joined, NodeName, Sha256Hex, read};
 
 use crate::paths::Paths;
@@ -34,6 +35,12 @@ pub fn hand_over(
     if whole(paths, &manifest.node, &manifest.digest).is_none() {
         files::remove_folder(&folder)?;
     }
+    // The applying half refuses a snapshot with a longer one.
+    let fits = |text: &&str| text.len() as u64 <= PROVENANCE_BYTES;
+    if provenance.is_some_and(|text| !fits(&text)) {
+        tracing::warn!("{PROVENANCE} is longer than {PROVENANCE_BYTES} bytes, and is left out");
+    }
+    let provenance = provenance.filter(fits);
     let (json, ipsets) = (manifest.to_json(), snapshot.ipsets());
     let mut parts = vec![("manifest.json", json.as_str()), ("ipsets", ipsets.as_str())];
     parts.extend(Family::ALL.map(|family| (family.rules_file(), snapshot.rules(family))));

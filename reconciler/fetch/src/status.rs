@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use chainmail_reconciler::exit::Exit;
-use chainmail_snapshot::Sha256Hex;
+use chainmail_snapshot::{Sha256Hex, escape};
 use serde::{Deserialize, Serialize};
 
 use crate::inventory::InventoryStatus;
@@ -149,8 +149,10 @@ impl Status {
     #[must_use]
     pub fn text(&self) -> String {
         let mut text = format!("● {}  node {}\n", self.state.as_str(), self.node);
-        let mut row =
-            |name: &str, value: &str| writeln!(text, "  {name:<9} {value}").expect("a String takes all");
+        // What others wrote must not look like a line of ours: it begins none.
+        let mut row = |name: &str, value: &str| {
+            writeln!(text, "  {name:<9} {}", escape::line(value)).expect("a String takes all");
+        };
         row("remote", &format!("{} {}", self.remote, self.branch));
         match &self.handed {
             Some(handed) => {

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use chainmail_snapshot::limits::STATUS_BYTES;
-use chainmail_snapshot::{Family, JsonProblem, Sha256Hex};
+use chainmail_snapshot::{Family, JsonProblem, Sha256Hex, escape};
 use clap::Args;
 use serde::Serialize;
 
@@ -71,6 +71,7 @@ pub(super) fn history(paths: &Paths, args: OutputArgs) -> Result<Answer, CliErro
     match args.output {
         Output::Text => {
             for state::Entry { time, event, digest, note, .. } in &entries {
+                let note = escape::line(note);
                 writeln!(text, "{time}  {:<11}  {}  {note}", event.as_str(), digest.short(12))
                     .expect("a String takes all");
             }
