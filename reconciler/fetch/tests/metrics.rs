@@ -74,7 +74,8 @@ fn metrics_and_health_are_answered_whoever_asks_whatever() {
         assert!(begin.elapsed() < Duration::from_secs(20), "{handed}{}", get(address, "/metrics"));
         std::thread::sleep(Duration::from_millis(50));
     }
-    assert!(body.contains("chainmail_fetch_state{state=\"synced\"}"), "{body}");
+    let metrics = get(address, "/metrics");
+    assert!(metrics.contains("chainmail_fetch_state{state=\"synced\"}"), "{metrics}");
 }
 
 /// Half a question on each of many connections. One at a time was answered once, each for 2 s: that is 400 s of silence.
