@@ -19,7 +19,10 @@ use crate::mirror::{self, MirrorError};
 use crate::paths::Paths;
 use crate::quarantine::{Failure, Head, Look, Needs, Quarantine, QuarantineError, Wanted};
 use crate::spool;
-use crate::state::{Accepted, Floor, Last, StateError, damaged, json, mend, read_json, write_json};
+use crate::state::{
+    Accepted, Floor, HeldRevision, Last, Release, StateError, damaged, json, mend, read_if_whole, read_json,
+    write_json,
+};
 use crate::status::{Handed, State, Status};
 use crate::trust::{self, First, Known, Untrusted, Verified};
 
@@ -405,15 +408,29 @@ fn take(
     // The inventory may have changed what was handed over since the beginning, for the sake of the same revision.
     let _lock = ApplyLock::wait_for_file(&paths.state(), HANDING_OVER)?;
     let accepted = read_json::<Accepted>(&paths.accepted())?;
-    let same = |known: &str| trust::is_same(incoming.repository(), &verified.commit, known);
+    let same = |known: &str, payload: Option<&Sha256Hex>| {
+        trust::is_same(incoming.repository(), &verified.commit, known, payload)
+    };
+    let held = read_if_whole::<HeldRevision>(&paths.held());
+    let of_held = |release: &Release| held.as_ref().filter(|held| held.revision == release.revision);
     let word = match (&inputs.release, &accepted) {
         // A revision that is in force already was let go before.
-        (_, Some(accepted)) if same(&accepted.verified.commit)? => Word::Release,
-        (Some(release), _) if same(&release.revision)? => Word::Release,
+        (_, Some(accepted)) if same(&accepted.verified.commit, accepted.verified.payload.as_ref())? => {
+            Word::Release
+        }
+        (Some(release), _)
+            if same(&release.revision, of_held(release).and_then(|held| held.payload.as_ref()))? =>
+        {
+            Word::Release
+        }
         _ if verified.allows_shrink => Word::Trailer,
         _ => Word::None,
     };
     let made = made(paths, inputs, &verified, word);
+    if made.as_ref().is_err_and(|refusal| refusal.state == State::Held) {
+        let (revision, payload) = (verified.commit.clone(), verified.payload.clone());
+        write_json(&paths.held(), &HeldRevision { revision, payload })?;
+    }
     let made = made.map_err(|refusal| too_large(refusal, commit, &left_out, config))?;
     if kept != Some(commit) {
         incoming.accept(commit, config.limits.mirror)?;

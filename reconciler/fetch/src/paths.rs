@@ -91,6 +91,12 @@ impl Paths {
         self.state().join("last.json")
     }
 
+    /// The revision that was held last.
+    #[must_use]
+    pub fn held(&self) -> PathBuf {
+        self.state().join("held.json")
+    }
+
     /// The held revision that somebody let go.
     #[must_use]
     pub fn released(&self) -> PathBuf {

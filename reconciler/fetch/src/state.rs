@@ -94,6 +94,15 @@ pub struct Release {
     pub time: String,
 }
 
+/// The revision that was held last. Its objects are not kept, so its payload tells which other ids are the same revision.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldRevision {
+    /// The revision.
+    pub revision: String,
+    /// The digest of the commit without its signature.
+    pub payload: Option<Sha256Hex>,
+}
+
 /// A file of the state that holds something else.
 #[derive(Debug, Error)]
 pub enum StateError {

@@ -375,12 +375,18 @@ impl Case<'_> {
     }
 }
 
-/// Whether a commit is a revision that this host knows by an id, or one that differs from it in signatures alone.
+/// Whether a commit is a revision that this host knows by an id and its payload, or one that differs from it in signatures
+/// alone.
 ///
 /// # Errors
 /// When Git cannot read what it has.
-pub fn is_same(mirror: &Repository, commit: &str, known: &str) -> Result<bool, git2::Error> {
-    let known = Point { id: Oid::from_str(known)?, payload: None };
+pub fn is_same(
+    mirror: &Repository,
+    commit: &str,
+    known: &str,
+    payload: Option<&Sha256Hex>,
+) -> Result<bool, git2::Error> {
+    let known = Point { id: Oid::from_str(known)?, payload: payload.cloned() };
     History::of(mirror)?.same(Oid::from_str(commit)?, &known)
 }
 
