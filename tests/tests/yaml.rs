@@ -139,12 +139,6 @@ const KNOWN: &[Known] = &[
         is: |text, _, _| text.chars().skip(1).any(|c| c == '\u{feff}'),
     },
     Known {
-        // A merge key that does not come to the same for all programs. The other parser is one of those that keep the
-        // written field.
-        name: "a field before `<<` that is merged too",
-        is: |_, ours, _| ours.refuses("merge-key"),
-    },
-    Known {
         // What is merged, and the items of a List, are values before they have types, and a value has no such number. No
         // field that is used does.
         name: "a number of more than 64 bits beside a merge key",
@@ -236,4 +230,24 @@ fn a_number_in_quotes_is_none() {
     assert_eq!([ours(&policy("90")), theirs(&policy("90"))], [Verdict::Object, Verdict::Object]);
     assert!(ours(&policy("'90'")).refuses("it must be a whole number"), "{:?}", ours(&policy("'90'")));
     assert_eq!(theirs(&policy("'90'")), Verdict::Object);
+}
+
+/// Merge keys are read alike, but where kubectl takes the merged field and the other parser the one that is written before.
+#[test]
+fn merge_keys_come_to_the_same_or_are_refused() {
+    let pod = |labels: &str| {
+        format!(
+            "apiVersion: v1\nkind: Pod\nmetadata:\n  name: a\n  annotations: &x {{app: web}}\n  labels: {labels}\n"
+        )
+    };
+    for labels in ["{<<: *x, tier: db}", "{<<: *x, app: db}", "{<<: [*x, {app: db}]}", "{tier: db, <<: *x}"] {
+        assert_eq!(
+            [ours(&pod(labels)), theirs(&pod(labels))],
+            [Verdict::Object, Verdict::Object],
+            "{labels}"
+        );
+    }
+    let early = pod("{app: db, <<: *x}");
+    assert!(ours(&early).refuses("merge-key"), "{:?}", ours(&early));
+    assert_eq!(theirs(&early), Verdict::Object);
 }
