@@ -1,3 +1,5 @@
+#![allow(clippy::disallowed_methods, reason = "tests put files where others would")]
+
 mod clock;
 mod confirm;
 mod damage;

@@ -9,8 +9,11 @@ use super::*;
 
 const SECRET: &str = "root:$y$j9T$SECRETHASHOFROOT:20000:0:99999:7:::\n";
 
-/// What is put in the place of a file, and what is said of it.
-fn odd_files(outside: &Path) -> Vec<(&'static str, Box<dyn Fn(&Path) + '_>)> {
+/// Puts something at a path.
+type Put<'a> = Box<dyn Fn(&Path) + 'a>;
+
+/// Returns what can stand in the place of a file, each with the words that an error says of it.
+fn odd_files(outside: &Path) -> Vec<(&'static str, Put<'_>)> {
     vec![
         ("is a FIFO", Box::new(|path| mknodat(CWD, path, FileType::Fifo, Mode::RWXU, 0).unwrap())),
         ("is a symbolic link", Box::new(move |path| symlink(outside.join("secret"), path).unwrap())),
