@@ -75,8 +75,8 @@ golden:
 	$(CARGO) build --locked --workspace --bins
 	INSTA_UPDATE=always INSTA_FORCE_PASS=1 $(CARGO) test --locked --package chainmail-tests
 
-# Programs, units and example configurations. Nothing is started or enabled: `systemctl enable --now chainmail.target
-# chainmail-boot chainmail-apply chainmail-download chainmail-fetch chainmail-probe` does that, after `systemd-sysusers` and `systemd-tmpfiles --create`.
+# Programs, units and example configurations. Nothing is started or enabled: `systemctl enable chainmail-boot` and
+# `systemctl enable --now chainmail.target` do that, after `systemd-sysusers` and `systemd-tmpfiles --create`.
 # The program that pulls is built by itself: in one build with `chainmail` that would link the network too, see
 # docs/adr/0002-one-program-speaks-to-the-network.md.
 DESTDIR =

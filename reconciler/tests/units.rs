@@ -58,17 +58,26 @@ fn what_boots_is_fenced_in_as_what_runs() {
     }
 }
 
+/// The names of all shipped units, in order.
+fn units() -> Vec<String> {
+    let entries = std::fs::read_dir(root().join("systemd")).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let is_unit = |name: &String| [".service", ".target", ".timer"].iter().any(|end| name.ends_with(end));
+    let mut names: Vec<String> = names.filter(is_unit).collect();
+    names.sort();
+    names
+}
+
 #[test]
 fn systemd_understands_the_units() {
     let folder = tempfile::tempdir().unwrap();
     // It asks whether the programs are there, so the units are installed with one that is.
-    for name in ["chainmail-apply.service", "chainmail-boot.service", "chainmail.target"] {
-        let text = std::fs::read_to_string(unit(name)).unwrap();
-        std::fs::write(
-            folder.path().join(name),
-            text.replace("/usr/bin/chainmaild", env!("CARGO_BIN_EXE_chainmaild")),
-        )
-        .unwrap();
+    for name in units() {
+        let mut text = std::fs::read_to_string(unit(&name)).unwrap();
+        for program in ["/usr/bin/chainmaild", "/usr/bin/chainmail-fetch"] {
+            text = text.replace(program, env!("CARGO_BIN_EXE_chainmaild"));
+        }
+        std::fs::write(folder.path().join(name), text).unwrap();
     }
     for name in ["chainmail-apply.service", "chainmail-boot.service", "chainmail.target"] {
         let Some((fine, said)) = analyze(&["verify", "--man=no", folder.path().join(name).to_str().unwrap()])
@@ -77,6 +86,21 @@ fn systemd_understands_the_units() {
         };
         assert!(fine && !said.contains("chainmail"), "{name}\n{said}");
     }
+}
+
+/// A service that a timer starts is wanted by the timer alone.
+#[test]
+fn the_target_starts_every_unit() {
+    let target = std::fs::read_to_string(unit("chainmail.target")).unwrap();
+    let wants = target.lines().filter_map(|line| line.strip_prefix("Wants="));
+    let mut wanted: Vec<&str> = wants.flat_map(str::split_whitespace).collect();
+    wanted.sort_unstable();
+    let units = units();
+    let starts = |name: &&String| {
+        let timer = name.strip_suffix(".service").map(|name| format!("{name}.timer"));
+        !name.ends_with(".target") && !timer.is_some_and(|timer| units.contains(&timer))
+    };
+    assert_eq!(wanted, units.iter().filter(starts).collect::<Vec<_>>());
 }
 
 #[test]
