@@ -133,7 +133,8 @@ fn text(random: &mut Seeded) -> String {
     }
     if random.percent(15) {
         let at = (0..=random.below(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
-        text.insert_str(at.max("-A CM-A".len()), random.pick(&["\"", "\\", "\0", "\n", "#", " ", "\r"]));
+        let odd: &&str = random.pick(&["\"", "\\", "\0", "\n", "#", " ", "\r"]);
+        text.insert_str(at.max("-A CM-A".len()), odd);
     }
     text
 }
