@@ -179,6 +179,15 @@ fn observe_one(seed: u64) -> TruthTable {
         Whose::Node(_) => cluster.contested().is_empty(),
         Whose::Unknown => false,
     };
+    // A name that objects give different addresses to is no single end of traffic.
+    let is_one_end = |end: &Endpoint| match end {
+        Endpoint::Pod(pod) => {
+            let end = pod.to_string().parse::<chainmail_compiler::query::Endpoint>();
+            end.is_ok_and(|end| end.end(&cluster).is_ok())
+        }
+        Endpoint::Node(_) | Endpoint::Address(_) => true,
+    };
+    endpoints.retain(is_one_end);
     endpoints.retain(|end| {
         let mut addresses = Family::ALL.into_iter().filter_map(|family| lab.address(end, family).ok());
         matches!(end, Endpoint::Address(_)) || addresses.all(is_told)

@@ -65,7 +65,11 @@ fn layout_and_order_of_files_change_nothing() {
             let backwards: Vec<&str> = documents.iter().rev().map(String::as_str).collect();
             let beside = |files: Vec<SourceFile>| {
                 let live = state.sources.inventories().map(|(_, live)| live.clone());
-                Sources::new(files).with_inventories(live.collect::<Vec<_>>())
+                let sources = Sources::new(files).with_inventories(live.collect::<Vec<_>>());
+                match state.sources.config() {
+                    Some(config) => sources.with_config(config.clone()),
+                    None => sources,
+                }
             };
             let one_file = beside(vec![file("all.yml", &backwards.join("\n---\n"))]);
             assert_eq!(fleet(&one_file), expected, "{what}: one file, backwards");
