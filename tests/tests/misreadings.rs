@@ -10,7 +10,7 @@ use chainmail_tests::seeded::Seeded;
 use chainmail_tests::world::{Layout, World};
 
 /// Other worlds than those on which the engines are compared, so that neither is fitted to the other.
-const WORLDS: std::ops::Range<u64> = 10_000..10_400;
+const WORLDS: std::ops::Range<u64> = 10_000..10_600;
 const PROBES_A_WORLD: usize = 200;
 /// A reading that fewer probes tell from the right one is found by luck.
 const NOTICED_BY_MIN: usize = 50;
