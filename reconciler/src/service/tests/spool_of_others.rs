@@ -60,9 +60,9 @@ fn what_stands_for_a_file_is_told_and_what_is_in_force_is_healed() {
             assert!(!shown.contains("SECRET"), "{name}: {said}: {shown}");
             if name == "../desired" {
                 if path.is_dir() {
-                    std::fs::remove_dir(&path).unwrap()
+                    std::fs::remove_dir(&path).unwrap();
                 } else {
-                    std::fs::remove_file(&path).unwrap()
+                    std::fs::remove_file(&path).unwrap();
                 }
             } else if folder.is_symlink() || !folder.is_dir() {
                 std::fs::remove_file(&folder).unwrap();
