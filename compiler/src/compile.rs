@@ -1,5 +1,6 @@
 //! The pipeline from end to end.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use crate::cluster::{Cluster, Node, admit};
@@ -66,6 +67,19 @@ pub fn load_with(sources: &Sources, cache: &mut Cache) -> Loaded {
         other_kinds: manifests.others,
         not_objects: manifests.not_objects,
     }
+}
+
+/// What is to be said of questions about a cluster: they are asked of the pods too that its workloads will have, and with
+/// those its policies may come to more than memory holds.
+#[must_use]
+pub fn check_questions(loaded: &Loaded, sources: &Sources) -> Findings {
+    let mut findings = Findings::default();
+    if let Cow::Owned(cluster) = loaded.cluster.with_assumed_pods()
+        && let Some(finding) = policy::limits::check(&cluster, sources)
+    {
+        findings.push(finding);
+    }
+    findings
 }
 
 /// Compiles a cluster node by node; what nodes share is worked out once.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use chainmail_compiler::diagnostic::{Findings, Severity, render};
 use chainmail_compiler::manifest::{Cache, CacheFolder};
 use chainmail_compiler::source::{self, SourceError, SourceFile, Sources};
-use chainmail_compiler::{Loaded, load_with};
+use chainmail_compiler::{Loaded, check_questions, load_with};
 
 use super::output::{self, counted};
 use super::{Exit, Failure, Screen};
@@ -183,6 +183,14 @@ impl Purpose {
         }
     }
 
+    /// Whether what is asked is asked of the pods too that workloads will have.
+    fn is_question(self) -> bool {
+        match self {
+            Purpose::Compile | Purpose::Check => false,
+            Purpose::Diff | Purpose::Lint | Purpose::Query | Purpose::Test => true,
+        }
+    }
+
     /// What an error comes to.
     fn refusal(self) -> &'static str {
         match self {
@@ -217,6 +225,9 @@ pub(super) fn loaded_with(
     let mut loaded = findings.load_with(sources, cache);
     if !purpose.wants_notes() {
         loaded.findings.drop_notes();
+    }
+    if purpose.is_question() && !loaded.findings.has_errors() {
+        loaded.findings.extend(check_questions(&loaded, sources));
     }
     output::error_text(&render(&loaded.findings, screen.stderr));
     refuse_errors(&loaded.findings, purpose)?;

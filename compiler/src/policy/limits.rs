@@ -18,6 +18,10 @@ const MEMBERS: u64 = 8_000_000;
 /// allow there. The proof has all of them in memory, 32 bytes each.
 const PIECES: u64 = 8_000_000;
 
+/// The most steps of the proof: it adds one admission after the other, and each passes the ranges that were there at its
+/// ports. A step takes about 4 ns.
+const STEPS: u64 = 1_000_000_000;
+
 /// What is to be said of policies that come to more than is compiled.
 pub(crate) fn check(cluster: &Cluster, sources: &Sources) -> Option<Diagnostic> {
     let mut sets = PodSets::default();
@@ -26,8 +30,13 @@ pub(crate) fn check(cluster: &Cluster, sources: &Sources) -> Option<Diagnostic> 
     let (what, found) = if members > MEMBERS {
         (format!("sets of more than {MEMBERS} pods"), widest)
     } else {
-        let (pieces, largest) = pieces(cluster, &traffic, &sets);
-        (format!("more than {PIECES} ranges of addresses and ports"), largest.filter(|_| pieces > PIECES))
+        let (all, largest) = pieces(cluster, &traffic, &sets);
+        let what = if all.pieces > PIECES {
+            format!("more than {PIECES} ranges of addresses and ports")
+        } else {
+            format!("more than {STEPS} steps of proof")
+        };
+        (what, largest.filter(|_| all.pieces > PIECES || all.steps > STEPS))
     };
     let policy = &cluster.policies()[found?.isolating.first()?.policy_index()];
     let place = policy.at.place(sources, &FieldPath::root().key("spec"));
@@ -46,6 +55,13 @@ fn allows<'t>(traffic: &'t AllowedTraffic, class: &'t Class) -> Vec<&'t Allow> {
             classes.flat_map(|class| allows(traffic, class)).collect()
         }
     }
+}
+
+/// What allowed traffic comes to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Size {
+    steps: u64,
+    pieces: u64,
 }
 
 /// How many members all sets of pods have, and the class that has the most of them.
@@ -78,13 +94,14 @@ fn members<'t>(traffic: &'t AllowedTraffic, sets: &PodSets) -> (u64, Option<&'t 
     (all, widest)
 }
 
-/// How many pieces all classes come to, at the most, and the class that comes to the most of them.
-fn pieces<'t>(cluster: &Cluster, traffic: &'t AllowedTraffic, sets: &PodSets) -> (u64, Option<&'t Class>) {
+/// What all classes come to, at the most, and the class that takes the most steps.
+fn pieces<'t>(cluster: &Cluster, traffic: &'t AllowedTraffic, sets: &PodSets) -> (Size, Option<&'t Class>) {
     let mut ranges = Ranges { cluster, sets, of_pods: BTreeMap::new() };
-    let (mut all, mut most, mut largest) = (0u64, 0, None);
+    let (mut all, mut most, mut largest) = (Size::default(), Size::default(), None);
     for class in traffic.classes.values().flatten() {
-        let own = ranges.pieces(&allows(traffic, class));
-        all = all.saturating_add(own);
+        let own = ranges.size(&allows(traffic, class));
+        all.steps = all.steps.saturating_add(own.steps);
+        all.pieces = all.pieces.saturating_add(own.pieces);
         if own > most {
             (most, largest) = (own, Some(class));
         }
@@ -103,7 +120,7 @@ struct Ranges<'c> {
 const PLACES: u32 = 1 << 17;
 
 impl Ranges<'_> {
-    fn pieces(&mut self, allows: &[&Allow]) -> u64 {
+    fn size(&mut self, allows: &[&Allow]) -> Size {
         // Where an admission begins and ends on the line of ports, how many ranges it has, and whether it begins.
         let mut edges: Vec<(u32, u64, bool)> = Vec::new();
         let mut services = 0;
@@ -133,7 +150,8 @@ impl Ranges<'_> {
             }
         }
         edges.sort_unstable();
-        let (mut pieces, mut open, mut weight) = (services, 0u64, 0u64);
+        let mut size = Size { pieces: services, steps: services };
+        let (mut open, mut weight) = (0u64, 0u64);
         for cell in edges.chunk_by(|a, b| a.0 == b.0) {
             for (_, ranges, begins) in cell {
                 if *begins {
@@ -143,9 +161,10 @@ impl Ranges<'_> {
                 }
             }
             // Peers that stand alone are in memory once, wherever they are named.
-            pieces += if open > 1 { weight } else { 1 };
+            size.pieces += if open > 1 { weight } else { 1 };
+            size.steps = size.steps.saturating_add(open.saturating_mul(weight));
         }
-        pieces
+        size
     }
 
     /// Of pods: addresses one after the other are one range.
