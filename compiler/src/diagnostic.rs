@@ -1,5 +1,6 @@
 //! Findings as values: what is wrong, where, and what to do about it. Sorted by place and printed all at once.
 
+mod agreed;
 mod code;
 mod github;
 mod json;
@@ -10,8 +11,7 @@ mod sarif;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::waiver::Agreed;
-
+pub use agreed::Agreed;
 pub use code::Code;
 pub use github::github;
 pub use json::json;

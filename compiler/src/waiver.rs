@@ -4,9 +4,8 @@ use std::fmt;
 
 use chainmail_snapshot::Date;
 use globset::GlobMatcher;
-use serde::{Serialize, Serializer};
 
-use crate::diagnostic::{Code, Diagnostic, Place};
+use crate::diagnostic::{Agreed, Code, Diagnostic, Place};
 use crate::diff::{Ends, EndsKind, Flow, Isolation, Review};
 
 /// One `[[waiver]]` of `chainmail.toml`.
@@ -18,24 +17,6 @@ pub struct Waiver {
     pub covers: Covered,
     /// What is told of it wherever it holds.
     pub agreed: Agreed,
-}
-
-/// What was agreed on; prints as `by ann until 2026-12-31: launch`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct Agreed {
-    /// Who answers for it.
-    pub owner: String,
-    /// Why.
-    pub reason: String,
-    /// The last day on which it holds.
-    #[serde(serialize_with = "text")]
-    pub expires: Date,
-}
-
-impl fmt::Display for Agreed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "by {} until {}: {}", self.owner, self.expires, self.reason)
-    }
 }
 
 /// What a waiver covers.
@@ -151,8 +132,4 @@ fn are_like(ends: &Ends, pattern: &GlobMatcher) -> bool {
             !ends.ends.is_empty() && ends.ends.iter().all(|end| pattern.is_match(end))
         }
     }
-}
-
-fn text<S: Serializer>(date: &Date, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(date)
 }

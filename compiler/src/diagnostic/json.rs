@@ -2,8 +2,7 @@
 
 use serde::Serialize;
 
-use super::Findings;
-use crate::waiver::Agreed;
+use super::{Agreed, Findings};
 
 #[derive(Serialize)]
 struct Line<'a> {

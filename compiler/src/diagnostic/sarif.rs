@@ -6,9 +6,8 @@ use chainmail_snapshot::Sha256Hex;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{Code, Diagnostic, Findings, Severity};
+use super::{Agreed, Code, Diagnostic, Findings, Severity};
 use crate::escape::uri;
-use crate::waiver::Agreed;
 
 /// GitHub refuses a run with more results.
 const MOST: usize = 25_000;

@@ -9,9 +9,9 @@ use serde::{Serialize, Serializer};
 
 use super::rules::{ChainDiff, Change, SetDiff};
 use crate::cluster::Direction;
+use crate::diagnostic::Agreed;
 use crate::query::Allowed;
 use crate::semantics::{Service, Verdict};
-use crate::waiver::Agreed;
 
 /// The name of the shape of [`Review`] as JSON. Fields may be added to it; anything else is a new name.
 pub const SCHEMA: &str = "chainmail.diff/v1";

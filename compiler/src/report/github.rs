@@ -2,9 +2,9 @@
 
 use super::words::{counted, headline};
 use crate::annotation::{Annotation, At, Level, commands};
+use crate::diagnostic::Agreed;
 use crate::diff::{Cause, Flow, Isolation, IsolationChange, Review, Side};
 use crate::escape::{line, short};
-use crate::waiver::Agreed;
 
 /// Prints a review: what lets the world in is an error, what opens a warning, what closes or is waived a notice. The last
 /// line is the summary, for the log.

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use crate::cluster::Direction;
+use crate::diagnostic::Agreed;
 use crate::diff::{
     Cause, ChainDiff, Change, Ends, EndsKind, Flow, FlowChange, Isolation, IsolationChange, Line, NodeCount,
     Outcome, Presence, Reachability, Review, Role, RuleChanges, RuleLine, SetDiff, Shape, Side, SideFacts,
@@ -10,7 +11,6 @@ use crate::diff::{
 };
 use crate::query::Allowed;
 use crate::semantics::Service;
-use crate::waiver::Agreed;
 
 /// What names are made of: what the API allows, and what it does not.
 const HOSTILE: &[&str] = &[

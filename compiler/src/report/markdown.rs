@@ -10,9 +10,9 @@ use super::links::{LinkBase, Links};
 use super::words::{
     agreed, change_word, counted, ends, headline, outcome_note, reasons, services, short_commit, side,
 };
+use crate::diagnostic::Agreed;
 use crate::diff::{ChainDiff, Change, Flow, Isolation, Line, Mixed, Review, SetDiff, Shape};
 use crate::escape::{FENCE, code, fenced, html, short};
-use crate::waiver::Agreed;
 
 /// What a comment may come to, in bytes. GitHub refuses more than 65,536 characters, and a title or a link may be added.
 pub const BUDGET: usize = 60_000;

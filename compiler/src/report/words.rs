@@ -1,12 +1,12 @@
 //! The words of a review in Markdown and annotations. What others wrote stands in code spans.
 
 use super::links::Links;
+use crate::diagnostic::Agreed;
 use crate::diff::{
     Cause, Ends, EndsKind, Flow, FlowChange, Isolation, IsolationChange, Outcome, Presence, Review,
     SideFacts, SourceCounts,
 };
 use crate::escape::{code, short};
-use crate::waiver::Agreed;
 
 /// So many of a thing.
 pub(super) fn counted(count: usize, one: &str, many: &str) -> String {

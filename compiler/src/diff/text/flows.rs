@@ -3,12 +3,12 @@
 use super::Detail;
 use super::page::{Page, Tone, cut};
 use crate::cluster::Direction;
+use crate::diagnostic::Agreed;
 use crate::diff::{
     Ahead, Cause, Ends, EndsKind, Flow, FlowChange, Isolation, IsolationChange, Mixed, Presence,
     Reachability, Role, Side,
 };
 use crate::query::Allowed;
-use crate::waiver::Agreed;
 
 /// Into how many lines rows are cut: of flows between pods that stay, of others, of pods that are isolated, and of what is
 /// open between revisions.
