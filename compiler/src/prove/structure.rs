@@ -6,7 +6,10 @@ use chainmail_snapshot::{FORWARD_CHAIN, Family, cut_set_name, is_cut_set};
 use chainmail_verdict::{ChainId, Condition, ForwardJump, Kernel, Rule, Ruleset, Target};
 
 use super::Flaw;
-use crate::netfilter::CHAINS_ON_A_PATH_MAX;
+
+/// The most chains on a path from FORWARD's jump. nft tables refuse 16 below FORWARD, gotos counted, and a host may hook
+/// the jump one or two chains deeper. The writer has this limit for itself: the judge takes no figure from it.
+const CHAINS_ON_A_PATH_MAX: usize = 12;
 
 /// Everything that is wrong with how chains and sets hang together. That each name that is used exists, and that no chain
 /// leads back into itself, was seen when the kernel was put together.
