@@ -22,10 +22,9 @@ use std::rc::Rc;
 
 use chainmail_snapshot::{FORWARD_CHAIN, Family, INGRESS_CHAIN, SetName};
 use chainmail_verdict::exact::{Modes, Stretch, Summaries, Summary, Traffic};
-use chainmail_verdict::{End, Kernel, Rule, Ruleset, Sets, Target};
+use chainmail_verdict::{End, Kernel, ReadError, Rule, Ruleset, Sets, Target};
 
 use crate::cluster::{Cluster, Direction, Node, Refusal};
-use crate::query::{EngineError, linked};
 use crate::render::NodeSnapshot;
 use crate::source::Sources;
 
@@ -72,7 +71,7 @@ impl<'a> Prover<'a> {
     pub fn snapshot(&mut self, node: &Node, snapshot: &NodeSnapshot) -> Result<(), Vec<Flaw>> {
         let texts = snapshot.sets.iter().map(|(name, text)| (name, &**text));
         let rules = [&*snapshot.rules_v4, &*snapshot.rules_v6];
-        let kernel = self.read(node, rules, texts).map_err(|error| vec![Flaw::Unreadable(error)])?;
+        let kernel = self.read(node, rules, texts)?;
         self.ours(node, &kernel, structure::others(&kernel))
     }
 
@@ -86,7 +85,7 @@ impl<'a> Prover<'a> {
         rules: [&str; 2],
         sets: impl Iterator<Item = (&'t SetName, &'t str)>,
     ) -> Result<(), Vec<Flaw>> {
-        let kernel = self.read(node, rules, sets).map_err(|error| vec![Flaw::Unreadable(error)])?;
+        let kernel = self.read(node, rules, sets)?;
         let flaws = structure::others(&kernel).into_iter().chain(structure::wrong_names(&kernel));
         self.ours(node, &kernel, flaws.collect())
     }
@@ -106,16 +105,17 @@ impl<'a> Prover<'a> {
         node: &Node,
         rules: [&str; 2],
         sets: impl Iterator<Item = (&'t SetName, &'t str)>,
-    ) -> Result<Kernel, EngineError> {
+    ) -> Result<Kernel, Vec<Flaw>> {
+        let unreadable = |error| vec![Flaw::Unreadable { node: node.name.clone(), error }];
         let mut names = Vec::new();
         for (name, text) in sets {
             if self.sets.get(name).is_none() {
-                let parse = |source| EngineError::Parse { node: node.name.clone(), source };
-                self.sets.extend(Sets::parse(text).map_err(parse)?);
+                let read = Sets::parse(text).map_err(ReadError::Parse);
+                self.sets.extend(read.map_err(unreadable)?);
             }
             names.push(name);
         }
-        linked(&node.name, rules, self.sets.only(names))
+        Kernel::read(rules, self.sets.only(names)).map_err(unreadable)
     }
 
     /// Proves our chains and sets, and what packets they let through, beside what was found already.

@@ -12,7 +12,7 @@ mod service;
 use std::collections::BTreeMap;
 
 use chainmail_snapshot::{Family, NodeName};
-use chainmail_verdict::{ConnState, Kernel, Packet as KernelPacket, Payload, Ruleset, Sets, Walk};
+use chainmail_verdict::{ConnState, Kernel, Packet as KernelPacket, Payload, ReadError, Sets, Walk};
 use thiserror::Error;
 
 use crate::Compiler;
@@ -32,21 +32,13 @@ pub use service::ServiceError;
 /// Why the text of a node could not be asked. A compiler's own text always can; one that was read from files may not.
 #[derive(Debug, Error)]
 pub enum EngineError {
-    /// The text is not in the grammar.
+    /// The text is not what a kernel would load.
     #[error("node {node}: {source}")]
-    Parse {
+    Read {
         /// The node.
         node: NodeName,
         /// What and where.
-        source: chainmail_verdict::ParseError,
-    },
-    /// Rules name chains or sets that are not there, or the like.
-    #[error("node {node}: {}", .problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
-    Link {
-        /// The node.
-        node: NodeName,
-        /// All of it.
-        problems: Vec<chainmail_verdict::Problem>,
+        source: ReadError,
     },
     /// A packet that cannot be walked.
     #[error("node {node}: {problem}")]
@@ -92,16 +84,9 @@ fn says(verdict: &Verdict) -> &'static str {
 pub fn kernel_of(snapshot: &NodeSnapshot) -> Result<Kernel, EngineError> {
     let node = &snapshot.manifest.node;
     let sets = Sets::parse(&snapshot.sets.values().map(AsRef::as_ref).collect::<String>());
-    let sets = sets.map_err(|source| EngineError::Parse { node: node.clone(), source })?;
-    linked(node, [&*snapshot.rules_v4, &*snapshot.rules_v6], sets)
-}
-
-/// Reads a node's rules back and ties them to sets that were read.
-pub(crate) fn linked(node: &NodeName, [v4, v6]: [&str; 2], sets: Sets) -> Result<Kernel, EngineError> {
-    let parse = |source| EngineError::Parse { node: node.clone(), source };
-    let v4 = Ruleset::parse(Family::V4, v4).map_err(parse)?;
-    let v6 = Ruleset::parse(Family::V6, v6).map_err(parse)?;
-    Kernel::new(v4, v6, sets).map_err(|problems| EngineError::Link { node: node.clone(), problems })
+    let rules = [&*snapshot.rules_v4, &*snapshot.rules_v6];
+    let kernel = sets.map_err(ReadError::Parse).and_then(|sets| Kernel::read(rules, sets));
+    kernel.map_err(|source| EngineError::Read { node: node.clone(), source })
 }
 
 /// The rules of every node, read back from their text.

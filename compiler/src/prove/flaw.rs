@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use chainmail_snapshot::{ChainName, Family, NodeName, SetName};
 use chainmail_verdict::exact::{Ending, Mode, Modes, Service, Unprovable};
-use chainmail_verdict::{ConnState, End, Kernel, TcpFlags};
+use chainmail_verdict::{ConnState, End, Kernel, ReadError, TcpFlags};
 use serde::Serialize;
 use thiserror::Error;
 
@@ -14,7 +14,6 @@ use super::compare::Found;
 use super::contract::{Exit, Expected, Way};
 use crate::cluster::{Cluster, Direction, Node, Policy, Refusal, Whose};
 use crate::explain::{PolicyAt, RuleAt};
-use crate::query::EngineError;
 use crate::semantics;
 use crate::source::Sources;
 
@@ -22,8 +21,13 @@ use crate::source::Sources;
 #[derive(Debug, Error)]
 pub enum Flaw {
     /// The text is not what a kernel would load.
-    #[error(transparent)]
-    Unreadable(EngineError),
+    #[error("node {node}: {error}")]
+    Unreadable {
+        /// The node.
+        node: NodeName,
+        /// What and where.
+        error: ReadError,
+    },
     /// The way into our chains is missing.
     #[error("rules of family {0} have no chain {FORWARD}", FORWARD = chainmail_snapshot::FORWARD_CHAIN)]
     NoForwardChain(Family),

@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use crate::error::FileKind;
 use crate::paths::Paths;
-use crate::{Chain, Match, Ruleset, Set, SetId, SetType, Sets, Test};
+use crate::{Chain, Match, ParseError, Ruleset, Set, SetId, SetType, Sets, Test};
 
 /// What a host's kernel would hold: `filter` tables of both families and the sets that their rules name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -89,7 +89,28 @@ fn names(chains: &[ChainName]) -> String {
     chains.iter().chain(chains.first()).map(ChainName::as_str).collect::<Vec<_>>().join(" -> ")
 }
 
+/// Why the texts of a node are no kernel.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Error)]
+pub enum ReadError {
+    /// A text is not in the grammar.
+    #[error(transparent)]
+    Parse(#[from] ParseError),
+    /// Rules name sets that are not there, or the like: all such problems, sorted.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Link(Vec<Problem>),
+}
+
 impl Kernel {
+    /// Reads the rules of both families, IPv4 first, and ties them to sets that were read before.
+    ///
+    /// # Errors
+    /// When a text is not what a kernel would load.
+    pub fn read([v4, v6]: [&str; 2], sets: Sets) -> Result<Self, ReadError> {
+        let v4 = Ruleset::parse(Family::V4, v4)?;
+        let v6 = Ruleset::parse(Family::V6, v6)?;
+        Self::new(v4, v6, sets).map_err(ReadError::Link)
+    }
+
     /// Ties rules and sets together.
     ///
     /// # Errors

@@ -40,7 +40,7 @@ mod table;
 mod walk;
 
 pub use error::{FileKind, ParseError, Reason};
-pub use kernel::{Kernel, Problem};
+pub use kernel::{Kernel, Problem, ReadError};
 pub use matches::{
     ConnStates, DstKinds, IcmpPattern, IfacePattern, Match, MultiportEnd, RateLimit, Sense, SetId, Test,
 };
