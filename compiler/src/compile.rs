@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use chainmail_verdict::{Kernel, ReadError, Sets};
+
 use crate::cluster::{Cluster, Node, admit};
 use crate::config::Config;
 use crate::diagnostic::Findings;
@@ -10,6 +12,7 @@ use crate::lint::LintSettings;
 use crate::lower::{Cost, Lowering};
 use crate::manifest::{self, Cache, FlowTest, Located};
 use crate::policy::{self, PodSets, allowed_traffic};
+use crate::query::{EngineError, RulesEngine};
 use crate::render::{NodeSnapshot, Places, SetTexts, node_snapshot};
 use crate::source::Sources;
 use crate::waiver::Waiver;
@@ -116,4 +119,42 @@ impl<'a> Compiler<'a> {
         let program = self.lowering.node(node);
         node_snapshot(&program, self.cluster, self.sources, &mut self.set_texts, &mut self.places)
     }
+
+    /// Compiles every node and reads its text back. `cluster` is the one that is asked about: this one, or with pods that
+    /// its workloads will have.
+    ///
+    /// # Errors
+    /// When a text is not what a kernel would load.
+    pub fn engine<'c>(&mut self, cluster: &'c Cluster) -> Result<RulesEngine<'c>, EngineError> {
+        let nodes: Vec<&Node> = self.nodes().collect();
+        self.engine_of(cluster, nodes)
+    }
+
+    /// As [`Self::engine`], of some nodes: all that forward whatever will be asked.
+    ///
+    /// # Errors
+    /// When a text is not what a kernel would load.
+    pub fn engine_of<'c, 'n>(
+        &mut self,
+        cluster: &'c Cluster,
+        nodes: impl IntoIterator<Item = &'n Node>,
+    ) -> Result<RulesEngine<'c>, EngineError> {
+        let mut kernels = BTreeMap::new();
+        for node in nodes {
+            kernels.insert(node.name.clone(), kernel_of(&self.snapshot(node))?);
+        }
+        Ok(RulesEngine::new(cluster, kernels))
+    }
+}
+
+/// Reads a snapshot's text back.
+///
+/// # Errors
+/// When the text is not what a kernel would load.
+pub fn kernel_of(snapshot: &NodeSnapshot) -> Result<Kernel, EngineError> {
+    let node = &snapshot.manifest.node;
+    let sets = Sets::parse(&snapshot.sets.values().map(AsRef::as_ref).collect::<String>());
+    let rules = [&*snapshot.rules_v4, &*snapshot.rules_v6];
+    let kernel = sets.map_err(ReadError::Parse).and_then(|sets| Kernel::read(rules, sets));
+    kernel.map_err(|source| EngineError::Read { node: node.clone(), source })
 }

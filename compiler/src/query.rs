@@ -12,12 +12,10 @@ mod service;
 use std::collections::BTreeMap;
 
 use chainmail_snapshot::{Family, NodeName};
-use chainmail_verdict::{ConnState, Kernel, Packet as KernelPacket, Payload, ReadError, Sets, Walk};
+use chainmail_verdict::{ConnState, Kernel, Packet as KernelPacket, Payload, ReadError, Walk};
 use thiserror::Error;
 
-use crate::Compiler;
 use crate::cluster::{Cluster, Node};
-use crate::render::NodeSnapshot;
 use crate::semantics::{self, Packet, Service, Verdict};
 
 pub use allowed::{Allowed, ServicesError};
@@ -77,18 +75,6 @@ fn says(verdict: &Verdict) -> &'static str {
     }
 }
 
-/// Reads a snapshot's text back.
-///
-/// # Errors
-/// When the text is not what a kernel would load.
-pub fn kernel_of(snapshot: &NodeSnapshot) -> Result<Kernel, EngineError> {
-    let node = &snapshot.manifest.node;
-    let sets = Sets::parse(&snapshot.sets.values().map(AsRef::as_ref).collect::<String>());
-    let rules = [&*snapshot.rules_v4, &*snapshot.rules_v6];
-    let kernel = sets.map_err(ReadError::Parse).and_then(|sets| Kernel::read(rules, sets));
-    kernel.map_err(|source| EngineError::Read { node: node.clone(), source })
-}
-
 /// The rules of every node, read back from their text.
 pub struct RulesEngine<'a> {
     cluster: &'a Cluster,
@@ -100,31 +86,6 @@ impl<'a> RulesEngine<'a> {
     #[must_use]
     pub fn new(cluster: &'a Cluster, kernels: BTreeMap<NodeName, Kernel>) -> Self {
         Self { cluster, kernels }
-    }
-
-    /// Compiles every node and reads its text back.
-    ///
-    /// # Errors
-    /// When a text is not what a kernel would load.
-    pub fn compile(cluster: &'a Cluster, compiler: &mut Compiler<'a>) -> Result<Self, EngineError> {
-        let nodes: Vec<&Node> = compiler.nodes().collect();
-        Self::compile_nodes(cluster, compiler, nodes)
-    }
-
-    /// Compiles some nodes: all that forward whatever will be asked.
-    ///
-    /// # Errors
-    /// When a text is not what a kernel would load.
-    pub fn compile_nodes<'n>(
-        cluster: &'a Cluster,
-        compiler: &mut Compiler<'a>,
-        nodes: impl IntoIterator<Item = &'n Node>,
-    ) -> Result<Self, EngineError> {
-        let mut kernels = BTreeMap::new();
-        for node in nodes {
-            kernels.insert(node.name.clone(), kernel_of(&compiler.snapshot(node))?);
-        }
-        Ok(Self { cluster, kernels })
     }
 
     /// Judges a connection's first packet by the FORWARD of every node on its way.

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use chainmail_compiler::cluster::Cluster;
-use chainmail_compiler::query::{EngineError, RulesEngine};
+use chainmail_compiler::query::EngineError;
 use chainmail_compiler::semantics::{self, Packet, Verdict};
 use chainmail_compiler::source::{CONFIG_PATH, Sources};
 use chainmail_compiler::{Compiler, load};
@@ -21,7 +21,7 @@ pub fn verdicts(
     packets: &[Packet],
 ) -> Result<Vec<(Verdict, Verdict)>, EngineError> {
     let mut compiler = Compiler::new(cluster, sources);
-    let rules = RulesEngine::compile(cluster, &mut compiler)?;
+    let rules = compiler.engine(cluster)?;
     packets.iter().map(|packet| Ok((semantics::judge(cluster, packet), rules.judge(packet)?))).collect()
 }
 
@@ -41,7 +41,7 @@ pub fn report(world: &World, packet: &Packet) -> String {
     let right = semantics::judge(&cluster, packet);
     let _ = writeln!(report, "probe: {packet:?}\nby the policies: {right:?}");
     let mut compiler = Compiler::new(&cluster, &sources);
-    let rules = match RulesEngine::compile(&cluster, &mut compiler) {
+    let rules = match compiler.engine(&cluster) {
         Ok(rules) => rules,
         Err(error) => return format!("{report}{error}"),
     };

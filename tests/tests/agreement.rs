@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use chainmail_compiler::cluster::{Cluster, Direction, Node, Os, Pod, Whose};
 use chainmail_compiler::prove::{Meaning, Prover};
-use chainmail_compiler::query::{Engine, RulesEngine};
+use chainmail_compiler::query::Engine;
 use chainmail_compiler::semantics::{self, Packet, Service, Verdict};
 use chainmail_compiler::source::Sources;
 use chainmail_compiler::{Compiler, load};
@@ -57,7 +57,7 @@ fn agree(worlds: Range<u64>) {
             }
             nodes += 1;
         }
-        let both = Engine::Both(RulesEngine::compile(&cluster, &mut compiler).unwrap());
+        let both = Engine::Both(compiler.engine(&cluster).unwrap());
         // What these two drop, they drop whatever policies say.
         let bare = loaded(
             &world.without_setting("unknown_pods").without_setting("pod_bridge").sources(Layout::JsonList),

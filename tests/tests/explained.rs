@@ -31,7 +31,7 @@ fn end(address: std::net::IpAddr, cluster: &Cluster) -> End {
 /// The explanation of a packet, which must come to the verdict of both engines.
 fn explained(cluster: &Cluster, sources: &Sources, packet: &Packet) -> Explanation {
     let mut compiler = Compiler::new(cluster, sources);
-    let rules = RulesEngine::compile(cluster, &mut compiler).unwrap();
+    let rules = compiler.engine(cluster).unwrap();
     explained_by(cluster, sources, &rules, packet)
 }
 
@@ -128,7 +128,7 @@ fn named_rules_decide() {
         let loaded = load(&sources);
         let cluster = &loaded.cluster;
         let mut compiler = Compiler::new(cluster, &sources);
-        let rules = RulesEngine::compile(cluster, &mut compiler).unwrap();
+        let rules = compiler.engine(cluster).unwrap();
         let mut prober = Prober::new(cluster, &world.written_addresses(), Seeded::new(seed));
         for packet in prober.probes(EDITED_PROBES) {
             let explanation = explained_by(cluster, &sources, &rules, &packet);
@@ -323,7 +323,7 @@ fn near_misses_are_told() {
         assert!(!loaded.findings.has_errors(), "{rules}: {:#?}", loaded.findings.sorted());
         let cluster = &loaded.cluster;
         let mut compiler = Compiler::new(cluster, &sources);
-        let engine = RulesEngine::compile(cluster, &mut compiler).unwrap();
+        let engine = compiler.engine(cluster).unwrap();
         let [source, db] =
             [source, "shop/db"].map(|end| end.parse::<Endpoint>().unwrap().end(cluster).unwrap());
         let all = explain(cluster, &sources, &engine, (&source, &db), service.parse().unwrap()).unwrap();
@@ -360,7 +360,7 @@ fn settings_that_refuse_are_told() {
         assert!(!loaded.findings.has_errors(), "{:#?}", loaded.findings.sorted());
         let cluster = &loaded.cluster;
         let mut compiler = Compiler::new(cluster, &sources);
-        let engine = RulesEngine::compile(cluster, &mut compiler).unwrap();
+        let engine = compiler.engine(cluster).unwrap();
         let ends = [source, destination].map(|end| end.parse::<Endpoint>().unwrap().end(cluster).unwrap());
         let all = explain(cluster, &sources, &engine, (&ends[0], &ends[1]), Service::Portless).unwrap();
         let settings: Vec<&str> = all[0].guards.iter().map(|guard| guard.setting).collect();
@@ -379,7 +379,7 @@ fn services_are_exact() {
         let loaded = load(&sources);
         let cluster = &loaded.cluster;
         let mut compiler = Compiler::new(cluster, &sources);
-        let engine = Engine::Both(RulesEngine::compile(cluster, &mut compiler).unwrap());
+        let engine = Engine::Both(compiler.engine(cluster).unwrap());
         let mut prober = Prober::new(cluster, &world.written_addresses(), Seeded::new(seed));
         for packet in prober.probes(6) {
             let ends = (vec![end(packet.source, cluster)], vec![end(packet.destination, cluster)]);

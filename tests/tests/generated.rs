@@ -10,7 +10,7 @@ use chainmail_compiler::cluster::{
 };
 use chainmail_compiler::prove::Prover;
 use chainmail_compiler::semantics::{self, Packet, Service, Verdict};
-use chainmail_compiler::{Compiler, load, query};
+use chainmail_compiler::{Compiler, kernel_of, load};
 use chainmail_snapshot::Transport;
 use chainmail_tests::agreement::{report, verdicts};
 use chainmail_tests::misreadings;
@@ -135,7 +135,7 @@ fn interfaces_of_pods_carry_their_addresses_only() {
             if node.settings.pod_interfaces.is_empty() {
                 continue;
             }
-            let kernel = query::kernel_of(&compiler.snapshot(node)).unwrap();
+            let kernel = kernel_of(&compiler.snapshot(node)).unwrap();
             let is_refused = |packet: &verdict::Packet| {
                 let verdict = kernel.forward(packet).unwrap().verdict();
                 !matches!(verdict, verdict::Verdict::Pass | verdict::Verdict::Accept)

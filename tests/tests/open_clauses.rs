@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests may panic")]
 
-use chainmail_compiler::query::{Engine, Probe, RulesEngine};
+use chainmail_compiler::query::{Engine, Probe};
 use chainmail_compiler::semantics::Verdict;
 use chainmail_compiler::source::{SourceFile, Sources};
 use chainmail_compiler::{Compiler, load};
@@ -61,7 +61,7 @@ fn check(policy: &str, rows: &[(&str, &str, &str, u16, Verdict)]) {
     let loaded = load(&sources);
     assert!(!loaded.findings.has_errors(), "{:?}", loaded.findings.sorted());
     let mut compiler = Compiler::new(&loaded.cluster, &sources);
-    let rules = RulesEngine::compile(&loaded.cluster, &mut compiler).unwrap();
+    let rules = compiler.engine(&loaded.cluster).unwrap();
     let engines = [("policy", Engine::Policy(&loaded.cluster)), ("rules", Engine::Rules(rules))];
     for (name, engine) in &engines {
         for (src, dst, protocol, port, verdict) in rows {

@@ -141,7 +141,7 @@ fn engines_and_goldens(scenario: &Scenario, state: &State) -> Result<(), Failed>
     let policy = Engine::Policy(&loaded.cluster);
     must_be_true("the policy engine", &state.truth, &answers(&policy, &loaded, &state.truth)?)?;
     let mut compiler = Compiler::new(&loaded.cluster, &state.sources);
-    let rules = RulesEngine::compile(&loaded.cluster, &mut compiler).map_err(|e| e.to_string())?;
+    let rules = compiler.engine(&loaded.cluster).map_err(|e| e.to_string())?;
     must_be_true("the rules engine", &state.truth, &answers(&Engine::Rules(rules), &loaded, &state.truth)?)?;
     for snapshot in snapshots(&loaded, state) {
         for (file, text) in files(&snapshot) {

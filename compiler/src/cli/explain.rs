@@ -3,7 +3,7 @@
 use chainmail_compiler::Compiler;
 use chainmail_compiler::cluster::{Cluster, Node};
 use chainmail_compiler::explain::{explain, json, text};
-use chainmail_compiler::query::{End, Endpoint, RulesEngine, Who, forwarding_nodes};
+use chainmail_compiler::query::{End, Endpoint, Who, forwarding_nodes};
 use chainmail_compiler::semantics::Service;
 use clap::ValueEnum;
 
@@ -60,7 +60,7 @@ pub(super) fn run(args: &Args, screen: Screen) -> Result<Exit, Failure> {
     nodes.sort_by_key(|node| &node.name);
     nodes.dedup_by_key(|node| &node.name);
     let mut compiler = Compiler::new(cluster, &sources);
-    let rules = RulesEngine::compile_nodes(cluster, &mut compiler, nodes).map_err(|e| Failure::input(&e))?;
+    let rules = compiler.engine_of(cluster, nodes).map_err(|e| Failure::input(&e))?;
     let explanations = explain(cluster, &sources, &rules, (&source, &destination), args.service)
         .map_err(|e| Failure::input(&e))?;
     outputs.print(screen, |format, _| match format {

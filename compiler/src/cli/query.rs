@@ -4,7 +4,7 @@ use std::io::BufRead as _;
 
 use chainmail_compiler::Compiler;
 use chainmail_compiler::cluster::Cluster;
-use chainmail_compiler::query::{Endpoint, Engine, Probe, RulesEngine};
+use chainmail_compiler::query::{Endpoint, Engine, Probe};
 use chainmail_compiler::semantics::{Service, Verdict};
 use chainmail_compiler::source::Sources;
 use clap::ValueEnum;
@@ -97,7 +97,7 @@ pub(super) fn run(args: &Args, screen: Screen) -> Result<Exit, Failure> {
 fn engine<'a>(name: EngineName, cluster: &'a Cluster, sources: &'a Sources) -> Result<Engine<'a>, Failure> {
     let rules = || {
         let mut compiler = Compiler::new(cluster, sources);
-        RulesEngine::compile(cluster, &mut compiler).map_err(|e| Failure::input(&e))
+        compiler.engine(cluster).map_err(|e| Failure::input(&e))
     };
     Ok(match name {
         EngineName::Policy => Engine::Policy(cluster),

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use chainmail_compiler::diagnostic::Findings;
 use chainmail_compiler::flows::{Case, ask, cases, contradictions, json, judge, junit, text};
 use chainmail_compiler::manifest::{FLOW_FILE, FlowTest, Located};
-use chainmail_compiler::query::RulesEngine;
 use chainmail_compiler::source::{Sources, from_files};
 use chainmail_compiler::{Compiler, load};
 use clap::ValueEnum;
@@ -91,7 +90,7 @@ pub(super) fn run(args: &Args, screen: Screen) -> Result<Exit, Failure> {
     findings.extend(contradictions(&asked));
     told(findings, args.findings, Purpose::Test, screen)?;
     let mut compiler = Compiler::new(&cluster, &manifests);
-    let rules = RulesEngine::compile(&cluster, &mut compiler).map_err(|e| Failure::input(&e))?;
+    let rules = compiler.engine(&cluster).map_err(|e| Failure::input(&e))?;
     let report = judge(asked, &cluster, &manifests, rules).map_err(|e| Failure::input(&e))?;
     outputs.print(screen, |format, style| match format {
         Format::Text => text(&report, style),
