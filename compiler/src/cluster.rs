@@ -7,6 +7,7 @@ mod assumed;
 mod holders;
 mod interfaces;
 mod labels;
+mod lints;
 mod model;
 mod names;
 mod policy;
@@ -22,6 +23,7 @@ pub use interfaces::{
     PodInterfaces, PodInterfacesError,
 };
 pub use labels::{LabelSelector, Labels, Requirement};
+pub use lints::{Budget, Cost, Level, LintSettings};
 pub use model::{Cluster, ContainerPort, Namespace, Node, Os, Pod, PodId, PodState, Whose};
 pub use names::{LabelKey, NamespaceName, PodName, PodRef, PolicyName, PolicyRef, PortName, WorkloadName};
 pub use policy::{

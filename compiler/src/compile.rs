@@ -3,13 +3,14 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use chainmail_snapshot::{Date, NodeName};
 use chainmail_verdict::{Kernel, ReadError, Sets};
 
-use crate::cluster::{Cluster, Node, admit};
+use crate::cluster::{Cluster, Cost, LintSettings, Node, admit};
 use crate::config::Config;
 use crate::diagnostic::Findings;
-use crate::lint::LintSettings;
-use crate::lower::{Cost, Lowering};
+use crate::lint::{self, Linted};
+use crate::lower::Lowering;
 use crate::manifest::{self, Cache, FlowTest, Located};
 use crate::policy::{self, PodSets, allowed_traffic};
 use crate::query::{EngineError, RulesEngine};
@@ -85,6 +86,14 @@ pub fn check_questions(loaded: &Loaded, sources: &Sources) -> Findings {
     findings
 }
 
+/// What all lints say of manifests that were loaded without errors, on a day.
+#[must_use]
+pub fn lint_all(loaded: &Loaded, sources: &Sources, today: Date) -> Linted {
+    let Loaded { cluster, lint, waivers, .. } = loaded;
+    let costs = Compiler::new(cluster, sources).costs();
+    lint::lint_all(cluster, sources, lint, &costs, waivers, today)
+}
+
 /// Compiles a cluster node by node; what nodes share is worked out once.
 pub struct Compiler<'a> {
     cluster: &'a Cluster,
@@ -109,9 +118,10 @@ impl<'a> Compiler<'a> {
         self.cluster.linux_nodes()
     }
 
-    /// What a node's rules cost.
-    pub(crate) fn cost(&mut self, node: &Node) -> Cost {
-        Cost::of(&self.lowering.node(node))
+    /// What each node's rules cost.
+    pub fn costs(&mut self) -> BTreeMap<NodeName, Cost> {
+        let nodes = self.cluster.linux_nodes();
+        nodes.map(|node| (node.name.clone(), self.lowering.node(node).cost())).collect()
     }
 
     /// A node's snapshot.

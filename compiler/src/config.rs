@@ -10,12 +10,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use chainmail_snapshot::NodeName;
 use globset::GlobMatcher;
 
-use crate::cluster::{Cluster, Enforcement, NodeSettings, UnknownPods};
+use settings::Overrides;
+
+use crate::cluster::{Cluster, Enforcement, LintSettings, NodeSettings, UnknownPods};
 use crate::diagnostic::{Code, Diagnostic, Findings, Place};
-use crate::lint::LintSettings;
 use crate::source::{FileFilter, SourceFile};
 use crate::waiver::Waiver;
-use settings::Overrides;
 
 /// The configuration. Where its findings have errors, what is left must not be used.
 #[derive(Debug, Clone, Default)]

@@ -41,4 +41,4 @@ pub mod source;
 pub mod waiver;
 pub mod write;
 
-pub use compile::{Compiler, Loaded, check_questions, kernel_of, load, load_with};
+pub use compile::{Compiler, Loaded, check_questions, kernel_of, lint_all, load, load_with};

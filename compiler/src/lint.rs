@@ -12,23 +12,20 @@ mod dns;
 mod isolation;
 mod ports;
 mod selectors;
-mod settings;
 mod templates;
 mod typo;
 mod waivers;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use chainmail_snapshot::Date;
+use chainmail_snapshot::{Date, NodeName};
 
-use crate::cluster::{Cluster, NamespaceName};
+use crate::cluster::{Cluster, Cost, Level, LintSettings, NamespaceName};
 use crate::diagnostic::Findings;
 use crate::source::Sources;
-use crate::{Compiler, Loaded};
+use crate::waiver::Waiver;
 
 use context::Context;
-
-pub use settings::{Budget, Level, LintSettings};
 
 /// What the lints say of a cluster.
 #[derive(Debug, Clone, Default)]
@@ -66,30 +63,37 @@ pub fn lint(cluster: &Cluster, sources: &Sources, settings: &LintSettings) -> Li
     dns::check(&mut context);
     covered::check(&mut context);
     let Context { mut findings, unjudged, .. } = context;
-    settings.apply(&mut findings);
+    apply(settings, &mut findings);
     Linted { findings, unjudged }
 }
 
-/// What all lints say of manifests that were loaded without errors: the budget among them, and on a day what waivers
-/// cover.
+/// What all lints say of a cluster that was loaded from these sources without errors: the budget among them, for which
+/// `costs` has what each node's rules cost, and on a day what waivers cover.
 #[must_use]
-pub fn lint_all(loaded: &Loaded, sources: &Sources, today: Date) -> Linted {
-    let mut linted = lint(&loaded.cluster, sources, &loaded.lint);
-    let mut compiler = Compiler::new(&loaded.cluster, sources);
-    linted.findings.extend(lint_budget(&mut compiler, &loaded.cluster, sources, &loaded.lint));
-    waivers::apply(&mut linted.findings, &loaded.waivers, &loaded.lint, today);
-    linted
-}
-
-/// Holds each node's rules against the budget; they must be compiled for that.
-#[must_use]
-pub fn lint_budget(
-    compiler: &mut Compiler<'_>,
+pub fn lint_all(
     cluster: &Cluster,
     sources: &Sources,
     settings: &LintSettings,
-) -> Findings {
-    let mut findings = budget::check(compiler, cluster, sources, settings.budget);
-    settings.apply(&mut findings);
-    findings
+    costs: &BTreeMap<NodeName, Cost>,
+    waivers: &[Waiver],
+    today: Date,
+) -> Linted {
+    let mut linted = lint(cluster, sources, settings);
+    let mut over_budget = budget::check(cluster, sources, costs, settings.budget);
+    apply(settings, &mut over_budget);
+    linted.findings.extend(over_budget);
+    waivers::apply(&mut linted.findings, waivers, settings, today);
+    linted
+}
+
+/// Gives findings their levels; those that are off are gone.
+fn apply(settings: &LintSettings, findings: &mut Findings) {
+    findings.retain_mut(|finding| match settings.levels.get(&finding.code) {
+        None => true,
+        Some(Level::Off) => false,
+        Some(Level::Report(severity)) => {
+            finding.severity = *severity;
+            true
+        }
+    });
 }

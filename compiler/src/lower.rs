@@ -31,8 +31,6 @@ use crate::cluster::{Cluster, Holder, HolderId};
 use crate::netfilter::{IpSet, Ruleset};
 use crate::policy::{AllowedTraffic, Isolation, Origin, PodSets};
 
-pub(crate) use cost::Cost;
-
 use class::ClassChain;
 use peers::PeerSets;
 

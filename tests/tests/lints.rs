@@ -10,9 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use chainmail_compiler::diagnostic::{Code, Style, render};
-use chainmail_compiler::lint::{Linted, lint_all};
-use chainmail_compiler::load;
+use chainmail_compiler::lint::Linted;
 use chainmail_compiler::source::{SourceFile, Sources};
+use chainmail_compiler::{lint_all, load};
 
 /// Two namespaces in good order.
 const REVIEWED: &str = "\

@@ -3,8 +3,8 @@
 use toml::de::DeTable;
 
 use super::document::{Reader, Value};
+use crate::cluster::{Level, LintSettings};
 use crate::diagnostic::{Code, Severity};
-use crate::lint::{Level, LintSettings};
 
 const KEYS: [&str; 4] = ["levels", "max_rules", "max_sets", "max_members"];
 

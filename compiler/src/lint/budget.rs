@@ -1,25 +1,26 @@
 //! What a node's rules may cost: the kernel walks a class rule by rule, and sets take time and memory to load.
 
-use super::settings::Budget;
-use crate::Compiler;
-use crate::cluster::Cluster;
+use std::collections::BTreeMap;
+
+use chainmail_snapshot::NodeName;
+
+use crate::cluster::{Budget, Cluster, Cost};
 use crate::diagnostic::{Code, Diagnostic, Findings};
-use crate::lower::Cost;
 use crate::source::Sources;
 
 pub(super) fn check(
-    compiler: &mut Compiler<'_>,
     cluster: &Cluster,
     sources: &Sources,
+    costs: &BTreeMap<NodeName, Cost>,
     budget: Budget,
 ) -> Findings {
     let mut findings = Findings::default();
-    for node in cluster.linux_nodes() {
-        let Cost { rules, longest, sets, members } = compiler.cost(node);
-        let object = format!("Node {}", node.name);
+    for (node, cost) in costs {
+        let Cost { rules, longest, sets, members } = *cost;
+        let object = format!("Node {node}");
         let mut over = |what: &str, found: usize, most: usize, help: &str, place| {
             if found > most {
-                let message = format!("node {} has {found} {what}; the budget is {most}", node.name);
+                let message = format!("node {node} has {found} {what}; the budget is {most}");
                 let finding = Diagnostic::new(Code::OverBudget, place, message).help(help);
                 findings.push(finding.about(&object, what));
             }

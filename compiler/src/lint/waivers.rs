@@ -2,7 +2,7 @@
 
 use chainmail_snapshot::Date;
 
-use super::settings::LintSettings;
+use crate::cluster::LintSettings;
 use crate::diagnostic::{Code, Diagnostic, Findings};
 use crate::waiver::Waiver;
 
@@ -35,6 +35,6 @@ pub(super) fn apply(findings: &mut Findings, waivers: &[Waiver], settings: &Lint
             find(Code::UnusedWaiver, message, "remove it, or correct `lint` or `object`");
         }
     }
-    settings.apply(&mut about_waivers);
+    super::apply(settings, &mut about_waivers);
     findings.extend(about_waivers);
 }

@@ -1,8 +1,8 @@
-//! What `[lint]` of `chainmail.toml` says.
+//! What `[lint]` of `chainmail.toml` says, and what is held against it.
 
 use std::collections::BTreeMap;
 
-use crate::diagnostic::{Code, Findings, Severity};
+use crate::diagnostic::{Code, Severity};
 
 /// How a lint's findings are reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,16 +41,15 @@ pub struct LintSettings {
     pub budget: Budget,
 }
 
-impl LintSettings {
-    /// Gives findings their levels; those that are off are gone.
-    pub(super) fn apply(&self, findings: &mut Findings) {
-        findings.retain_mut(|finding| match self.levels.get(&finding.code) {
-            None => true,
-            Some(Level::Off) => false,
-            Some(Level::Report(severity)) => {
-                finding.severity = *severity;
-                true
-            }
-        });
-    }
+/// What one node's rules cost: time for each new connection, and memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cost {
+    /// The rules of the longest class of egress and that of ingress together, which are crossed one by one.
+    pub rules: usize,
+    /// The place of the first policy with a rule in the longest class, among the cluster's policies.
+    pub longest: Option<usize>,
+    /// Sets, beside those of cut flows.
+    pub sets: usize,
+    /// The members of all sets.
+    pub members: usize,
 }
