@@ -11,6 +11,7 @@ mod lints;
 mod model;
 mod names;
 mod policy;
+mod policy_at;
 mod settings;
 mod workload;
 
@@ -30,6 +31,7 @@ pub use policy::{
     Direction, IpBlock, NamespaceScope, Peer, Peers, Policy, PolicyTypes, Port, PortMatch, PortRange, Ports,
     Rule, RuleRef,
 };
+pub use policy_at::{PolicyAt, RuleAt};
 pub use settings::{
     AllowTarget, Enforcement, InvalidPackets, LogLimit, LogLimitError, NodeSettings, Refusal, UnknownPods,
 };

@@ -11,12 +11,13 @@ use chainmail_snapshot::Transport;
 use serde::Serialize;
 use thiserror::Error;
 
-use crate::cluster::{
-    Cluster, Direction, NamespaceScope, Peer, Peers, Policy, PolicyRef, Port, PortMatch, Ports,
-};
-use crate::explain::{PolicyAt, RuleAt};
-use crate::source::Sources;
 use resolve::Resolver;
+
+use crate::cluster::{
+    Cluster, Direction, NamespaceScope, Peer, Peers, Policy, PolicyAt, PolicyRef, Port, PortMatch, Ports,
+    RuleAt,
+};
+use crate::source::Sources;
 
 pub use resolve::{Pods, PortOn};
 pub use text::{Fold, text};

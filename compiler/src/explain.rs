@@ -19,7 +19,7 @@ use crate::source::Sources;
 
 pub use facts::{EndFacts, EndKind};
 pub use miss::{Condition, Miss};
-pub use side::{Exemption, NearMiss, PolicyAt, RuleAt, Side};
+pub use side::{Exemption, NearMiss, Side};
 
 /// Why one packet that opens a connection is allowed or denied.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

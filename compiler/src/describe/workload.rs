@@ -5,9 +5,8 @@ use serde::Serialize;
 
 use super::Fold;
 use super::resolve::why_not;
-use crate::cluster::{Cluster, ContainerPort, Direction, Peers, Pod, PodState, Policy};
+use crate::cluster::{Cluster, ContainerPort, Direction, Peers, Pod, PodState, Policy, PolicyAt, RuleAt};
 use crate::escape::lines;
-use crate::explain::{PolicyAt, RuleAt};
 use crate::manifest::FieldPath;
 use crate::query::{Endpoint, EndpointError};
 use crate::semantics;

@@ -4,10 +4,8 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
-use super::as_text;
 use super::miss::{Miss, Misses};
-use crate::cluster::{Cluster, Direction, Pod, Policy, PolicyRef, RuleRef};
-use crate::manifest::FieldPath;
+use crate::cluster::{Cluster, Direction, Pod, Policy, PolicyAt, RuleAt};
 use crate::semantics::{self, Packet};
 use crate::source::Sources;
 
@@ -62,26 +60,6 @@ pub enum Exemption {
         /// The node.
         node: String,
     },
-}
-
-/// A policy and where it stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct PolicyAt {
-    /// The policy.
-    #[serde(serialize_with = "as_text")]
-    pub policy: PolicyRef,
-    /// `file:line`.
-    pub place: String,
-}
-
-/// A policy's rule and where it stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct RuleAt {
-    /// The rule.
-    #[serde(serialize_with = "as_text")]
-    pub rule: RuleRef,
-    /// `file:line`.
-    pub place: String,
 }
 
 /// A rule that nearly allows.
@@ -205,23 +183,4 @@ impl Side {
         let nearest = nearest.map(|(misses, rule)| NearMiss { rule, misses: misses.into_vec() });
         Side::Refused { isolated_by, nearest, other_rules }
     }
-}
-
-impl PolicyAt {
-    pub(crate) fn new(sources: &Sources, policy: &Policy) -> Self {
-        Self { policy: policy.policy_ref(), place: place(sources, policy, &FieldPath::root()) }
-    }
-}
-
-impl RuleAt {
-    pub(crate) fn new(sources: &Sources, policy: &Policy, direction: Direction, index: usize) -> Self {
-        let path = FieldPath::root().key("spec").key(direction.to_string()).index(index);
-        let rule = RuleRef { policy: policy.policy_ref(), direction, index };
-        Self { rule, place: place(sources, policy, &path) }
-    }
-}
-
-fn place(sources: &Sources, policy: &Policy, path: &FieldPath) -> String {
-    let place = policy.at.place(sources, path);
-    format!("{}:{}", place.file, place.line)
 }

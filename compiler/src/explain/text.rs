@@ -1,7 +1,7 @@
 //! An explanation as people read it.
 
-use super::{EndFacts, EndKind, Exemption, Explanation, Miss, NearMiss, NodeDecision, PolicyAt, Side};
-use crate::cluster::CLAIMANTS_MAX;
+use super::{EndFacts, EndKind, Exemption, Explanation, Miss, NearMiss, NodeDecision, Side};
+use crate::cluster::{CLAIMANTS_MAX, PolicyAt};
 use crate::semantics::Verdict;
 
 /// What policies and settings decide, each line headed by who does.

@@ -12,8 +12,7 @@ use thiserror::Error;
 use super::Meaning;
 use super::compare::Found;
 use super::contract::{Exit, Expected, Way};
-use crate::cluster::{Cluster, Direction, Node, Policy, Refusal, Whose};
-use crate::explain::{PolicyAt, RuleAt};
+use crate::cluster::{Cluster, Direction, Node, Policy, PolicyAt, Refusal, RuleAt, Whose};
 use crate::semantics;
 use crate::source::Sources;
 
