@@ -7,7 +7,6 @@ use chainmail_snapshot::{Date, NodeName};
 use chainmail_verdict::{Kernel, ReadError, Sets};
 
 use crate::cluster::{Cluster, Cost, LintSettings, Node, admit};
-use crate::config::Config;
 use crate::diagnostic::Findings;
 use crate::lint::{self, Linted};
 use crate::lower::Lowering;
@@ -48,7 +47,7 @@ pub fn load(sources: &Sources) -> Loaded {
 /// As [`load`]; what the cache has of a file is not read again.
 #[must_use]
 pub fn load_with(sources: &Sources, cache: &mut Cache) -> Loaded {
-    let (config, mut findings) = sources.config().map(Config::parse).unwrap_or_default();
+    let (config, mut findings) = sources.read_config().cloned().unwrap_or_default();
     let (manifests, reading) = manifest::read_with(sources, cache);
     findings.extend(reading);
     let (mut cluster, admission) = admit(&manifests, sources);

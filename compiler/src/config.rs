@@ -1,6 +1,7 @@
 //! `chainmail.toml`: what changes rules and is said by no policy, reviewed with the policies it stands beside.
 
 mod document;
+mod filter;
 mod interfaces;
 mod lint;
 mod settings;
@@ -12,9 +13,10 @@ use globset::GlobMatcher;
 
 use settings::Overrides;
 
+pub use filter::FileFilter;
+
 use crate::cluster::{Cluster, Enforcement, LintSettings, NodeSettings, UnknownPods};
 use crate::diagnostic::{Code, Diagnostic, Findings, Place};
-use crate::source::{FileFilter, SourceFile};
 use crate::waiver::Waiver;
 
 /// The configuration. Where its findings have errors, what is left must not be used.
@@ -36,10 +38,10 @@ struct NodeOverrides {
 }
 
 impl Config {
-    /// Reads it. Every problem is found in one pass.
+    /// Reads it; findings name it by `path`. Every problem is found in one pass.
     #[must_use]
-    pub fn parse(file: &SourceFile) -> (Self, Findings) {
-        document::read(file)
+    pub fn parse(path: &str, bytes: &[u8]) -> (Self, Findings) {
+        document::read(path, bytes)
     }
 
     /// How lints are reported.
@@ -50,8 +52,8 @@ impl Config {
 
     /// Which files are manifests.
     #[must_use]
-    pub fn into_files(self) -> FileFilter {
-        self.files
+    pub fn files(&self) -> &FileFilter {
+        &self.files
     }
 
     /// The exceptions that hold until their day.

@@ -3,11 +3,12 @@
 //!
 //! What follows sees only [`Sources`]; whether a file was in a folder or in a commit makes no difference to it.
 
-mod filter;
+mod configuration;
 mod folder;
 mod git;
 mod inventory;
 pub(crate) mod outline;
+mod snapshots;
 mod stdin;
 mod unread;
 
@@ -17,7 +18,6 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-pub use filter::FileFilter;
 pub use folder::{config_file, from_files, from_folder, from_folder_with};
 pub use git::{
     Limits, commit_of, from_revision, from_revision_with, from_revision_within, from_tree,
@@ -28,6 +28,8 @@ pub use stdin::{STDIN_PATH, from_stdin};
 pub use unread::{ENTRIES, FILE_BYTES, REPEATED_BYTES, TOTAL_BYTES, Unread, Why};
 
 use crate::config::Config;
+use crate::diagnostic::Findings;
+use configuration::Configuration;
 use outline::{Outline, Outlines};
 
 /// The file at a repository's root that holds what changes rules and is no manifest.
@@ -52,7 +54,7 @@ pub struct Sources {
     files: Vec<SourceFile>,
     unread: Vec<Unread>,
     inventories: Vec<Inventory>,
-    config: Option<SourceFile>,
+    config: Option<Configuration>,
     allowed_unsupported: BTreeSet<String>,
     outlines: Outlines,
 }
@@ -67,8 +69,12 @@ impl Sources {
 
     /// With the configuration that goes with the files.
     #[must_use]
-    pub fn with_config(mut self, config: SourceFile) -> Self {
-        self.config = Some(config);
+    pub fn with_config(self, config: SourceFile) -> Self {
+        self.with_configuration(Some(Configuration::read(config)))
+    }
+
+    fn with_configuration(mut self, config: Option<Configuration>) -> Self {
+        self.config = config;
         self
     }
 
@@ -112,10 +118,16 @@ impl Sources {
         (first..).map(FileId).zip(&self.inventories)
     }
 
-    /// The configuration, where there is one.
+    /// The configuration's file, where there is one.
     #[must_use]
     pub fn config(&self) -> Option<&SourceFile> {
-        self.config.as_ref()
+        self.config.as_ref().map(Configuration::file)
+    }
+
+    /// What the configuration says and what is wrong with it, where there is one.
+    #[must_use]
+    pub fn read_config(&self) -> Option<&(Config, Findings)> {
+        self.config.as_ref().map(Configuration::parsed)
     }
 
     /// Whether objects of this kind may be there without being understood.
@@ -163,12 +175,6 @@ impl Sources {
     pub fn is_empty(&self) -> bool {
         self.files.is_empty() && self.unread.is_empty() && self.inventories.is_empty()
     }
-}
-
-/// Which files a configuration says are read. What is wrong with it is found again, and reported, when the sources are
-/// loaded.
-fn filter_of(config: Option<&SourceFile>) -> FileFilter {
-    config.map(|file| Config::parse(file).0.into_files()).unwrap_or_default()
 }
 
 /// Input that could not be read at all.

@@ -10,13 +10,12 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::settings::Overrides;
-use super::{Config, NodeOverrides};
+use super::{Config, FileFilter, NodeOverrides};
 use crate::cluster::{
     AllowTarget, Enforcement, InterfaceName, InterfacePattern, InvalidPackets, LogLimit, PodInterfaces,
     UnknownPods,
 };
 use crate::diagnostic::{Code, Diagnostic, Findings, Place, nearest};
-use crate::source::{FileFilter, SourceFile};
 
 const SETTINGS: [&str; 7] =
     ["unknown_pods", "drop_invalid", "allow", "pod_bridge", "pod_interfaces", "enforce", "log_denied"];
@@ -25,10 +24,10 @@ const NODES: [&str; 1] = ["match"];
 
 pub(super) type Value<'a> = Spanned<DeValue<'a>>;
 
-pub(super) fn read(file: &SourceFile) -> (Config, Findings) {
-    let mut reader = Reader { path: &file.path, text: "", findings: Findings::default() };
+pub(super) fn read(path: &str, bytes: &[u8]) -> (Config, Findings) {
+    let mut reader = Reader { path, text: "", findings: Findings::default() };
     let mut config = Config::default();
-    match std::str::from_utf8(&file.bytes) {
+    match std::str::from_utf8(bytes) {
         Ok(text) => {
             reader.text = text;
             let (table, errors) = DeTable::parse_recoverable(text);
@@ -43,7 +42,7 @@ pub(super) fn read(file: &SourceFile) -> (Config, Findings) {
         Err(error) => {
             let at = error.valid_up_to();
             reader.text =
-                file.bytes.get(..at).and_then(|valid| std::str::from_utf8(valid).ok()).unwrap_or_default();
+                bytes.get(..at).and_then(|valid| std::str::from_utf8(valid).ok()).unwrap_or_default();
             reader.report(Code::NotUtf8, at..at, "the file is not UTF-8 text".to_owned(), None);
         }
     }

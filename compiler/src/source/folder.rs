@@ -4,11 +4,12 @@
 
 use std::path::{Path, PathBuf};
 
+use super::configuration::Configuration;
 use super::unread::{Walked, is_printable};
 use super::{
-    CONFIG_PATH, ENTRIES, FILE_BYTES, FileFilter, SourceError, SourceFile, Sources, TOTAL_BYTES, Unread, Why,
-    filter, filter_of,
+    CONFIG_PATH, ENTRIES, FILE_BYTES, SourceError, SourceFile, Sources, TOTAL_BYTES, Unread, Why, snapshots,
 };
+use crate::config::FileFilter;
 
 fn io(path: &Path) -> impl Fn(std::io::Error) -> SourceError {
     move |source| SourceError::Io { path: path.display().to_string(), source }
@@ -31,13 +32,16 @@ pub fn from_folder_with(root: &Path, config: Option<SourceFile>) -> Result<Sourc
     let mut unread = Vec::new();
     if root.is_file() {
         let file = read(root, file_name(root), &mut unread)?;
-        return Ok(with(Sources::new(file.into_iter().collect()).with_unread(unread), config));
+        let config = config.map(Configuration::read);
+        let sources = Sources::new(file.into_iter().collect()).with_unread(unread);
+        return Ok(sources.with_configuration(config));
     }
     let config = match config {
         Some(config) => Some(config),
         None => own_config(root, &mut unread)?,
     };
-    let walked = walk(root, &filter_of(config.as_ref()))?;
+    let config = config.map(Configuration::read);
+    let walked = walk(root, &Configuration::filter(config.as_ref()))?;
     unread.extend(walked.unread);
     let mut files = Vec::new();
     let mut total = 0;
@@ -52,7 +56,7 @@ pub fn from_folder_with(root: &Path, config: Option<SourceFile>) -> Result<Sourc
             files.push(file);
         }
     }
-    Ok(with(Sources::new(files).with_unread(unread), config))
+    Ok(Sources::new(files).with_unread(unread).with_configuration(config))
 }
 
 /// Reads some files, whatever their names; findings name them by the paths that were given.
@@ -62,13 +66,6 @@ pub fn from_folder_with(root: &Path, config: Option<SourceFile>) -> Result<Sourc
 pub fn from_files(paths: &[PathBuf]) -> Result<Sources, SourceError> {
     let files: Result<Vec<SourceFile>, SourceError> = paths.iter().map(|path| config_file(path)).collect();
     Ok(Sources::new(files?))
-}
-
-fn with(sources: Sources, config: Option<SourceFile>) -> Sources {
-    match config {
-        Some(config) => sources.with_config(config),
-        None => sources,
-    }
 }
 
 /// A file's bytes, unless they are too many.
@@ -145,6 +142,6 @@ pub(super) fn walk(root: &Path, filter: &FileFilter) -> Result<Walked<PathBuf>, 
             walked.unread.push(Unread { path, why });
         }
     }
-    filter::leave_out_snapshots(&mut walked.files, |(path, _)| path);
+    snapshots::leave_out(&mut walked.files, |(path, _)| path);
     Ok(walked)
 }

@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 
 use git2::{ObjectType, Odb, Oid, Repository, Tree};
 
+use super::configuration::Configuration;
 use super::unread::{PATH_BYTES, Walked, is_printable};
 use super::{
-    CONFIG_PATH, ENTRIES, FILE_BYTES, FileFilter, REPEATED_BYTES, SourceError, SourceFile, Sources,
-    TOTAL_BYTES, Unread, Why, filter, filter_of,
+    CONFIG_PATH, ENTRIES, FILE_BYTES, REPEATED_BYTES, SourceError, SourceFile, Sources, TOTAL_BYTES, Unread,
+    Why, snapshots,
 };
+use crate::config::FileFilter;
 
 /// Git's file mode of a symbolic link.
 const LINK: i32 = 0o120_000;
@@ -126,16 +128,15 @@ pub fn from_tree(
         }
         (None, None) => (None, None),
     };
-    let walked = sizes.within_limits(walk(repository, tree, &filter_of(config.as_ref()))?)?;
+    let config = config.map(Configuration::read);
+    let filter = Configuration::filter(config.as_ref());
+    let walked = sizes.within_limits(walk(repository, tree, &filter)?)?;
     let mut files = Vec::with_capacity(walked.files.len());
     for (path, id) in walked.files {
         files.push(SourceFile { path, bytes: content(id)? });
     }
-    let sources = Sources::new(files).with_unread(linked.into_iter().chain(walked.unread).collect());
-    Ok(match config {
-        Some(config) => sources.with_config(config),
-        None => sources,
-    })
+    let unread = linked.into_iter().chain(walked.unread).collect();
+    Ok(Sources::new(files).with_unread(unread).with_configuration(config))
 }
 
 /// What files come to, told from the headers of their objects: a blob is as large as somebody pleases, and one blob may
@@ -237,6 +238,6 @@ fn walk(repository: &Repository, tree: &Tree<'_>, filter: &FileFilter) -> Result
             walked.unread.push(Unread { path, why });
         }
     }
-    filter::leave_out_snapshots(&mut walked.files, |(path, _)| path);
+    snapshots::leave_out(&mut walked.files, |(path, _)| path);
     Ok(walked)
 }

@@ -10,9 +10,10 @@ use std::path::{Path, PathBuf};
 use chainmail_snapshot::beneath::{BeneathError, Folder};
 use chainmail_snapshot::limits::INVENTORY_FILE_BYTES;
 
+use super::SourceError;
 use super::folder::{file_name, walk};
 use super::unread::Walked;
-use super::{FileFilter, SourceError};
+use crate::config::FileFilter;
 
 /// One file of live objects.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
