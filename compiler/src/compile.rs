@@ -7,13 +7,13 @@ use chainmail_snapshot::{Date, NodeName};
 use chainmail_verdict::{Kernel, ReadError, Sets};
 
 use crate::cluster::{Cluster, Cost, LintSettings, Node, admit};
-use crate::diagnostic::Findings;
+use crate::diagnostic::{Findings, Places};
 use crate::lint::{self, Linted};
 use crate::lower::Lowering;
 use crate::manifest::{self, Cache, FlowTest, Located};
 use crate::policy::{self, PodSets, allowed_traffic};
 use crate::query::{EngineError, RulesEngine};
-use crate::render::{NodeSnapshot, Places, SetTexts, node_snapshot};
+use crate::render::{NodeSnapshot, Origins, SetTexts, node_snapshot};
 use crate::source::Sources;
 use crate::waiver::Waiver;
 
@@ -96,20 +96,20 @@ pub fn lint_all(loaded: &Loaded, sources: &Sources, today: Date) -> Linted {
 /// Compiles a cluster node by node; what nodes share is worked out once.
 pub struct Compiler<'a> {
     cluster: &'a Cluster,
-    sources: &'a Sources,
+    places: &'a dyn Places,
     lowering: Lowering<'a>,
     set_texts: SetTexts,
-    places: Places,
+    origins: Origins,
 }
 
 impl<'a> Compiler<'a> {
     /// Prepares to compile a cluster that was loaded from these sources without errors.
     #[must_use]
-    pub fn new(cluster: &'a Cluster, sources: &'a Sources) -> Self {
+    pub fn new(cluster: &'a Cluster, places: &'a dyn Places) -> Self {
         let mut pod_sets = PodSets::default();
         let traffic = allowed_traffic(cluster, &mut pod_sets);
         let lowering = Lowering::new(cluster, traffic, pod_sets);
-        Self { cluster, sources, lowering, set_texts: SetTexts::new(), places: Places::new() }
+        Self { cluster, places, lowering, set_texts: SetTexts::new(), origins: Origins::new() }
     }
 
     /// The nodes that get a snapshot, in order of names: those that run Linux.
@@ -126,7 +126,7 @@ impl<'a> Compiler<'a> {
     /// A node's snapshot.
     pub fn snapshot(&mut self, node: &Node) -> NodeSnapshot {
         let program = self.lowering.node(node);
-        node_snapshot(&program, self.cluster, self.sources, &mut self.set_texts, &mut self.places)
+        node_snapshot(&program, self.cluster, self.places, &mut self.set_texts, &mut self.origins)
     }
 
     /// Compiles every node and reads its text back. `cluster` is the one that is asked about: this one, or with pods that

@@ -11,13 +11,13 @@ use chainmail_snapshot::Transport;
 use serde::Serialize;
 use thiserror::Error;
 
-use resolve::Resolver;
-
 use crate::cluster::{
     Cluster, Direction, NamespaceScope, Peer, Peers, Policy, PolicyAt, PolicyRef, Port, PortMatch, Ports,
     RuleAt,
 };
-use crate::source::Sources;
+use crate::diagnostic::Places;
+
+use resolve::Resolver;
 
 pub use resolve::{Pods, PortOn};
 pub use text::{Fold, text};
@@ -132,14 +132,14 @@ pub fn find_policy<'a>(cluster: &'a Cluster, name: &str) -> Result<&'a Policy, P
 
 /// Describes a policy.
 #[must_use]
-pub fn describe(cluster: &Cluster, sources: &Sources, policy: &Policy) -> Description {
+pub fn describe(cluster: &Cluster, places: &dyn Places, policy: &Policy) -> Description {
     let resolver = Resolver { cluster, policy };
     let rules = |direction| {
         let rules = policy.rules(direction)?.iter().enumerate();
         Some(
             rules
                 .map(|(index, rule)| RuleDescription {
-                    rule: RuleAt::new(sources, policy, direction, index),
+                    rule: RuleAt::new(places, policy, direction, index),
                     peers: match &rule.peers {
                         Peers::Any => None,
                         Peers::OneOf(peers) => Some(peers.iter().map(|item| peer(&resolver, item)).collect()),
@@ -164,7 +164,7 @@ pub fn describe(cluster: &Cluster, sources: &Sources, policy: &Policy) -> Descri
         )
     };
     Description {
-        policy: PolicyAt::new(sources, policy),
+        policy: PolicyAt::new(places, policy),
         pod_selector: policy.subject.to_string(),
         selected: resolver.selected(),
         ingress: rules(Direction::Ingress),

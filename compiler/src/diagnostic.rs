@@ -2,9 +2,12 @@
 
 mod agreed;
 mod code;
+mod field_path;
 mod github;
 mod json;
 mod nearest;
+mod object_ref;
+mod places;
 mod render;
 mod sarif;
 
@@ -13,9 +16,12 @@ use std::fmt;
 
 pub use agreed::Agreed;
 pub use code::Code;
+pub use field_path::{FieldPath, Segment};
 pub use github::github;
 pub use json::json;
 pub(crate) use nearest::nearest;
+pub use object_ref::{FileId, Margin, ObjectRef, Spot};
+pub use places::Places;
 pub use render::{Style, render};
 pub use sarif::sarif;
 

@@ -7,8 +7,10 @@ mod sources;
 mod summary;
 mod text;
 
+use std::collections::BTreeMap;
+
 use crate::cluster::Cluster;
-use crate::source::Sources;
+use crate::diagnostic::Places;
 
 pub use model::*;
 pub use rules::{ChainDiff, Change, FleetText, Line, NodeText, RuleLine, SetDiff};
@@ -23,7 +25,19 @@ pub struct Revision<'a> {
     /// What its nodes load.
     pub fleet: FleetText,
     /// What that was compiled from; `None` where there are snapshots only.
-    pub manifests: Option<(&'a Cluster, &'a Sources)>,
+    pub manifests: Option<Manifests<'a>>,
+}
+
+/// What a revision was compiled from.
+pub struct Manifests<'a> {
+    /// The cluster.
+    pub cluster: &'a Cluster,
+    /// Where its objects stand.
+    pub places: &'a dyn Places,
+    /// The files by their paths, the configuration among them.
+    pub files: BTreeMap<&'a str, &'a [u8]>,
+    /// The path of the configuration, where there is one.
+    pub config: Option<&'a str>,
 }
 
 impl Revision<'_> {
@@ -41,11 +55,11 @@ impl Revision<'_> {
 #[must_use]
 pub fn review(base: &Revision<'_>, head: &Revision<'_>) -> Review {
     let rules = rules::rule_changes(&base.fleet, &head.fleet);
-    let manifests = base.manifests.zip(head.manifests);
+    let manifests = base.manifests.as_ref().zip(head.manifests.as_ref());
     // Workloads without pods take part in what packets meet; nodes load nothing for them.
     let reachability = manifests.map(|(base, head)| {
-        let clusters = [base, head].map(|(cluster, _)| cluster.with_assumed_pods());
-        reach::reachability((&clusters[0], base.1), (&clusters[1], head.1))
+        let clusters = [base, head].map(|side| side.cluster.with_assumed_pods());
+        reach::reachability(clusters.each_ref().map(|cluster| &**cluster), [base, head])
     });
     let mut summary = Summary::of(reachability.as_ref(), &rules);
     summary.sources = manifests.map(|(base, head)| SourceCounts::of(base, head)).unwrap_or_default();

@@ -13,9 +13,9 @@ use chainmail_verdict::{Target, Verdict as KernelVerdict, Walk};
 use serde::{Serialize, Serializer};
 
 use crate::cluster::Cluster;
+use crate::diagnostic::Places;
 use crate::query::{End, EngineError, RulesEngine};
 use crate::semantics::{self, Packet, Service, Verdict};
-use crate::source::Sources;
 
 pub use facts::{EndFacts, EndKind};
 pub use miss::{Condition, Miss};
@@ -88,7 +88,7 @@ pub struct DecidingRule {
 /// When the rules cannot be walked, or do not come to the verdict of the policies.
 pub fn explain(
     cluster: &Cluster,
-    sources: &Sources,
+    places: &dyn Places,
     rules: &RulesEngine<'_>,
     (source, destination): (&End, &End),
     service: Service,
@@ -104,8 +104,8 @@ pub fn explain(
                 service,
                 source: EndFacts::new(cluster, source, from),
                 destination: EndFacts::new(cluster, destination, to),
-                egress: Side::egress(cluster, sources, &packet),
-                ingress: Side::ingress(cluster, sources, &packet),
+                egress: Side::egress(cluster, places, &packet),
+                ingress: Side::ingress(cluster, places, &packet),
                 guards: guards(cluster, &packet),
                 nodes: walks.iter().map(|(node, walk)| node_decision(node.name.as_str(), walk)).collect(),
             };

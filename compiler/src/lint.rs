@@ -21,8 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chainmail_snapshot::{Date, NodeName};
 
 use crate::cluster::{Cluster, Cost, Level, LintSettings, NamespaceName};
-use crate::diagnostic::Findings;
-use crate::source::Sources;
+use crate::diagnostic::{Findings, Places};
 use crate::waiver::Waiver;
 
 use context::Context;
@@ -47,10 +46,10 @@ pub struct Unjudged {
 
 /// Lints a cluster that was loaded from these sources without errors.
 #[must_use]
-pub fn lint(cluster: &Cluster, sources: &Sources, settings: &LintSettings) -> Linted {
+pub fn lint(cluster: &Cluster, places: &dyn Places, settings: &LintSettings) -> Linted {
     // Templates of pods are met by selectors too.
     let cluster = cluster.with_assumed_pods();
-    let mut context = Context::new(&cluster, sources);
+    let mut context = Context::new(&cluster, places);
     for policy in cluster.policies() {
         selectors::check(&mut context, policy);
         dashes::check(&mut context, policy);
@@ -72,14 +71,14 @@ pub fn lint(cluster: &Cluster, sources: &Sources, settings: &LintSettings) -> Li
 #[must_use]
 pub fn lint_all(
     cluster: &Cluster,
-    sources: &Sources,
+    places: &dyn Places,
     settings: &LintSettings,
     costs: &BTreeMap<NodeName, Cost>,
     waivers: &[Waiver],
     today: Date,
 ) -> Linted {
-    let mut linted = lint(cluster, sources, settings);
-    let mut over_budget = budget::check(cluster, sources, costs, settings.budget);
+    let mut linted = lint(cluster, places, settings);
+    let mut over_budget = budget::check(cluster, places, costs, settings.budget);
     apply(settings, &mut over_budget);
     linted.findings.extend(over_budget);
     waivers::apply(&mut linted.findings, waivers, settings, today);

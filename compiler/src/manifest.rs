@@ -6,7 +6,6 @@
 mod cache;
 mod document;
 mod fault;
-mod field_path;
 mod file;
 mod flow_test;
 mod guard;
@@ -20,7 +19,7 @@ mod locate;
 mod merge;
 mod network_policy;
 mod object;
-mod object_ref;
+mod places;
 mod read;
 mod shape;
 mod text;
@@ -29,7 +28,6 @@ mod workload;
 mod yaml;
 
 pub use cache::{Cache, CacheFolder};
-pub use field_path::{FieldPath, Segment};
 pub use flow_test::{FlowCase, FlowTest, FlowTestMeta, Words};
 pub use int_or_string::IntOrString;
 pub use network_policy::{
@@ -39,7 +37,6 @@ pub use network_policy::{
 pub use object::{
     Container, ContainerPort, Namespace, Node, ObjectMeta, OwnerReference, Pod, PodIp, PodSpec,
 };
-pub use object_ref::ObjectRef;
 pub use read::FLOW_FILE;
 pub(crate) use read::{LIVE_NAMESPACE_LEFT_OUT, LIVE_NODE_LEFT_OUT, LIVE_POD_LEFT_OUT, WORKLOAD_LEFT_OUT};
 pub use read::{Located, Manifests, read, read_inventory, read_with};

@@ -25,8 +25,8 @@ use chainmail_verdict::exact::{Modes, Stretch, Summaries, Summary, Traffic};
 use chainmail_verdict::{End, Kernel, ReadError, Rule, Ruleset, Sets, Target};
 
 use crate::cluster::{Cluster, Direction, Node, Refusal};
+use crate::diagnostic::Places;
 use crate::render::NodeSnapshot;
-use crate::source::Sources;
 
 pub use contract::{Exit, Expected, Way};
 pub use flaw::{Difference, Flaw, FlawText};
@@ -38,7 +38,7 @@ use contract::{Contract, Ends};
 /// Proves nodes one after the other; what they share is proven once.
 pub struct Prover<'a> {
     cluster: &'a Cluster,
-    sources: &'a Sources,
+    places: &'a dyn Places,
     meaning: Meaning<'a>,
     summaries: Summaries,
     /// Every set that was read so far.
@@ -52,16 +52,9 @@ type Agreements = BTreeMap<(*const Summary, *const Traffic, Refusal), (Rc<Summar
 impl<'a> Prover<'a> {
     /// Works out what the policies say.
     #[must_use]
-    pub fn new(cluster: &'a Cluster, sources: &'a Sources) -> Self {
+    pub fn new(cluster: &'a Cluster, places: &'a dyn Places) -> Self {
         let (summaries, agreements) = (Summaries::default(), Agreements::new());
-        Self {
-            cluster,
-            sources,
-            meaning: Meaning::new(cluster),
-            summaries,
-            sets: Sets::default(),
-            agreements,
-        }
+        Self { cluster, places, meaning: Meaning::new(cluster), summaries, sets: Sets::default(), agreements }
     }
 
     /// Proves a node's text as it was rendered.
@@ -164,7 +157,7 @@ impl<'a> Prover<'a> {
             flaws.extend(found.map(|found| {
                 let context = flaw::Context {
                     cluster: self.cluster,
-                    sources: self.sources,
+                    places: self.places,
                     meaning: &self.meaning,
                     node,
                     kernel,

@@ -12,7 +12,7 @@ mod snapshots;
 mod stdin;
 mod unread;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -28,16 +28,13 @@ pub use stdin::{STDIN_PATH, from_stdin};
 pub use unread::{ENTRIES, FILE_BYTES, REPEATED_BYTES, TOTAL_BYTES, Unread, Why};
 
 use crate::config::Config;
-use crate::diagnostic::Findings;
+use crate::diagnostic::{FileId, Findings};
+
 use configuration::Configuration;
 use outline::{Outline, Outlines};
 
 /// The file at a repository's root that holds what changes rules and is no manifest.
 pub const CONFIG_PATH: &str = "chainmail.toml";
-
-/// A file's place among the sources.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct FileId(u32);
 
 /// A file as it was found.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -103,7 +100,7 @@ impl Sources {
 
     /// The files with their ids.
     pub fn iter(&self) -> impl Iterator<Item = (FileId, &SourceFile)> {
-        (0..).map(FileId).zip(&self.files)
+        (0..).map(FileId::at).zip(&self.files)
     }
 
     /// The files that are not read, in order of their paths.
@@ -115,13 +112,19 @@ impl Sources {
     /// The inventories with their ids, which follow those of the files.
     pub fn inventories(&self) -> impl Iterator<Item = (FileId, &Inventory)> {
         let first = u32::try_from(self.files.len()).expect("fewer than 2^32 files fit in memory");
-        (first..).map(FileId).zip(&self.inventories)
+        (first..).map(FileId::at).zip(&self.inventories)
     }
 
     /// The configuration's file, where there is one.
     #[must_use]
     pub fn config(&self) -> Option<&SourceFile> {
         self.config.as_ref().map(Configuration::file)
+    }
+
+    /// All files by their paths, the configuration among them.
+    #[must_use]
+    pub fn texts(&self) -> BTreeMap<&str, &[u8]> {
+        self.files.iter().chain(self.config()).map(|file| (&*file.path, &*file.bytes)).collect()
     }
 
     /// What the configuration says and what is wrong with it, where there is one.
@@ -144,7 +147,7 @@ impl Sources {
     /// The file of an id; nothing for an inventory, which is not kept.
     #[must_use]
     pub fn file(&self, id: FileId) -> Option<&SourceFile> {
-        self.files.get(id.0 as usize)
+        self.files.get(id.place())
     }
 
     /// A document of a file and its outline, made when it is first asked for; nothing for an inventory.
@@ -160,7 +163,7 @@ impl Sources {
     pub fn path(&self, id: FileId) -> &str {
         match self.file(id) {
             Some(file) => &file.path,
-            None => self.inventories[id.0 as usize - self.files.len()].path(),
+            None => self.inventories[id.place() - self.files.len()].path(),
         }
     }
 

@@ -14,8 +14,8 @@ use std::net::IpAddr;
 
 use chainmail_compiler::cluster::{Cluster, Direction, Os, Pod, Rule, UnknownPods, Whose};
 use chainmail_compiler::diff::{
-    Ahead, Ends, EndsKind, FleetText, Flow, FlowChange, Mixed, Presence, Reachability, Review, Revision,
-    review,
+    Ahead, Ends, EndsKind, FleetText, Flow, FlowChange, Manifests, Mixed, Presence, Reachability, Review,
+    Revision, review,
 };
 use chainmail_compiler::query::{Endpoint, Who};
 use chainmail_compiler::semantics::{self, Packet, Service, Verdict};
@@ -75,7 +75,10 @@ impl Loaded {
         for node in compiler.nodes().collect::<Vec<_>>() {
             fleet.add_snapshot(compiler.snapshot(node));
         }
-        Revision { name: String::new(), commit: None, fleet, manifests: Some((&self.cluster, &self.sources)) }
+        let config = self.sources.config().map(|file| &*file.path);
+        let files = self.sources.texts();
+        let manifests = Manifests { cluster: &self.cluster, places: &self.sources, files, config };
+        Revision { name: String::new(), commit: None, fleet, manifests: Some(manifests) }
     }
 }
 

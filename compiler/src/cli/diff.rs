@@ -3,9 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use chainmail_compiler::cluster::Cluster;
 use chainmail_compiler::diagnostic::Findings;
-use chainmail_compiler::diff::{Detail, FleetText, NodeText, Revision, review, text};
+use chainmail_compiler::diff::{Detail, FleetText, Manifests, NodeText, Revision, review, text};
 use chainmail_compiler::manifest::Cache;
 use chainmail_compiler::report::LinkBase;
 use chainmail_compiler::source::{Sources, commit_of};
@@ -185,12 +184,12 @@ impl Read {
                 for node in compiler.nodes().collect::<Vec<_>>() {
                     fleet.add_snapshot(compiler.snapshot(node));
                 }
-                (fleet, Some((cluster, sources)))
+                let config = sources.config().map(|file| &*file.path);
+                (fleet, Some(Manifests { cluster, places: sources, files: sources.texts(), config }))
             }
         };
-        let has_pods = |(cluster, _): &(&Cluster, &Sources)| {
-            cluster.with_assumed_pods().pods().any(|(_, pod)| pod.is_endpoint())
-        };
+        let has_pods =
+            |read: &Manifests<'_>| read.cluster.with_assumed_pods().pods().any(|(_, pod)| pod.is_endpoint());
         if fleet.nodes.is_empty() && !manifests.iter().any(has_pods) {
             let message = "one side has no node and no pod, so there is nothing to compare; is it the right folder or revision?";
             return Err(Failure { exit: Exit::Input, message: message.to_owned() });

@@ -23,9 +23,10 @@ use std::collections::btree_map::Entry;
 use super::labels::Labels;
 use super::model::{Cluster, Namespace, Node};
 use super::{LabelKey, NamespaceName};
-use crate::diagnostic::{Code, Diagnostic, Findings, Place};
-use crate::manifest::{self, FieldPath, Manifests, ObjectRef};
+use crate::diagnostic::{Code, Diagnostic, FieldPath, Findings, ObjectRef, Place, Places};
+use crate::manifest::{self, Manifests};
 use crate::source::Sources;
+
 use claims::NodeAddresses;
 
 /// The label that the API server sets on every namespace, whatever the manifest says.
@@ -53,7 +54,7 @@ struct Scope<'a> {
 
 impl Scope<'_> {
     fn report(&mut self, code: Code, path: &FieldPath, message: impl Into<String>) {
-        let place = self.at.place(self.sources, path);
+        let place = self.sources.place(self.at, path);
         self.findings.push(Diagnostic::new(code, Some(place), message));
     }
 
@@ -64,7 +65,7 @@ impl Scope<'_> {
         message: impl Into<String>,
         help: impl Into<String>,
     ) {
-        let place = self.at.place(self.sources, path);
+        let place = self.sources.place(self.at, path);
         self.findings.push(Diagnostic::new(code, Some(place), message).help(help));
     }
 
@@ -76,7 +77,7 @@ impl Scope<'_> {
         message: impl Into<String>,
         help: impl Into<String>,
     ) {
-        let place = self.at.key_place(self.sources, path);
+        let place = self.sources.key_place(self.at, path);
         self.findings.push(Diagnostic::new(code, Some(place), message).help(help));
     }
 }
@@ -106,7 +107,7 @@ fn name_path() -> FieldPath {
 }
 
 fn report_duplicate(scope: &mut Scope<'_>, first: ObjectRef, what: &str) {
-    let first = first.place(scope.sources, &name_path());
+    let first = scope.sources.place(first, &name_path());
     let help = format!("the first one is at {first}; remove one of them");
     scope.report_with_help(Code::DuplicateObject, &name_path(), format!("there are two of {what}"), help);
 }
@@ -114,17 +115,17 @@ fn report_duplicate(scope: &mut Scope<'_>, first: ObjectRef, what: &str) {
 /// A second namespace or node of one name. A live one beside the reviewed one is what a cluster looks like; where they
 /// differ, what was reviewed holds.
 fn second_of(scope: &mut Scope<'_>, first: ObjectRef, what: &str, is_same: bool) {
-    let live = scope.at.is_live(scope.sources);
+    let live = scope.sources.is_live(scope.at);
     if live && is_same {
         return;
     }
-    if live && !first.is_live(scope.sources) {
-        let first: Place = first.place(scope.sources, &name_path());
+    if live && !scope.sources.is_live(first) {
+        let first: Place = scope.sources.place(first, &name_path());
         let message = format!("the live {what} is not as reviewed; what was reviewed holds");
         let help = format!("the reviewed one is at {first}");
         scope.report_with_help(Code::InventoryConflict, &name_path(), message, help);
     } else if live {
-        let first: Place = first.place(scope.sources, &name_path());
+        let first: Place = scope.sources.place(first, &name_path());
         let message = format!("the live {what} is not the one at {first}, which holds");
         scope.report_with_help(
             Code::InventoryConflict,
@@ -211,7 +212,7 @@ fn admit_nodes(
             if let Some((other, at)) = owners.insert(*address, owner) {
                 let path = FieldPath::root().key("status").key("addresses");
                 let message = format!("{address} is the address of node {} and of node {other}", node.name);
-                let live = manifest.at.is_live(sources) || at.is_live(sources);
+                let live = sources.is_live(manifest.at) || sources.is_live(at);
                 let code = if live { Code::InventoryConflict } else { Code::DuplicateAddress };
                 scope.report(code, &path, message);
             }
@@ -229,7 +230,7 @@ fn admit_one<T>(
     findings: &mut Findings,
     admit: impl FnOnce(&mut Scope<'_>) -> Option<T>,
 ) -> Option<T> {
-    if !at.is_live(sources) {
+    if !sources.is_live(at) {
         return admit(&mut Scope { sources, at, findings });
     }
     let mut own = Findings::default();
@@ -267,7 +268,7 @@ fn admit_workloads(manifests: &Manifests, sources: &Sources, cluster: &mut Clust
             let name = workload.workload.clone();
             match seen.first(&scope, name.clone()) {
                 None if !scope.findings.has_errors() => drop(cluster.workloads.insert(name, workload)),
-                Some(first) if !scope.at.is_live(sources) => {
+                Some(first) if !sources.is_live(scope.at) => {
                     report_duplicate(
                         &mut scope,
                         first,

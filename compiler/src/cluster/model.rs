@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use super::holders::{Contested, Holder, HolderId};
 use super::workload::{Controller, Workload, WorkloadRef};
 use super::{Addresses, Labels, NamespaceName, NodeSettings, PodName, PodRef, Policy, PortName};
-use crate::manifest::ObjectRef;
+use crate::diagnostic::ObjectRef;
 
 /// A pod's place among the cluster's pods, which are in order of namespace and name. Two have one name where live facts
 /// contradict the reviewed ones, or each other: then each is what one object says of the pod.

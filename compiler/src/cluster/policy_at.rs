@@ -5,8 +5,7 @@ use std::fmt::Display;
 use serde::{Serialize, Serializer};
 
 use super::{Direction, Policy, PolicyRef, RuleRef};
-use crate::manifest::FieldPath;
-use crate::source::Sources;
+use crate::diagnostic::{FieldPath, Places};
 
 /// A policy and where it stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -31,23 +30,23 @@ pub struct RuleAt {
 impl PolicyAt {
     /// Looks up where the policy stands.
     #[must_use]
-    pub fn new(sources: &Sources, policy: &Policy) -> Self {
-        Self { policy: policy.policy_ref(), place: place(sources, policy, &FieldPath::root()) }
+    pub fn new(places: &dyn Places, policy: &Policy) -> Self {
+        Self { policy: policy.policy_ref(), place: place(places, policy, &FieldPath::root()) }
     }
 }
 
 impl RuleAt {
     /// Looks up where a rule of the policy stands; `index` is its place among those of the direction.
     #[must_use]
-    pub fn new(sources: &Sources, policy: &Policy, direction: Direction, index: usize) -> Self {
+    pub fn new(places: &dyn Places, policy: &Policy, direction: Direction, index: usize) -> Self {
         let path = FieldPath::root().key("spec").key(direction.to_string()).index(index);
         let rule = RuleRef { policy: policy.policy_ref(), direction, index };
-        Self { rule, place: place(sources, policy, &path) }
+        Self { rule, place: place(places, policy, &path) }
     }
 }
 
-fn place(sources: &Sources, policy: &Policy, path: &FieldPath) -> String {
-    let place = policy.at.place(sources, path);
+fn place(places: &dyn Places, policy: &Policy, path: &FieldPath) -> String {
+    let place = places.place(policy.at, path);
     format!("{}:{}", place.file, place.line)
 }
 

@@ -6,11 +6,10 @@ use serde::Serialize;
 use super::Fold;
 use super::resolve::why_not;
 use crate::cluster::{Cluster, ContainerPort, Direction, Peers, Pod, PodState, Policy, PolicyAt, RuleAt};
+use crate::diagnostic::{FieldPath, Places};
 use crate::escape::lines;
-use crate::manifest::FieldPath;
 use crate::query::{Endpoint, EndpointError};
 use crate::semantics;
-use crate::source::Sources;
 
 /// A workload, and what policies say of its pods.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -67,17 +66,17 @@ pub struct Isolating {
 /// When it has no pod there: it is unknown.
 pub fn describe_workload(
     cluster: &Cluster,
-    sources: &Sources,
+    places: &dyn Places,
     endpoint: &Endpoint,
 ) -> Result<WorkloadDescription, EndpointError> {
     let (workload, pods) = endpoint.workload(cluster)?;
-    let known = cluster.workload(&workload).map(|known| known.at.place(sources, &FieldPath::root()));
+    let known = cluster.workload(&workload).map(|known| places.place(known.at, &FieldPath::root()));
     let isolating = |direction| {
         let of = cluster.policies().iter().filter(|policy| policy.rules(direction).is_some());
         let selected = of.map(|policy| (policy, pods.iter().filter(|pod| selects(policy, pod)).count()));
         selected
             .filter(|(_, pods)| *pods > 0)
-            .map(|(policy, pods)| Isolating { policy: PolicyAt::new(sources, policy), pods })
+            .map(|(policy, pods)| Isolating { policy: PolicyAt::new(places, policy), pods })
             .collect()
     };
     Ok(WorkloadDescription {
@@ -87,7 +86,7 @@ pub fn describe_workload(
         place: known.map(|place| format!("{}:{}", place.file, place.line)),
         ingress: isolating(Direction::Ingress),
         egress: isolating(Direction::Egress),
-        peer_of: peer_of(cluster, sources, &pods),
+        peer_of: peer_of(cluster, places, &pods),
         pods: pods.iter().map(|pod| facts(pod)).collect(),
     })
 }
@@ -96,7 +95,7 @@ fn selects(policy: &Policy, pod: &Pod) -> bool {
     pod.is_endpoint() && policy.namespace == pod.namespace && semantics::selects(&policy.subject, &pod.labels)
 }
 
-fn peer_of(cluster: &Cluster, sources: &Sources, pods: &[&Pod]) -> Vec<RuleAt> {
+fn peer_of(cluster: &Cluster, places: &dyn Places, pods: &[&Pod]) -> Vec<RuleAt> {
     let mut rules = Vec::new();
     for policy in cluster.policies() {
         for direction in Direction::ALL {
@@ -106,7 +105,7 @@ fn peer_of(cluster: &Cluster, sources: &Sources, pods: &[&Pod]) -> Vec<RuleAt> {
                     pod.addresses.iter().any(allows)
                 };
                 if matches!(rule.peers, Peers::OneOf(_)) && pods.iter().any(means) {
-                    rules.push(RuleAt::new(sources, policy, direction, index));
+                    rules.push(RuleAt::new(places, policy, direction, index));
                 }
             }
         }

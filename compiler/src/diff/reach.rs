@@ -26,11 +26,10 @@ use chainmail_snapshot::Family;
 use chainmail_verdict::exact::AddressSet;
 use roaring::RoaringBitmap;
 
-use super::{Ahead, Presence, Reachability, Side};
+use super::{Ahead, Manifests, Presence, Reachability, Side};
 use crate::cluster::{Cluster, Direction};
 use crate::prove::Meaning;
 use crate::query::Allowed;
-use crate::source::Sources;
 
 use causes::Why;
 use guards::Guards;
@@ -65,17 +64,16 @@ struct Found {
 }
 
 /// Finds out what changes for packets between two clusters.
-pub(super) fn reachability(base: (&Cluster, &Sources), head: (&Cluster, &Sources)) -> Reachability {
-    let clusters = [base.0, head.0];
+pub(super) fn reachability(clusters: [&Cluster; 2], manifests: [&Manifests<'_>; 2]) -> Reachability {
     let meanings = clusters.map(Meaning::new);
     let sides = Sides { clusters, meanings: meanings.each_ref() };
-    let pods = Pods::new(base.0, head.0);
+    let pods = Pods::new(clusters[0], clusters[1]);
     let touched = Touched::new(sides, &pods);
     let mut found = Found::default();
     for family in Family::ALL {
         found.family(sides, &pods, &touched, family);
     }
-    let why = Why { clusters, sources: [base.1, head.1] };
+    let why = Why { clusters, manifests };
     let rows = rows::Rows { pods: &pods, why, sides };
     Reachability {
         families: Family::ALL.into_iter().filter(|&family| !pods.addresses(family).is_empty()).collect(),

@@ -2,41 +2,38 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::SourceCounts;
+use super::{Manifests, SourceCounts};
 use crate::cluster::{Cluster, Labels, Node, Pod, Policy, Workload, WorkloadRef};
-use crate::source::Sources;
 
 impl SourceCounts {
     /// Counts what differs, comes or goes.
-    pub(super) fn of(base: (&Cluster, &Sources), head: (&Cluster, &Sources)) -> Self {
+    pub(super) fn of(base: &Manifests<'_>, head: &Manifests<'_>) -> Self {
         Self {
-            files: differing(files(base.1), files(head.1), |a, b| a == b),
-            policies: differing(policies(base.0), policies(head.0), |a, b| {
+            files: differing(&base.files, &head.files, |a, b| a == b),
+            policies: differing(&policies(base.cluster), &policies(head.cluster), |a, b| {
                 a.subject == b.subject && a.ingress == b.ingress && a.egress == b.egress
             }),
-            namespaces: differing(namespaces(base.0), namespaces(head.0), |a, b| a == b),
-            pods: differing(pods(base.0), pods(head.0), same_pod),
-            workloads: differing(workloads(base.0), workloads(head.0), |a, b| {
+            namespaces: differing(&namespaces(base.cluster), &namespaces(head.cluster), |a, b| a == b),
+            pods: differing(&pods(base.cluster), &pods(head.cluster), same_pod),
+            workloads: differing(&workloads(base.cluster), &workloads(head.cluster), |a, b| {
                 a.labels == b.labels && a.ports == b.ports && a.state == b.state
             }),
-            nodes: differing(nodes(base.0), nodes(head.0), same_node),
+            nodes: differing(&nodes(base.cluster), &nodes(head.cluster), same_node),
         }
     }
 }
 
-fn differing<K: Ord, V>(base: BTreeMap<K, V>, head: BTreeMap<K, V>, same: impl Fn(&V, &V) -> bool) -> usize {
+fn differing<K: Ord, V>(
+    base: &BTreeMap<K, V>,
+    head: &BTreeMap<K, V>,
+    same: impl Fn(&V, &V) -> bool,
+) -> usize {
     let names: BTreeSet<&K> = base.keys().chain(head.keys()).collect();
     let is_same = |name: &K| match (base.get(name), head.get(name)) {
         (Some(old), Some(new)) => same(old, new),
         (None, _) | (_, None) => false,
     };
     names.into_iter().filter(|name| !is_same(name)).count()
-}
-
-fn files(sources: &Sources) -> BTreeMap<&str, &[u8]> {
-    let config = sources.config().into_iter();
-    let files = sources.iter().map(|(_, file)| file).chain(config);
-    files.map(|file| (&*file.path, &*file.bytes)).collect()
 }
 
 fn policies(cluster: &Cluster) -> BTreeMap<(&str, &str), &Policy> {

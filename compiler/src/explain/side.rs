@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use super::miss::{Miss, Misses};
 use crate::cluster::{Cluster, Direction, Pod, Policy, PolicyAt, RuleAt};
+use crate::diagnostic::Places;
 use crate::semantics::{self, Packet};
-use crate::source::Sources;
 
 /// What one end says: the source by egress, the destination by ingress.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -73,12 +73,12 @@ pub struct NearMiss {
 }
 
 impl Side {
-    pub(super) fn egress(cluster: &Cluster, sources: &Sources, packet: &Packet) -> Self {
-        Self::of(cluster, sources, Direction::Egress, packet, packet.source, packet.destination)
+    pub(super) fn egress(cluster: &Cluster, places: &dyn Places, packet: &Packet) -> Self {
+        Self::of(cluster, places, Direction::Egress, packet, packet.source, packet.destination)
     }
 
-    pub(super) fn ingress(cluster: &Cluster, sources: &Sources, packet: &Packet) -> Self {
-        Self::of(cluster, sources, Direction::Ingress, packet, packet.destination, packet.source)
+    pub(super) fn ingress(cluster: &Cluster, places: &dyn Places, packet: &Packet) -> Self {
+        Self::of(cluster, places, Direction::Ingress, packet, packet.destination, packet.source)
     }
 
     /// Whether the end lets the packet through.
@@ -92,7 +92,7 @@ impl Side {
 
     fn of(
         cluster: &Cluster,
-        sources: &Sources,
+        places: &dyn Places,
         direction: Direction,
         packet: &Packet,
         end: IpAddr,
@@ -119,7 +119,7 @@ impl Side {
             return Side::Refused { isolated_by: Vec::new(), nearest: None, other_rules: 0 };
         }
         let each =
-            cluster.claimants(end).map(|pod| Self::of_pod(cluster, sources, direction, packet, peer, pod));
+            cluster.claimants(end).map(|pod| Self::of_pod(cluster, places, direction, packet, peer, pod));
         each.reduce(Self::and).unwrap_or(Side::NotIsolated)
     }
 
@@ -146,7 +146,7 @@ impl Side {
 
     fn of_pod(
         cluster: &Cluster,
-        sources: &Sources,
+        places: &dyn Places,
         direction: Direction,
         packet: &Packet,
         peer: IpAddr,
@@ -161,12 +161,12 @@ impl Side {
         if isolating.is_empty() {
             return Side::NotIsolated;
         }
-        let isolated_by = isolating.iter().map(|policy| PolicyAt::new(sources, policy)).collect();
+        let isolated_by = isolating.iter().map(|policy| PolicyAt::new(places, policy)).collect();
         let mut allowed_by = Vec::new();
         let mut failing: Vec<(Misses, RuleAt)> = Vec::new();
         for policy in isolating {
             for (index, rule) in policy.rules(direction).into_iter().flatten().enumerate() {
-                let at = RuleAt::new(sources, policy, direction, index);
+                let at = RuleAt::new(places, policy, direction, index);
                 if semantics::rule_allows(cluster, policy, rule, packet, peer) {
                     allowed_by.push(at);
                 } else {

@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::str::FromStr;
 
-use crate::diagnostic::{Code, Diagnostic, Findings, Place};
-use crate::manifest::{FieldPath, FlowCase, FlowTest, Located, Words};
+use crate::diagnostic::{Code, Diagnostic, FieldPath, Findings, Place, Places};
+use crate::manifest::{FlowCase, FlowTest, Located, Words};
 use crate::query::{Allowed, Endpoint};
 use crate::semantics::Verdict;
-use crate::source::Sources;
 
 /// One entry of a flow test's `spec`.
 #[derive(Debug, Clone)]
@@ -54,12 +53,12 @@ pub struct Expectation {
 
 /// The cases of flow tests, and what is wrong with them.
 #[must_use]
-pub fn cases(tests: &[Located<FlowTest>], sources: &Sources) -> (Vec<Case>, Findings) {
+pub fn cases(tests: &[Located<FlowTest>], places: &dyn Places) -> (Vec<Case>, Findings) {
     let mut findings = Findings::default();
     let mut cases = Vec::new();
     let mut seen: BTreeMap<&str, Place> = BTreeMap::new();
     for test in tests {
-        let mut scope = Scope { sources, test, findings: &mut findings };
+        let mut scope = Scope { places, test, findings: &mut findings };
         let name_path = FieldPath::root().key("metadata").key("name");
         let name = test.object.metadata.name.as_ref().map_or("", |name| name.0.as_str());
         if name.is_empty() {
@@ -73,7 +72,7 @@ pub fn cases(tests: &[Located<FlowTest>], sources: &Sources) -> (Vec<Case>, Find
                 Some(help),
             );
         } else {
-            seen.insert(name, test.at.place(sources, &name_path));
+            seen.insert(name, places.place(test.at, &name_path));
         }
         let spec = FieldPath::root().key("spec");
         let written = test.object.spec.as_deref().unwrap_or_default();
@@ -89,14 +88,14 @@ pub fn cases(tests: &[Located<FlowTest>], sources: &Sources) -> (Vec<Case>, Find
 }
 
 struct Scope<'a> {
-    sources: &'a Sources,
+    places: &'a dyn Places,
     test: &'a Located<FlowTest>,
     findings: &'a mut Findings,
 }
 
 impl Scope<'_> {
     fn place(&self, path: &FieldPath) -> Place {
-        self.test.at.place(self.sources, path)
+        self.places.place(self.test.at, path)
     }
 
     fn report(&mut self, code: Code, path: &FieldPath, message: impl Into<String>, help: Option<String>) {

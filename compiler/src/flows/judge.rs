@@ -6,11 +6,10 @@ use chainmail_snapshot::Family;
 
 use super::case::{Case, Expectation, Side};
 use crate::cluster::Cluster;
-use crate::diagnostic::{Code, Diagnostic, Findings};
+use crate::diagnostic::{Code, Diagnostic, Findings, Places};
 use crate::explain::{Explanation, explain};
 use crate::query::{Allowed, Answer, End, Engine, EngineError, Question, RulesEngine, TooMany, matrix};
 use crate::semantics::Verdict;
-use crate::source::Sources;
 
 /// A case with the ends that it means.
 #[derive(Debug, Clone)]
@@ -146,7 +145,7 @@ fn ends(side: &Side, cluster: &Cluster, findings: &mut Findings) -> Vec<End> {
 pub fn judge<'c>(
     asked: Vec<Asked<'c>>,
     cluster: &Cluster,
-    sources: &Sources,
+    places: &dyn Places,
     engine: RulesEngine<'_>,
 ) -> Result<Report<'c>, EngineError> {
     let engine = Engine::Both(engine);
@@ -174,7 +173,7 @@ pub fn judge<'c>(
                 }
             }
             if let (Some(first), Engine::Both(rules)) = (outcome.contrary.first_mut(), &engine) {
-                first.explain(cluster, sources, rules)?;
+                first.explain(cluster, places, rules)?;
             }
             test.outcomes.push(outcome);
         }
@@ -194,11 +193,11 @@ impl Contrary {
     fn explain(
         &mut self,
         cluster: &Cluster,
-        sources: &Sources,
+        places: &dyn Places,
         rules: &RulesEngine<'_>,
     ) -> Result<(), EngineError> {
         let Some(service) = self.services.firsts().next() else { return Ok(()) };
-        let explanations = explain(cluster, sources, rules, (&self.from, &self.to), service)?;
+        let explanations = explain(cluster, places, rules, (&self.from, &self.to), service)?;
         self.explanation = explanations.into_iter().find(|explanation| explanation.family == self.family);
         Ok(())
     }

@@ -5,12 +5,11 @@ use std::collections::BTreeMap;
 use chainmail_snapshot::NodeName;
 
 use crate::cluster::{Budget, Cluster, Cost};
-use crate::diagnostic::{Code, Diagnostic, Findings};
-use crate::source::Sources;
+use crate::diagnostic::{Code, Diagnostic, Findings, Places};
 
 pub(super) fn check(
     cluster: &Cluster,
-    sources: &Sources,
+    places: &dyn Places,
     costs: &BTreeMap<NodeName, Cost>,
     budget: Budget,
 ) -> Findings {
@@ -26,7 +25,7 @@ pub(super) fn check(
             }
         };
         let policy = longest.map(|at| &cluster.policies()[at]);
-        let place = policy.map(|policy| policy.at.place(sources, &super::context::spec()));
+        let place = policy.map(|policy| places.place(policy.at, &super::context::spec()));
         let help = "a new connection crosses them one by one; merge rules or peers, or raise lint.max_rules";
         over("rules for one pod", rules, budget.rules, help, place);
         over("sets", sets, budget.sets, "let policies share their peers, or raise lint.max_sets", None);

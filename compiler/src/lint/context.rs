@@ -7,14 +7,12 @@ use crate::cluster::{
     Cluster, Direction, LabelSelector, Namespace, NamespaceName, NamespaceScope, Peer, Peers, Pod, PodState,
     Policy, Rule,
 };
-use crate::diagnostic::{Code, Diagnostic, Findings};
-use crate::manifest::FieldPath;
-use crate::source::Sources;
+use crate::diagnostic::{Code, Diagnostic, FieldPath, Findings, Places};
 
 /// A cluster under lint.
 pub(super) struct Context<'a> {
     pub(super) cluster: &'a Cluster,
-    pub(super) sources: &'a Sources,
+    pub(super) places: &'a dyn Places,
     pub(super) findings: Findings,
     pub(super) unjudged: Unjudged,
     pods: BTreeMap<&'a NamespaceName, Vec<&'a Pod>>,
@@ -29,13 +27,13 @@ pub(super) struct PeerPods<'a> {
 }
 
 impl<'a> Context<'a> {
-    pub(super) fn new(cluster: &'a Cluster, sources: &'a Sources) -> Self {
+    pub(super) fn new(cluster: &'a Cluster, places: &'a dyn Places) -> Self {
         let mut pods: BTreeMap<&NamespaceName, Vec<&Pod>> = BTreeMap::new();
         // A pod without an address will have one; a pod that has finished is gone.
         for (_, pod) in cluster.pods().filter(|(_, pod)| pod.state != PodState::Finished) {
             pods.entry(&pod.namespace).or_default().push(pod);
         }
-        Self { cluster, sources, findings: Findings::default(), unjudged: Unjudged::default(), pods }
+        Self { cluster, places, findings: Findings::default(), unjudged: Unjudged::default(), pods }
     }
 
     /// The pods of a namespace, those on their node's network too.
@@ -91,7 +89,7 @@ impl<'a> Context<'a> {
         message: impl Into<String>,
         help: impl Into<String>,
     ) {
-        let place = policy.at.key_place(self.sources, path);
+        let place = self.places.key_place(policy.at, path);
         let object = format!("NetworkPolicy {}", policy.policy_ref());
         let finding = Diagnostic::new(code, Some(place), message).help(help);
         self.findings.push(finding.about(object, path.to_string()));

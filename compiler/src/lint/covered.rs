@@ -160,7 +160,7 @@ fn names_a_block(rule: &Rule) -> bool {
 
 fn report(context: &mut Context<'_>, direction: Direction, rule: &Admits<'_>, other: &Admits<'_>) {
     let name = RuleRef { policy: other.of.policy.policy_ref(), direction, index: other.index };
-    let place = other.of.policy.at.place(context.sources, &rule_path(direction, other.index));
+    let place = context.places.place(other.of.policy.at, &rule_path(direction, other.index));
     let message = format!("the rule allows nothing that {name} does not allow");
     let help = format!("remove it, or narrow the other one at {}:{}", place.file, place.line);
     let path = rule_path(direction, rule.index);

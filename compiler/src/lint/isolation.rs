@@ -6,8 +6,7 @@ use super::context::{Context, is_selectable, peers, rules, spec};
 use crate::cluster::{
     AddressRanges, Direction, Namespace, Peer, Peers, Policy, PolicyTypes, PortMatch, Ports, Rule,
 };
-use crate::diagnostic::{Code, Diagnostic};
-use crate::manifest::FieldPath;
+use crate::diagnostic::{Code, Diagnostic, FieldPath};
 
 pub(super) fn check_policy(context: &mut Context<'_>, policy: &Policy) {
     for (direction, path, rule) in rules(policy) {
@@ -68,7 +67,7 @@ fn ports(ports: &Ports) -> String {
 fn implied_ingress(context: &mut Context<'_>, policy: &Policy) {
     let has_egress = policy.egress.as_ref().is_some_and(|rules| !rules.is_empty());
     let path = spec().key("ingress");
-    if policy.types == PolicyTypes::Defaulted && has_egress && !policy.at.has(context.sources, &path) {
+    if policy.types == PolicyTypes::Defaulted && has_egress && !context.places.has(policy.at, &path) {
         let message = "the policy has egress rules only, but without policyTypes it also denies all ingress";
         let help = "write policyTypes: [Egress], or [Ingress, Egress] if this is meant";
         context.report(Code::ImpliedIngress, policy, &spec(), message, help);
@@ -80,7 +79,7 @@ pub(super) fn check_namespaces(context: &mut Context<'_>) {
     for namespace in context.cluster.namespaces() {
         let first_policy =
             context.cluster.policies().iter().find(|policy| policy.namespace == namespace.name);
-        let reviewed = namespace.at.filter(|at| !at.is_live(context.sources));
+        let reviewed = namespace.at.filter(|at| !context.places.is_live(*at));
         let pods = context.pods_of(&namespace.name).iter().filter(|pod| is_selectable(pod)).count();
         // Where a repository has neither pods nor policies, what runs there is somebody else's.
         if first_policy.is_none() && (reviewed.is_none() || pods == 0) {
@@ -88,8 +87,8 @@ pub(super) fn check_namespaces(context: &mut Context<'_>) {
         }
         let path = FieldPath::root().key("metadata").key("name");
         let place = match (reviewed, first_policy) {
-            (Some(at), _) => at.place(context.sources, &path),
-            (None, Some(policy)) => policy.at.place(context.sources, &path),
+            (Some(at), _) => context.places.place(at, &path),
+            (None, Some(policy)) => context.places.place(policy.at, &path),
             (None, None) => continue,
         };
         for (direction, code) in

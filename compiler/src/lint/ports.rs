@@ -7,8 +7,7 @@ use chainmail_snapshot::Transport;
 
 use super::context::{Context, peers, rules};
 use crate::cluster::{Direction, Peer, Peers, Pod, Policy, Port, PortMatch, Ports, Rule};
-use crate::diagnostic::{Code, nearest};
-use crate::manifest::FieldPath;
+use crate::diagnostic::{Code, FieldPath, nearest};
 
 pub(super) fn check(context: &mut Context<'_>, policy: &Policy) {
     for (direction, path, rule) in rules(policy) {

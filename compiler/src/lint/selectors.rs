@@ -5,8 +5,7 @@ use super::typo;
 use crate::cluster::{
     LabelSelector, Labels, Namespace, NamespaceName, NamespaceScope, Peer, Policy, Requirement,
 };
-use crate::diagnostic::{Code, nearest};
-use crate::manifest::FieldPath;
+use crate::diagnostic::{Code, FieldPath, nearest};
 
 /// Namespaces that every cluster has, with labels and pods that hardly any repository holds.
 const SYSTEM: [&str; 4] = ["default", "kube-node-lease", "kube-public", "kube-system"];

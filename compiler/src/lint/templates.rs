@@ -3,8 +3,7 @@
 
 use super::context::Context;
 use crate::cluster::Workload;
-use crate::diagnostic::{Code, Diagnostic};
-use crate::manifest::FieldPath;
+use crate::diagnostic::{Code, Diagnostic, FieldPath};
 
 pub(super) fn check(context: &mut Context<'_>) {
     for workload in context.cluster.workloads() {
@@ -18,7 +17,7 @@ pub(super) fn check(context: &mut Context<'_>) {
         let help = "the API server refuses it; give the template these labels, or correct the selector";
         let finding = Diagnostic::new(
             Code::SelectorMissesTemplate,
-            Some(at.key_place(context.sources, &path)),
+            Some(context.places.key_place(*at, &path)),
             message,
         );
         let object = format!("{} {}/{}", own.kind, own.namespace, own.name);

@@ -3,10 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use super::field_path::{FieldPath, Segment};
 use super::shape::{Entries, Others, Shape};
 use super::tree::{Node, Scalar, Tree, tree_at};
-use crate::diagnostic::{Code, nearest};
+use crate::diagnostic::{Code, FieldPath, Segment, nearest};
 use crate::source::outline::Spot;
 
 /// One fault, and where in the document it is.

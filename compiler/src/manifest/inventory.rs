@@ -8,12 +8,11 @@ use super::head::head;
 use super::items::{Piece, Stop, pieces};
 use super::json_items::{self, Position};
 use super::kind::{Item, Kind};
-use super::object_ref::{Margin, ObjectRef, Spot};
 use super::read::{Decode, Reader};
 use super::shape;
 use super::yaml::{Syntax, json_error};
-use crate::diagnostic::{Code, Diagnostic, Place};
-use crate::source::{FileId, Inventory, Sources};
+use crate::diagnostic::{Code, Diagnostic, FileId, Margin, ObjectRef, Place, Spot};
+use crate::source::{Inventory, Sources};
 
 /// Reads one inventory.
 pub(super) fn read<'a>(sources: &'a Sources, id: FileId, inventory: &Inventory) -> Reader<'a> {

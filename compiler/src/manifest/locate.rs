@@ -1,6 +1,6 @@
 //! Finds a field's line and column. Only done for what is printed: it costs nothing on the way to rules.
 
-use super::field_path::Segment;
+use crate::diagnostic::Segment;
 use crate::source::outline::{Outline, Spot, Writing};
 
 /// Where the value of a path stands in a document, and how it was written.
@@ -46,7 +46,7 @@ pub(super) fn item_places(text: &str) -> Vec<Spot> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::manifest::FieldPath;
+    use crate::diagnostic::FieldPath;
 
     #[test]
     fn values_and_missing_fields_have_a_place() {

@@ -9,19 +9,18 @@ use serde::{Deserialize, Serialize};
 use super::cache::Cache;
 use super::document::{Document, split, split_json};
 use super::fault::faults;
-use super::field_path::{FieldPath, Segment};
 use super::file::{self, DOCUMENT_BYTES, DOCUMENTS};
 use super::flow_test::{FLOW_TEST, OWN_VERSION};
 use super::head::{Head, head};
 use super::kind::{Item, Kind, Used};
 use super::locate::{item_places, locate};
-use super::object_ref::{ObjectRef, item_path};
+use super::places::{self, item_path};
 use super::shape::{self, Shape};
 use super::yaml::{self, DecodeError, Syntax};
 use super::{FlowTest, Namespace, NetworkPolicy, Node, Pod, Workload, WorkloadKind};
-use crate::diagnostic::{Code, Diagnostic, Findings, Place};
+use crate::diagnostic::{Code, Diagnostic, FieldPath, FileId, Findings, ObjectRef, Place, Places, Segment};
 use crate::source::outline::{Outline, Spot};
-use crate::source::{FileId, Inventory, STDIN_PATH, SourceFile, Sources};
+use crate::source::{Inventory, STDIN_PATH, SourceFile, Sources};
 
 /// An object with its place. A copy shares the object: a cache, and an inventory that is kept, give the same ones again
 /// and again.
@@ -205,7 +204,7 @@ impl<'a> Reader<'a> {
         let bom = whole - text.len();
         if file::is_lfs_pointer(text) {
             let document = Document { offset: bom, ..Document::only(text) };
-            let place = ObjectRef::document(id, &document).first(self.sources);
+            let place = self.sources.beginning(places::of_document(id, &document));
             let message = "the file is a pointer of Git LFS; what it stands for is not in the repository";
             let help = "keep manifests in Git itself: `git lfs migrate export --include=PATH`";
             self.findings.push(Diagnostic::new(Code::LfsPointer, Some(place), message).help(help));
@@ -221,10 +220,10 @@ impl<'a> Reader<'a> {
         };
         for document in documents.iter().take(DOCUMENTS) {
             let document = Document { offset: document.offset + bom, ..*document };
-            self.whole(ObjectRef::document(id, &document), document.text, syntax);
+            self.whole(places::of_document(id, &document), document.text, syntax);
         }
         if let Some(next) = documents.get(DOCUMENTS) {
-            let place = ObjectRef::document(id, next).first(self.sources);
+            let place = self.sources.beginning(places::of_document(id, next));
             let message = format!("the file has more than {DOCUMENTS} documents");
             let help = "make several files of it";
             self.findings.push(Diagnostic::new(Code::TooLarge, Some(place), message).help(help));
@@ -239,7 +238,7 @@ impl<'a> Reader<'a> {
 
     /// Reads a document, which may be a List.
     pub(super) fn whole(&mut self, at: ObjectRef, text: &str, syntax: Syntax) {
-        if text.len() > DOCUMENT_BYTES && !at.is_live(self.sources) {
+        if text.len() > DOCUMENT_BYTES && !self.sources.is_live(at) {
             return self.too_large(at);
         }
         match head(text, syntax) {
@@ -250,7 +249,7 @@ impl<'a> Reader<'a> {
 
     /// Reports a document or item that the API server would not take.
     pub(super) fn too_large(&mut self, at: ObjectRef) {
-        let place = at.first(self.sources);
+        let place = self.sources.beginning(at);
         let message =
             format!("the object has more than {DOCUMENT_BYTES} bytes, which the API server refuses");
         let help = "make several objects of it; a List of live objects is read with --inventory";
@@ -262,10 +261,10 @@ impl<'a> Reader<'a> {
             Ok(list) => list,
             Err(error) => return self.refuse(at, text, &[], &shape::LIST, error),
         };
-        let lines = if at.is_live(self.sources) { item_places(text) } else { Vec::new() };
+        let lines = if self.sources.is_live(at) { item_places(text) } else { Vec::new() };
         let document = at;
         for (index, value) in list.items.unwrap_or_default().into_iter().enumerate() {
-            let at = at.item(index, lines.get(index).copied());
+            let at = places::of_item(at, index, lines.get(index).copied());
             let word = |key: &str| value.get(key).cloned();
             let head =
                 [word("apiVersion"), word("kind")].map(|word| word.map(yaml::decode_value).transpose());
@@ -286,7 +285,7 @@ impl<'a> Reader<'a> {
         let kind = head.classify();
         let own = matches!(kind, Kind::Used(Used::FlowTest) | Kind::NotOurs);
         if self.sources.path(at.file).ends_with(FLOW_FILE) && !own {
-            let place = at.place(self.sources, &FieldPath::root().key("kind"));
+            let place = self.sources.place(at, &FieldPath::root().key("kind"));
             let message = format!("a file called *{FLOW_FILE} holds objects of {OWN_VERSION} only");
             let help = format!(
                 "begin it with `apiVersion: {OWN_VERSION}` and `kind: {FLOW_TEST}`, or rename the file"
@@ -305,7 +304,7 @@ impl<'a> Reader<'a> {
             },
             Kind::Other => self.count(&head),
             Kind::NotOurs => {
-                let place = at.place(self.sources, &FieldPath::root().key("kind"));
+                let place = self.sources.place(at, &FieldPath::root().key("kind"));
                 let message = format!("there is no kind {:?} of {}", head.kind(), head.api_version());
                 let help = format!("the one kind is {FLOW_TEST}, of {OWN_VERSION}");
                 let finding = Diagnostic::new(Code::UnknownKind, Some(place), message).help(help);
@@ -333,7 +332,7 @@ impl<'a> Reader<'a> {
                     None => self.report(Code::UnknownKind, at, "kind", message),
                 }
             }
-            Kind::NoObject if at.is_live(self.sources) => {
+            Kind::NoObject if self.sources.is_live(at) => {
                 let message = "the item has neither apiVersion nor kind".to_owned();
                 self.report(Code::Required, at, "kind", message);
             }
@@ -376,7 +375,7 @@ impl<'a> Reader<'a> {
                 let object = self.decode_or_leave_out(at, decode, &shape::WORKLOAD, WORKLOAD_LEFT_OUT);
                 self.manifests.workloads.extend(object.map(|object| (kind, object)));
             }
-            Used::NetworkPolicy if at.is_live(self.sources) => {
+            Used::NetworkPolicy if self.sources.is_live(at) => {
                 let message = "a NetworkPolicy in an inventory".to_owned();
                 let help = "policies are reviewed: put them in the repository, and only namespaces, nodes and pods here";
                 self.report_with_help(Code::InventoryPolicy, at, "kind", message, help);
@@ -396,7 +395,7 @@ impl<'a> Reader<'a> {
         shape: &Shape,
         consequence: &str,
     ) -> Option<Located<T>> {
-        match at.is_live(self.sources) {
+        match self.sources.is_live(at) {
             true => self.decode_or_leave_out(at, decode, shape, consequence),
             false => self.decode(at, decode, shape),
         }
@@ -456,14 +455,14 @@ impl<'a> Reader<'a> {
                 .at
                 .or_else(|| locate(&Outline::of(text), path).map(|found| found.at))
                 .unwrap_or(Spot { line: 1, column: 1 });
-            let place = at.at(self.sources, Spot { line: line.max(1), column: column.max(1) });
+            let place = self.sources.within(at, Spot { line: line.max(1), column: column.max(1) });
             let help = error.help;
             self.push(Diagnostic::new(error.code, Some(place), error.message), help);
             return;
         }
         for fault in found {
-            let place = at.at(self.sources, fault.at);
-            let first = fault.first.map(|first| at.at(self.sources, first));
+            let place = self.sources.within(at, fault.at);
+            let first = fault.first.map(|first| self.sources.within(at, first));
             let help = match first {
                 Some(first) => Some(format!("the first one is at {first}; remove one of them")),
                 None => fault.help,
@@ -480,7 +479,7 @@ impl<'a> Reader<'a> {
     }
 
     fn report(&mut self, code: Code, at: ObjectRef, field: &'static str, message: String) {
-        let place = at.place(self.sources, &FieldPath::root().key(field));
+        let place = self.sources.place(at, &FieldPath::root().key(field));
         self.findings.push(Diagnostic::new(code, Some(place), message));
     }
 
@@ -492,7 +491,7 @@ impl<'a> Reader<'a> {
         message: String,
         help: &str,
     ) {
-        let place = at.place(self.sources, &FieldPath::root().key(field));
+        let place = self.sources.place(at, &FieldPath::root().key(field));
         self.findings.push(Diagnostic::new(code, Some(place), message).help(help));
     }
 }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span, StrInput, Tag};
 
-use super::field_path::Segment;
+use crate::diagnostic::Segment;
 use crate::source::outline::{MERGE_KEY, Spot, spot};
 
 /// A node and its place. A copy shares what is below it.

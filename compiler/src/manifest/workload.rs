@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::kind::{Kind, Used, classify};
 use super::object::PodSpec;
 use super::text::absent_if_null;
-use super::{FieldPath, LabelSelector, ObjectMeta};
+use super::{LabelSelector, ObjectMeta};
+use crate::diagnostic::FieldPath;
 
 /// A kind that makes pods from a template.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

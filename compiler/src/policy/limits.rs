@@ -7,9 +7,7 @@ use super::{
     Admits, Allow, AllowedTraffic, Class, PeerSet, PodSetId, PodSets, PortSet, Traffic, allowed_traffic,
 };
 use crate::cluster::{Cluster, number};
-use crate::diagnostic::{Code, Diagnostic};
-use crate::manifest::FieldPath;
-use crate::source::Sources;
+use crate::diagnostic::{Code, Diagnostic, FieldPath, Places};
 
 /// The most pods of all sets that policies make, each set counted once: about 20 bytes of text each, and 60 in a kernel.
 const MEMBERS: u64 = 8_000_000;
@@ -23,7 +21,7 @@ const PIECES: u64 = 8_000_000;
 const STEPS: u64 = 1_000_000_000;
 
 /// What is to be said of policies that come to more than is compiled.
-pub(crate) fn check(cluster: &Cluster, sources: &Sources) -> Option<Diagnostic> {
+pub(crate) fn check(cluster: &Cluster, places: &dyn Places) -> Option<Diagnostic> {
     let mut sets = PodSets::default();
     let traffic = allowed_traffic(cluster, &mut sets);
     let (members, widest) = members(&traffic, &sets);
@@ -39,7 +37,7 @@ pub(crate) fn check(cluster: &Cluster, sources: &Sources) -> Option<Diagnostic> 
         (what, largest.filter(|_| all.pieces > PIECES || all.steps > STEPS))
     };
     let policy = &cluster.policies()[found?.isolating.first()?.policy_index()];
-    let place = policy.at.place(sources, &FieldPath::root().key("spec"));
+    let place = places.place(policy.at, &FieldPath::root().key("spec"));
     let message =
         format!("all policies together come to {what}, and those of the pods of this one to the most");
     let help = "name fewer pods, or the same ones with the same ports";

@@ -13,8 +13,8 @@ use super::Meaning;
 use super::compare::Found;
 use super::contract::{Exit, Expected, Way};
 use crate::cluster::{Cluster, Direction, Node, Policy, PolicyAt, Refusal, RuleAt, Whose};
+use crate::diagnostic::Places;
 use crate::semantics;
-use crate::source::Sources;
 
 /// One thing that is wrong with a node's rules or sets.
 #[derive(Debug, Error)]
@@ -130,7 +130,7 @@ pub struct Difference {
 /// What a difference is told with.
 pub(super) struct Context<'c, 'a> {
     pub(super) cluster: &'a Cluster,
-    pub(super) sources: &'a Sources,
+    pub(super) places: &'a dyn Places,
     pub(super) meaning: &'c Meaning<'a>,
     pub(super) node: &'c Node,
     pub(super) kernel: &'c Kernel,
@@ -206,7 +206,7 @@ impl Context<'_, '_> {
                 let allowing = rules
                     .filter(|(_, rule)| semantics::rule_allows(self.cluster, policy, rule, &packet, peer));
                 allowing.map(|(index, _)| {
-                    let at = RuleAt::new(self.sources, policy, direction, index);
+                    let at = RuleAt::new(self.places, policy, direction, index);
                     format!("allowed by {} at {}", at.rule, at.place)
                 })
             })
@@ -217,7 +217,7 @@ impl Context<'_, '_> {
         if policies.is_empty() {
             return vec!["isolated since too many pods claim the address".to_owned()];
         }
-        let isolating = policies.into_iter().map(|policy| PolicyAt::new(self.sources, policy));
+        let isolating = policies.into_iter().map(|policy| PolicyAt::new(self.places, policy));
         isolating.map(|at| format!("isolated by {} at {}, allowed by no rule", at.policy, at.place)).collect()
     }
 }

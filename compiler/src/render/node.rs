@@ -9,11 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{cut_set_text, rules_text, set_text};
 use crate::cluster::Cluster;
+use crate::diagnostic::{FieldPath, Places};
 use crate::lower::{ChainOrigins, NodeProgram};
-use crate::manifest::FieldPath;
 use crate::netfilter::{IpSet, Ruleset};
 use crate::policy::{Isolation, Origin};
-use crate::source::Sources;
 
 /// Everything that is written for one node, and the texts of the sets it needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,9 +74,9 @@ pub type SetTexts = BTreeMap<SetName, (Rc<str>, Sha256Hex)>;
 pub fn node_snapshot(
     program: &NodeProgram,
     cluster: &Cluster,
-    sources: &Sources,
+    places: &dyn Places,
     texts: &mut SetTexts,
-    places: &mut Places,
+    origins: &mut Origins,
 ) -> NodeSnapshot {
     let [rules_v4, rules_v6] = program.rules.each_ref().map(rules_text);
     let parts = Parts { rules_v4: Sha256Hex::of(&rules_v4), rules_v6: Sha256Hex::of(&rules_v6) };
@@ -93,9 +92,9 @@ pub fn node_snapshot(
     }
     let level = program.rules.iter().map(Ruleset::level).max().unwrap_or_default();
     let manifest = Manifest::new(program.node.clone(), parts, digests).of_level(level);
-    let live = live_members(program, cluster, sources);
+    let live = live_members(program, cluster, places);
     let live_members = live.values().map(Vec::len).sum();
-    let provenance = provenance(program, cluster, sources, places, live);
+    let provenance = provenance(program, cluster, places, origins, live);
     NodeSnapshot { manifest, rules_v4, rules_v6, sets, provenance, live_members }
 }
 
@@ -115,25 +114,25 @@ pub enum Reason {
 }
 
 /// Reasons and where they stand, looked up once each.
-pub type Places = BTreeMap<Reason, OriginText>;
+pub type Origins = BTreeMap<Reason, OriginText>;
 
 fn provenance(
     program: &NodeProgram,
     cluster: &Cluster,
-    sources: &Sources,
-    places: &mut Places,
+    places: &dyn Places,
+    origins: &mut Origins,
     live: BTreeMap<&str, Vec<IpAddr>>,
 ) -> String {
     let rules: Vec<_> = program.provenance.iter().flat_map(reasons).collect();
     for reason in rules.iter().flat_map(|(.., reasons)| reasons) {
-        places.entry(*reason).or_insert_with(|| origin_text(*reason, cluster, sources));
+        origins.entry(*reason).or_insert_with(|| origin_text(*reason, cluster, places));
     }
     let entry =
         |(family, chain, index, reasons): &(Family, &ChainName, usize, Vec<Reason>)| ProvenanceEntry {
             family: family.to_string(),
             chain: chain.as_str().to_owned(),
             index: *index,
-            from: reasons.iter().map(|reason| &places[reason]).collect(),
+            from: reasons.iter().map(|reason| &origins[reason]).collect(),
         };
     let rules = rules.iter().map(|rule| Entry::Rule(entry(rule)));
     let inventories =
@@ -146,9 +145,9 @@ fn provenance(
 fn live_members<'a>(
     program: &NodeProgram,
     cluster: &Cluster,
-    sources: &'a Sources,
+    places: &'a dyn Places,
 ) -> BTreeMap<&'a str, Vec<IpAddr>> {
-    if sources.inventories().next().is_none() {
+    if !places.has_inventories() {
         return BTreeMap::new();
     }
     // `ADDRESS` or `ADDRESS,PROTOCOL:PORT`; a network is no pod's.
@@ -160,7 +159,7 @@ fn live_members<'a>(
         let mut paths = cluster
             .claimants(address)
             .filter(|pod| pod.addresses.iter().any(|own| own == address))
-            .map(|pod| pod.at.inventory(sources));
+            .map(|pod| places.inventory(pod.at));
         // One that a reviewed pod claims too is not from the inventory alone.
         let first = paths.next().flatten();
         if let Some(path) = first
@@ -184,7 +183,7 @@ fn reasons(chain: &ChainOrigins) -> impl Iterator<Item = (Family, &ChainName, us
     })
 }
 
-fn origin_text(reason: Reason, cluster: &Cluster, sources: &Sources) -> OriginText {
+fn origin_text(reason: Reason, cluster: &Cluster, places: &dyn Places) -> OriginText {
     let spec = FieldPath::root().key("spec");
     let (policy, rule, path) = match reason {
         Reason::Admitted(origin) => {
@@ -197,7 +196,7 @@ fn origin_text(reason: Reason, cluster: &Cluster, sources: &Sources) -> OriginTe
         }
     };
     let policy = &cluster.policies()[policy];
-    let place = policy.at.place(sources, &path);
+    let place = places.place(policy.at, &path);
     OriginText {
         policy: policy.policy_ref().to_string(),
         rule,

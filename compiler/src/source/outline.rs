@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 
-use super::FileId;
+use crate::diagnostic::FileId;
 
 /// The key of YAML 1.1 whose value, a map or a list of maps, gives a map what it does not have itself.
 pub(crate) const MERGE_KEY: &str = "<<";

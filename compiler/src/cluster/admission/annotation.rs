@@ -3,8 +3,8 @@
 use super::Scope;
 use super::label::{KEY_FORM, is_key};
 use super::written::{self, Part};
-use crate::diagnostic::Code;
-use crate::manifest::{Annotations, FieldPath};
+use crate::diagnostic::{Code, FieldPath};
+use crate::manifest::Annotations;
 
 /// The most bytes of an object's annotations, keys and values together (`TotalAnnotationSizeLimitB` of apimachinery).
 const TOTAL_BYTES: usize = 256 << 10;

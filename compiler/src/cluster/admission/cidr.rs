@@ -5,8 +5,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::Scope;
-use crate::diagnostic::Code;
-use crate::manifest::FieldPath;
+use crate::diagnostic::{Code, FieldPath};
 
 /// A network at `path`, its host bits zero. Host bits and leading zeros are a warning: API servers before Kubernetes 1.36
 /// accept both, later ones only in objects that they have already (KEP-4858, StrictIPCIDRValidation).

@@ -11,8 +11,8 @@ use super::pod::address_path;
 use super::versions::{Lifecycle, Version};
 use crate::cluster::holders::{CLAIMANTS_MAX, Contested, Doubt, HolderId};
 use crate::cluster::model::{Cluster, PodId, PodState};
-use crate::diagnostic::{Code, Findings};
-use crate::manifest::{self, FieldPath, Manifests, ObjectRef};
+use crate::diagnostic::{Code, FieldPath, Findings, ObjectRef, Places};
+use crate::manifest::{self, Manifests};
 use crate::source::Sources;
 
 /// A node's own address: which node's, and where that node stands.
@@ -124,7 +124,7 @@ impl Settling<'_> {
         let (address, first) = claims[0];
         let node = self.nodes.get(&address);
         let at = |pod: &PodId| self.cluster.pod(*pod).at;
-        let is_live = |at: ObjectRef| at.is_live(self.sources);
+        let is_live = |at: ObjectRef| self.sources.is_live(at);
         // Of what several objects say of one pod, one at most was reviewed.
         let has_live = |pod: &PodId| is_live(at(pod)) || self.versions(*pod).len() > 1;
         let live = claims.iter().any(|(_, pod)| has_live(pod)) || node.is_some_and(|(_, at)| is_live(*at));
@@ -177,7 +177,7 @@ impl Settling<'_> {
     fn refuse_reviewed(&mut self, address: IpAddr, reviewed: &[PodId]) {
         let Some((first, others)) = reviewed.split_first() else { return };
         let cluster = self.cluster;
-        let node = self.nodes.get(&address).filter(|(_, at)| !at.is_live(self.sources));
+        let node = self.nodes.get(&address).filter(|(_, at)| !self.sources.is_live(*at));
         let mut is_also = |pod: &PodId, other: String| {
             let message = format!(
                 "{address} is the address of pod {} and of {other}",
@@ -212,7 +212,7 @@ impl Settling<'_> {
     fn tell_of(&mut self, address: IpAddr, doubt: Doubt, claimants: &[PodId]) {
         let Some(last) = claimants.last() else { return };
         let place = |at: ObjectRef, path: &FieldPath| {
-            let place = at.place(self.sources, path);
+            let place = self.sources.place(at, path);
             format!("{}:{}", place.file, place.line)
         };
         let node = self.nodes.get(&address).map(|(node, at)| {
@@ -243,7 +243,7 @@ impl Settling<'_> {
     /// Where a pod says that it has an address. Only in files that were reviewed is it more exact than the object.
     fn path(&self, pod: PodId, address: IpAddr) -> FieldPath {
         let at = self.cluster.pod(pod).at;
-        if at.is_live(self.sources) {
+        if self.sources.is_live(at) {
             return FieldPath::root();
         }
         let places = self.places.get_or_init(|| {

@@ -4,8 +4,8 @@ use super::Scope;
 use super::name::is_dns_subdomain;
 use super::written::{self, Part};
 use crate::cluster::{LabelKey, Labels};
-use crate::diagnostic::Code;
-use crate::manifest::{FieldPath, TextMap};
+use crate::diagnostic::{Code, FieldPath};
+use crate::manifest::TextMap;
 
 pub(super) const KEY_FORM: &str = "a key is [prefix/]name: the name at most 63 letters, digits, '-', '_' and '.', a letter or digit \
                         at each end; the prefix a DNS subdomain";

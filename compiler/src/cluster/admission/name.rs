@@ -2,8 +2,8 @@
 
 use super::Scope;
 use super::written::{self, Part};
-use crate::diagnostic::Code;
-use crate::manifest::{FieldPath, ObjectMeta};
+use crate::diagnostic::{Code, FieldPath};
+use crate::manifest::ObjectMeta;
 
 /// Whether a text is a DNS-1123 label: at most 63 bytes of `a-z`, `0-9` and `-`, a letter or digit at both ends.
 pub(super) fn is_dns_label(text: &str) -> bool {

@@ -7,8 +7,8 @@ use ipnet::IpNet;
 
 use super::{Scope, cidr, label, name};
 use crate::cluster::{LabelKey, Node, NodeSettings, Os};
-use crate::diagnostic::Code;
-use crate::manifest::{self, FieldPath};
+use crate::diagnostic::{Code, FieldPath};
+use crate::manifest;
 
 /// The label by which a kubelet says what its node runs.
 const OS: &str = "kubernetes.io/os";

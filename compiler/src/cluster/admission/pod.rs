@@ -7,8 +7,8 @@ use chainmail_snapshot::{NodeName, Transport};
 use super::written::{self, Part};
 use super::{Scope, cidr, label, name, workload};
 use crate::cluster::{Addresses, ContainerPort, Pod, PodName, PodState, PortName};
-use crate::diagnostic::Code;
-use crate::manifest::{self, FieldPath};
+use crate::diagnostic::{Code, FieldPath};
+use crate::manifest;
 
 /// The pod, if its names are some.
 pub(super) fn admit(scope: &mut Scope<'_>, pod: &manifest::Pod) -> Option<Pod> {

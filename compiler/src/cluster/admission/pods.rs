@@ -5,8 +5,8 @@ use super::versions::{Lifecycle, Says, Version, put_together};
 use super::{Scope, admit_one, imply_namespace, pod};
 use crate::cluster::NodeSettings;
 use crate::cluster::model::{Cluster, Node, Os, Pod, PodState};
-use crate::diagnostic::{Code, Findings};
-use crate::manifest::{self, FieldPath, Manifests};
+use crate::diagnostic::{Code, FieldPath, Findings};
+use crate::manifest::{self, Manifests};
 use crate::source::Sources;
 
 /// Admits the pods, and makes the nodes that only they speak of.

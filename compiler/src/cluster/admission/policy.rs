@@ -7,8 +7,8 @@ use crate::cluster::{
     Direction, IpBlock, LabelSelector, NamespaceScope, Peer, Peers, Policy, PolicyName, PolicyTypes, Port,
     PortMatch, PortName, PortRange, Ports, Rule,
 };
-use crate::diagnostic::Code;
-use crate::manifest::{self, FieldPath, IntOrString};
+use crate::diagnostic::{Code, FieldPath};
+use crate::manifest::{self, IntOrString};
 
 /// The policy, if its names are some. Where a part of it was reported the rest is only there to be checked.
 pub(super) fn admit(scope: &mut Scope<'_>, policy: &manifest::NetworkPolicy) -> Option<Policy> {

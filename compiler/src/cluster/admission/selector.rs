@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use super::written::{self, Part};
 use super::{Scope, label};
 use crate::cluster::{LabelSelector, Requirement};
-use crate::diagnostic::Code;
-use crate::manifest::{self, FieldPath};
+use crate::diagnostic::{Code, FieldPath};
+use crate::manifest;
 
 /// A selector at `path`. What is wrong with it is reported; what is left must not be used then.
 pub(super) fn selector(

@@ -9,7 +9,7 @@ use chainmail_snapshot::Family;
 use super::{Scope, name_path, report_duplicate};
 use crate::cluster::Addresses;
 use crate::cluster::model::{ContainerPort, Pod, PodState};
-use crate::diagnostic::{Code, Findings};
+use crate::diagnostic::{Code, Findings, Places};
 use crate::manifest;
 use crate::source::Sources;
 
@@ -27,7 +27,7 @@ impl Lifecycle {
     pub(super) fn of(pod: &manifest::Located<manifest::Pod>, sources: &Sources) -> Self {
         match &pod.object.metadata.deletion_timestamp {
             // What was reviewed holds until something live says otherwise.
-            Some(time) if !time.0.is_empty() && pod.at.is_live(sources) => Lifecycle::Terminating,
+            Some(time) if !time.0.is_empty() && sources.is_live(pod.at) => Lifecycle::Terminating,
             Some(_) | None => Lifecycle::Running,
         }
     }
@@ -63,7 +63,7 @@ pub(super) fn put_together(
     let mut versions = vec![first];
     for other in others {
         let mut scope = Scope { sources, at: other.pod.at, findings };
-        if !scope.at.is_live(sources) {
+        if !sources.is_live(scope.at) {
             report_duplicate(&mut scope, first_at, &format!("pod {}", other.pod.pod_ref()));
         } else if let Some((known, joined)) =
             versions.iter_mut().find_map(|known| joined(known, &other).map(|joined| (known, joined)))
@@ -72,7 +72,7 @@ pub(super) fn put_together(
         } else {
             let differing = contradictions(&versions[0].pod, &other.pod).filter(|(_, differ)| *differ);
             let what = differing.map(|(what, _)| what).collect::<Vec<_>>().join(" and ");
-            let place = first_place.get_or_insert_with(|| first_at.place(sources, &name_path()));
+            let place = first_place.get_or_insert_with(|| sources.place(first_at, &name_path()));
             let pod = other.pod.pod_ref();
             let message = format!(
                 "the live pod {pod} is not the one at {place}: {what} differ; its addresses are isolated if either \
@@ -92,7 +92,7 @@ pub(super) fn put_together(
     for Version { pod, .. } in versions.iter_mut().filter(|version| version.pod.state == PodState::NoAddress)
     {
         (pod.state, pod.addresses) = (PodState::Endpoint, addresses);
-        if !pod.at.is_live(sources) {
+        if !sources.is_live(pod.at) {
             pod.at = at;
         }
     }

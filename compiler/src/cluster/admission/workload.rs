@@ -1,11 +1,11 @@
 //! Workloads, and what made a pod.
 
-use super::name::is_dns_subdomain;
-use super::{Scope, label, name, pod, selector};
+use super::name::{self, is_dns_subdomain};
+use super::{Scope, label, pod, selector};
 use crate::cluster::workload::{Controller, Workload, WorkloadRef};
 use crate::cluster::{Labels, PodState, WorkloadName};
-use crate::diagnostic::Code;
-use crate::manifest::{self, FieldPath, ObjectMeta, WorkloadKind};
+use crate::diagnostic::{Code, FieldPath};
+use crate::manifest::{self, ObjectMeta, WorkloadKind};
 
 /// The workload, if its names are some and it has a template.
 pub(super) fn admit(

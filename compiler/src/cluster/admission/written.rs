@@ -2,8 +2,7 @@
 //! would have got `true` for `yes`, and 493 for `0755`. They are refused as it would refuse them.
 
 use super::Scope;
-use crate::diagnostic::Code;
-use crate::manifest::FieldPath;
+use crate::diagnostic::{Code, FieldPath};
 
 /// Which part of a map's entry is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,8 +16,8 @@ pub(super) enum Part {
 pub(super) fn check(scope: &mut Scope<'_>, path: &FieldPath, text: &str, part: Part) {
     let Some(kind) = kind_in_yaml_1_1(text) else { return };
     let unquoted = match part {
-        Part::Key => scope.at.is_plain_key(scope.sources, path),
-        Part::Value => scope.at.is_plain(scope.sources, path),
+        Part::Key => scope.sources.is_plain_key(scope.at, path),
+        Part::Value => scope.sources.is_plain(scope.at, path),
     };
     if unquoted {
         let message = format!("{text} without quotes is a {kind} to kubectl, and must be a string");

@@ -9,16 +9,15 @@ use crate::cluster::{
     Cluster, Direction, Doubt, LabelKey, LabelSelector, Labels, Namespace, NamespaceScope, Peer, Peers, Pod,
     Policy, Rule, Whose,
 };
-use crate::diff::{Cause, Role, Side};
-use crate::manifest::{FieldPath, ObjectRef};
+use crate::diagnostic::{FieldPath, ObjectRef};
+use crate::diff::{Cause, Manifests, Role, Side};
 use crate::semantics::{self, Packet, selects};
-use crate::source::Sources;
 
 /// Both sides, with the files that they were read from.
 #[derive(Clone, Copy)]
 pub(super) struct Why<'a> {
     pub(super) clusters: [&'a Cluster; 2],
-    pub(super) sources: [&'a Sources; 2],
+    pub(super) manifests: [&'a Manifests<'a>; 2],
 }
 
 /// What one end says of a packet on one side.
@@ -344,9 +343,10 @@ impl<'a> Why<'a> {
                 continue;
             }
             // The configuration of the head, if it has one: what is not said there has its default.
-            let config = |side: Side| Some((side, self.sources[side.index()].config()?));
-            let Some((side, config)) = config(Side::Head).or_else(|| config(Side::Base)) else { continue };
-            let text = String::from_utf8_lossy(&config.bytes);
+            let config = |side: Side| Some((side, self.manifests[side.index()].config?));
+            let Some((side, path)) = config(Side::Head).or_else(|| config(Side::Base)) else { continue };
+            let bytes = self.manifests[side.index()].files.get(path).copied().unwrap_or_default();
+            let text = String::from_utf8_lossy(bytes);
             let line = text.lines().position(|line| line.trim_start().starts_with(setting)).unwrap_or(0);
             causes.push(Cause {
                 direction: Direction::Ingress,
@@ -354,7 +354,7 @@ impl<'a> Why<'a> {
                 side,
                 object: "chainmail.toml".to_owned(),
                 field: setting.to_owned(),
-                file: config.path.clone(),
+                file: path.to_owned(),
                 line: u32::try_from(line).unwrap_or(u32::MAX).saturating_add(1),
             });
         }
@@ -384,7 +384,7 @@ impl<'a> Why<'a> {
     fn at_rule(&self, cause: &mut Cause, side: Side, policy: &Policy, direction: Direction, place: usize) {
         let path = FieldPath::root().key("spec").key(direction.to_string()).index(place);
         cause.field = format!("{direction}[{place}]");
-        cause.line = policy.at.place(self.sources[side.index()], &path).line;
+        cause.line = self.manifests[side.index()].places.place(policy.at, &path).line;
     }
 
     fn pod(&self, role: Role, direction: Direction, side: Side, pod: &Pod, path: &[&str]) -> Cause {
@@ -401,7 +401,7 @@ impl<'a> Why<'a> {
         path: &[&str],
     ) -> Cause {
         let field = path.iter().fold(FieldPath::root(), |path, key| path.key((*key).to_owned()));
-        let place = at.place(self.sources[side.index()], &field);
+        let place = self.manifests[side.index()].places.place(at, &field);
         Cause { direction, role, side, object, field: field.to_string(), file: place.file, line: place.line }
     }
 }
