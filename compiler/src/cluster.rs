@@ -4,6 +4,7 @@
 mod addresses;
 mod admission;
 mod assumed;
+mod flow_test;
 mod holders;
 mod interfaces;
 mod labels;
@@ -13,11 +14,14 @@ mod names;
 mod policy;
 mod policy_at;
 mod settings;
+mod waiver;
 mod workload;
+mod workload_kind;
 
 pub(crate) use addresses::number;
 pub use addresses::{AddressRanges, Addresses};
 pub use admission::admit;
+pub use flow_test::{FlowCase, FlowTest, Words};
 pub use holders::{CLAIMANTS_MAX, Contested, Doubt, Holder, HolderId};
 pub use interfaces::{
     InterfaceName, InterfaceNameError, InterfacePattern, InterfacePatternError, InterfacePrefix,
@@ -35,4 +39,6 @@ pub use policy_at::{PolicyAt, RuleAt};
 pub use settings::{
     AllowTarget, Enforcement, InvalidPackets, LogLimit, LogLimitError, NodeSettings, Refusal, UnknownPods,
 };
+pub use waiver::{Covered, Waiver};
 pub use workload::{Controller, Owner, Workload, WorkloadRef};
+pub use workload_kind::WorkloadKind;

@@ -3,19 +3,18 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use chainmail_snapshot::{Date, NodeName};
+use chainmail_snapshot::{Date, NodeName, NodeSnapshot};
 use chainmail_verdict::{Kernel, ReadError, Sets};
 
-use crate::cluster::{Cluster, Cost, LintSettings, Node, admit};
+use crate::cluster::{Cluster, Cost, FlowTest, LintSettings, Node, Waiver, admit};
 use crate::diagnostic::{Findings, Places};
 use crate::lint::{self, Linted};
 use crate::lower::Lowering;
-use crate::manifest::{self, Cache, FlowTest, Located};
+use crate::manifest::{self, Cache, Located};
 use crate::policy::{self, PodSets, allowed_traffic};
 use crate::query::{EngineError, RulesEngine};
-use crate::render::{NodeSnapshot, Origins, SetTexts, node_snapshot};
+use crate::render::{Origins, SetTexts, node_snapshot};
 use crate::source::Sources;
-use crate::waiver::Waiver;
 
 /// What the sources say, and what is to be said about them.
 #[derive(Debug)]
@@ -29,7 +28,7 @@ pub struct Loaded {
     /// The exceptions that its team has agreed on.
     pub waivers: Vec<Waiver>,
     /// Expected flows, from which no rule is made.
-    pub flow_tests: Vec<Located<FlowTest>>,
+    pub flow_tests: Vec<FlowTest>,
     /// What is wrong with those.
     pub flow_findings: Findings,
     /// Objects of kinds that are not used, counted by kind.
@@ -65,7 +64,7 @@ pub fn load_with(sources: &Sources, cache: &mut Cache) -> Loaded {
         findings,
         lint,
         waivers,
-        flow_tests: manifests.flow_tests,
+        flow_tests: manifests.flow_tests.iter().map(Located::to_model).collect(),
         flow_findings: manifests.flow_findings,
         other_kinds: manifests.others,
         not_objects: manifests.not_objects,

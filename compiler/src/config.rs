@@ -15,9 +15,8 @@ use settings::Overrides;
 
 pub use filter::FileFilter;
 
-use crate::cluster::{Cluster, Enforcement, LintSettings, NodeSettings, UnknownPods};
+use crate::cluster::{Cluster, Enforcement, LintSettings, NodeSettings, UnknownPods, Waiver};
 use crate::diagnostic::{Code, Diagnostic, Findings, Place};
-use crate::waiver::Waiver;
 
 /// The configuration. Where its findings have errors, what is left must not be used.
 #[derive(Debug, Clone, Default)]

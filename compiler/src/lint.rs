@@ -20,9 +20,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chainmail_snapshot::{Date, NodeName};
 
-use crate::cluster::{Cluster, Cost, Level, LintSettings, NamespaceName};
+use crate::cluster::{Cluster, Cost, Level, LintSettings, NamespaceName, Waiver};
 use crate::diagnostic::{Findings, Places};
-use crate::waiver::Waiver;
 
 use context::Context;
 

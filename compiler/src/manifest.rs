@@ -41,4 +41,5 @@ pub use read::FLOW_FILE;
 pub(crate) use read::{LIVE_NAMESPACE_LEFT_OUT, LIVE_NODE_LEFT_OUT, LIVE_POD_LEFT_OUT, WORKLOAD_LEFT_OUT};
 pub use read::{Located, Manifests, read, read_inventory, read_with};
 pub use text::{Annotations, Text, TextMap};
-pub use workload::{PodTemplate, Workload, WorkloadKind};
+pub(crate) use workload::workload_kind;
+pub use workload::{PodTemplate, Workload};

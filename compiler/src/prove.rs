@@ -20,13 +20,12 @@ mod structure;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use chainmail_snapshot::{FORWARD_CHAIN, Family, INGRESS_CHAIN, SetName};
+use chainmail_snapshot::{FORWARD_CHAIN, Family, INGRESS_CHAIN, NodeSnapshot, SetName};
 use chainmail_verdict::exact::{Modes, Stretch, Summaries, Summary, Traffic};
 use chainmail_verdict::{End, Kernel, ReadError, Rule, Ruleset, Sets, Target};
 
 use crate::cluster::{Cluster, Direction, Node, Refusal};
 use crate::diagnostic::Places;
-use crate::render::NodeSnapshot;
 
 pub use contract::{Exit, Expected, Way};
 pub use flaw::{Difference, Flaw, FlawText};

@@ -6,4 +6,4 @@ mod node;
 
 pub use ipset::{cut_set_text, set_text};
 pub use iptables::rules_text;
-pub use node::{NodeSnapshot, OriginText, Origins, SetTexts, node_snapshot};
+pub use node::{Origins, SetTexts, node_snapshot};

@@ -10,11 +10,9 @@ use std::path::{Path, PathBuf};
 
 use chainmail_snapshot::beneath::{Budget, Folder};
 use chainmail_snapshot::limits::SNAPSHOT_BYTES;
-use chainmail_snapshot::{Joined, NodeName, SetName};
+use chainmail_snapshot::{Joined, NodeName, NodeSnapshot, SetName};
 use tempfile::TempDir;
 use thiserror::Error;
-
-use crate::render::NodeSnapshot;
 
 pub use file::write_file;
 

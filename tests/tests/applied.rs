@@ -16,13 +16,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use chainmail_compiler::cluster::Node;
-use chainmail_compiler::render::NodeSnapshot;
 use chainmail_compiler::source::{CONFIG_PATH, SourceFile, Sources};
 use chainmail_compiler::{Compiler, load};
 use chainmail_reconciler::desired::Desired;
-use chainmail_snapshot::{Family, Joined, Manifest, Parts, SetName, Sha256Hex, is_cut_set};
+use chainmail_snapshot::{Family, Joined, Manifest, NodeSnapshot, Parts, SetName, Sha256Hex, is_cut_set};
 use chainmail_tests::mutation::{Text, mutants};
 use chainmail_tests::world::{Layout, World};
+
 use support::kernel;
 
 /// Settings under which every scenario is tried: those that put rules into CM-FORWARD or turn what is denied.

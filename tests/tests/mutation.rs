@@ -20,11 +20,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use chainmail_compiler::cluster::Cluster;
 use chainmail_compiler::prove::{Difference, Flaw, Prover};
-use chainmail_compiler::render::NodeSnapshot;
-use chainmail_compiler::semantics;
 use chainmail_compiler::source::{CONFIG_PATH, SourceFile, Sources};
-use chainmail_compiler::{Compiler, load};
-use chainmail_snapshot::{ChainName, Family, NodeName, SetName, cut_set_name};
+use chainmail_compiler::{Compiler, load, semantics};
+use chainmail_snapshot::{ChainName, Family, NodeName, NodeSnapshot, SetName, cut_set_name};
 use chainmail_tests::mutation::{Mutant, Node, Slip, Text, differing, kernel, mutants, outcome};
 use chainmail_verdict::exact::{Mode, Service};
 use chainmail_verdict::{Chain, ConnState, End, Kernel, Match, Ruleset, Sets, Target, TcpFlags, Verdict};

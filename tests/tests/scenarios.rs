@@ -18,13 +18,13 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use chainmail_compiler::query::{Engine, Probe, RulesEngine};
-use chainmail_compiler::render::NodeSnapshot;
 use chainmail_compiler::semantics::Verdict;
 use chainmail_compiler::{Compiler, Loaded};
 use chainmail_lab::{Backend, Cell, Endpoint, Lab, LabSpec, Topology, TruthTable};
-use chainmail_snapshot::Family;
+use chainmail_snapshot::{Family, NodeSnapshot};
 use chainmail_verdict::{Kernel, Ruleset, Sets};
 use libtest_mimic::{Arguments, Failed, Trial};
+
 use support::scenario::{Scenario, State, loaded};
 
 /// The files of a node that are kept as goldens.

@@ -35,6 +35,7 @@ mod json;
 pub mod limits;
 mod manifest;
 mod name;
+mod node;
 mod position;
 pub mod read;
 
@@ -55,4 +56,5 @@ pub use name::{
     CHAIN_NAME_MAX, CHAIN_PREFIX, COMMENT_MAX, ChainName, DENY_CHAIN, DENY_GROUP, DENY_PREFIX, FORWARD_CHAIN,
     INGRESS_CHAIN, MULTIPORT_SLOTS, NameError, NodeName, SET_NAME_MAX, SetName, is_our_chain, is_our_set,
 };
+pub use node::{NodeSnapshot, OriginText};
 pub use position::Position;

@@ -8,9 +8,8 @@ use chainmail_compiler::cluster::Node;
 use chainmail_compiler::diagnostic::{Style, render};
 use chainmail_compiler::flows::cases;
 use chainmail_compiler::prove::{Flaw, Prover};
-use chainmail_compiler::render::NodeSnapshot;
 use chainmail_compiler::write::{Check, Difference, Stage};
-use chainmail_snapshot::{NodeName, read};
+use chainmail_snapshot::{NodeName, NodeSnapshot, read};
 
 use super::findings::Format;
 use super::formats::{FMT, Output, Outputs};

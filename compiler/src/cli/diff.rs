@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use chainmail_compiler::cluster::Waiver;
 use chainmail_compiler::diagnostic::Findings;
 use chainmail_compiler::diff::{Detail, FleetText, Manifests, NodeText, Revision, review, text};
 use chainmail_compiler::manifest::Cache;
-use chainmail_compiler::report::LinkBase;
+use chainmail_compiler::report::{self, LinkBase};
 use chainmail_compiler::source::{Sources, commit_of};
-use chainmail_compiler::waiver::{Waiver, waive};
-use chainmail_compiler::{Compiler, Loaded, lint_all, report};
+use chainmail_compiler::waiver::waive;
+use chainmail_compiler::{Compiler, Loaded, lint_all};
 use chainmail_snapshot::{Date, Family, Joined, read};
 use clap::ValueEnum;
 

@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use chainmail_compiler::cluster::FlowTest;
 use chainmail_compiler::diagnostic::Findings;
 use chainmail_compiler::flows::{Case, ask, cases, contradictions, json, judge, junit, text};
-use chainmail_compiler::manifest::{FLOW_FILE, FlowTest, Located};
+use chainmail_compiler::manifest::FLOW_FILE;
 use chainmail_compiler::source::{Sources, from_files};
 use chainmail_compiler::{Compiler, load};
 use clap::ValueEnum;
@@ -100,7 +101,7 @@ pub(super) fn run(args: &Args, screen: Screen) -> Result<Exit, Failure> {
     Ok(if report.failures() == 0 { Exit::Done } else { Exit::Differences })
 }
 
-fn read(sources: &Sources, tests: &[Located<FlowTest>], mut findings: Findings) -> (Vec<Case>, Findings) {
+fn read(sources: &Sources, tests: &[FlowTest], mut findings: Findings) -> (Vec<Case>, Findings) {
     let (cases, of_cases) = cases(tests, sources);
     findings.extend(of_cases);
     (cases, findings)

@@ -13,8 +13,9 @@ use ipnet::IpNet;
 
 use super::model::{Cluster, Node, Os, Pod, PodState};
 use super::workload::{Controller, Owner, Workload};
-use super::{AddressRanges, Addresses, NodeSettings, PodName, Policy, UnknownPods, admission, number};
-use crate::manifest::WorkloadKind;
+use super::{
+    AddressRanges, Addresses, NodeSettings, PodName, Policy, UnknownPods, WorkloadKind, admission, number,
+};
 
 /// Where pods are where no node says it: the networks of kubeadm's documentation and of many clusters.
 const USUAL: [&str; 2] = ["10.244.0.0/16", "fd00:10:244::/56"];

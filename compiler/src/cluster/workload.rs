@@ -3,9 +3,8 @@
 use std::fmt;
 
 use super::model::{Cluster, ContainerPort, Pod, PodState};
-use super::{LabelSelector, Labels, NamespaceName, PodRef, WorkloadName};
+use super::{LabelSelector, Labels, NamespaceName, PodRef, WorkloadKind, WorkloadName};
 use crate::diagnostic::ObjectRef;
-use crate::manifest::WorkloadKind;
 
 /// A workload by namespace, name and kind; prints as `namespace/name (Kind)`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

@@ -11,11 +11,10 @@ mod shapes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use chainmail_snapshot::{Family, NodeName, SetName, Sha256Hex};
+use chainmail_snapshot::{Family, NodeName, NodeSnapshot, OriginText, SetName, Sha256Hex};
 use serde::{Serialize, Serializer};
 
 use super::RuleChanges;
-use crate::render::{NodeSnapshot, OriginText};
 
 /// The texts of one fleet, as compiled or as read from a folder.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::str::FromStr;
 
+use crate::cluster::{FlowCase, FlowTest, Words};
 use crate::diagnostic::{Code, Diagnostic, FieldPath, Findings, Place, Places};
-use crate::manifest::{FlowCase, FlowTest, Located, Words};
 use crate::query::{Allowed, Endpoint};
 use crate::semantics::Verdict;
 
@@ -53,14 +53,14 @@ pub struct Expectation {
 
 /// The cases of flow tests, and what is wrong with them.
 #[must_use]
-pub fn cases(tests: &[Located<FlowTest>], places: &dyn Places) -> (Vec<Case>, Findings) {
+pub fn cases(tests: &[FlowTest], places: &dyn Places) -> (Vec<Case>, Findings) {
     let mut findings = Findings::default();
     let mut cases = Vec::new();
     let mut seen: BTreeMap<&str, Place> = BTreeMap::new();
     for test in tests {
         let mut scope = Scope { places, test, findings: &mut findings };
         let name_path = FieldPath::root().key("metadata").key("name");
-        let name = test.object.metadata.name.as_ref().map_or("", |name| name.0.as_str());
+        let name = test.name.as_str();
         if name.is_empty() {
             scope.report(Code::Required, &name_path, "the flow test has no metadata.name", None);
         } else if let Some(first) = seen.get(name) {
@@ -75,12 +75,11 @@ pub fn cases(tests: &[Located<FlowTest>], places: &dyn Places) -> (Vec<Case>, Fi
             seen.insert(name, places.place(test.at, &name_path));
         }
         let spec = FieldPath::root().key("spec");
-        let written = test.object.spec.as_deref().unwrap_or_default();
-        if written.is_empty() {
+        if test.cases.is_empty() {
             let help = "write `- from: …`, `to: …`, and `allow: …` or `deny: …`".to_owned();
             scope.report(Code::Required, &spec, "the flow test expects nothing", Some(help));
         }
-        for (index, written) in written.iter().enumerate() {
+        for (index, written) in test.cases.iter().enumerate() {
             cases.extend(scope.case(name, &spec.index(index), written));
         }
     }
@@ -89,7 +88,7 @@ pub fn cases(tests: &[Located<FlowTest>], places: &dyn Places) -> (Vec<Case>, Fi
 
 struct Scope<'a> {
     places: &'a dyn Places,
-    test: &'a Located<FlowTest>,
+    test: &'a FlowTest,
     findings: &'a mut Findings,
 }
 
@@ -127,7 +126,7 @@ impl Scope<'_> {
             let help = "write `allow: [tcp/80]` or `deny: all`".to_owned();
             self.report(Code::Required, path, "the case expects nothing", Some(help));
         }
-        let why = written.why.as_ref().map(|why| why.0.clone());
+        let why = written.why.clone();
         Some(Case { test: test.to_owned(), from: from?, to: to?, expected, why, place: self.place(path) })
     }
 
@@ -153,7 +152,7 @@ impl Scope<'_> {
                 Words::One(_) => path.clone(),
                 Words::Many(_) => path.index(index),
             };
-            match word.0.parse::<T>() {
+            match word.parse::<T>() {
                 Ok(value) => read.push((value, self.place(&path))),
                 Err(error) => self.report(Code::BadFlow, &path, error.to_string(), None),
             }

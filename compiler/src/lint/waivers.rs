@@ -2,9 +2,8 @@
 
 use chainmail_snapshot::Date;
 
-use crate::cluster::LintSettings;
+use crate::cluster::{Covered, LintSettings, Waiver};
 use crate::diagnostic::{Code, Diagnostic, Findings};
-use crate::waiver::Waiver;
 
 pub(super) fn apply(findings: &mut Findings, waivers: &[Waiver], settings: &LintSettings, today: Date) {
     let mut about_waivers = Findings::default();
@@ -24,7 +23,7 @@ pub(super) fn apply(findings: &mut Findings, waivers: &[Waiver], settings: &Lint
         }
         let mut is_used = false;
         findings.retain_mut(|finding| {
-            if waiver.covers_finding(finding) {
+            if covers(waiver, finding) {
                 is_used = true;
                 finding.waived.get_or_insert_with(|| waiver.agreed.clone());
             }
@@ -37,4 +36,13 @@ pub(super) fn apply(findings: &mut Findings, waivers: &[Waiver], settings: &Lint
     }
     super::apply(settings, &mut about_waivers);
     findings.extend(about_waivers);
+}
+
+fn covers(waiver: &Waiver, finding: &Diagnostic) -> bool {
+    match (&waiver.covers, &finding.subject) {
+        (Covered::Findings { lint, object }, Some(subject)) => {
+            finding.code == *lint && object.is_match(&subject.object)
+        }
+        (Covered::Findings { .. }, None) | (Covered::Row(_) | Covered::Flows { .. }, _) => false,
+    }
 }

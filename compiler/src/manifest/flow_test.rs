@@ -6,7 +6,9 @@ use serde::de::value::SeqAccessDeserializer;
 use serde::de::{self, Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
+use super::Located;
 use super::text::{Text, absent_if_null};
+use crate::cluster;
 
 /// The apiVersion of this project's own kinds.
 pub(crate) const OWN_VERSION: &str = "chainmail/v1";
@@ -66,13 +68,34 @@ pub enum Words {
     Many(Vec<Text>),
 }
 
-impl Words {
-    /// The words.
+impl Located<FlowTest> {
+    /// The flow test without its spelling.
     #[must_use]
-    pub fn as_slice(&self) -> &[Text] {
+    pub fn to_model(&self) -> cluster::FlowTest {
+        let name = self.object.metadata.name.as_ref().map_or_else(String::new, |name| name.0.clone());
+        let cases = self.object.spec.iter().flatten().map(FlowCase::to_model).collect();
+        cluster::FlowTest { at: self.at, name, cases }
+    }
+}
+
+impl FlowCase {
+    fn to_model(&self) -> cluster::FlowCase {
+        let words = |words: &Option<Words>| words.as_ref().map(Words::to_model);
+        cluster::FlowCase {
+            from: words(&self.from),
+            to: words(&self.to),
+            allow: words(&self.allow),
+            deny: words(&self.deny),
+            why: self.why.as_ref().map(|why| why.0.clone()),
+        }
+    }
+}
+
+impl Words {
+    fn to_model(&self) -> cluster::Words {
         match self {
-            Words::One(word) => std::slice::from_ref(word),
-            Words::Many(words) => words,
+            Words::One(word) => cluster::Words::One(word.0.clone()),
+            Words::Many(words) => cluster::Words::Many(words.iter().map(|word| word.0.clone()).collect()),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What is done with an object, by its apiVersion and kind.
 
-use super::WorkloadKind;
 use super::flow_test::{FLOW_TEST, OWN_VERSION};
+use crate::cluster::WorkloadKind;
 use crate::diagnostic::nearest;
 
 /// Kinds of networking.k8s.io that change no rule.

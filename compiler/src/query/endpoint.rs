@@ -9,8 +9,7 @@ use chainmail_snapshot::Family;
 use ipnet::IpNet;
 use thiserror::Error;
 
-use crate::cluster::WorkloadRef;
-use crate::manifest::WorkloadKind;
+use crate::cluster::{WorkloadKind, WorkloadRef};
 
 /// What people write: one end, or several.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use chainmail_snapshot::{ChainName, Family, Manifest, Parts, SetName, Sha256Hex, cut_set_name};
-use serde::{Deserialize, Serialize};
+use chainmail_snapshot::{
+    ChainName, Family, Manifest, NodeSnapshot, OriginText, Parts, SetName, Sha256Hex, cut_set_name,
+};
+use serde::Serialize;
 
 use super::{cut_set_text, rules_text, set_text};
 use crate::cluster::Cluster;
@@ -13,23 +15,6 @@ use crate::diagnostic::{FieldPath, Places};
 use crate::lower::{ChainOrigins, NodeProgram};
 use crate::netfilter::{IpSet, Ruleset};
 use crate::policy::{Isolation, Origin};
-
-/// Everything that is written for one node, and the texts of the sets it needs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NodeSnapshot {
-    /// What it is made of.
-    pub manifest: Manifest,
-    /// The text of `rules.v4`.
-    pub rules_v4: String,
-    /// The text of `rules.v6`.
-    pub rules_v6: String,
-    /// The sets' texts, those of cut flows among them.
-    pub sets: BTreeMap<SetName, Rc<str>>,
-    /// The text of `provenance.json`.
-    pub provenance: String,
-    /// How many addresses its sets have that no reviewed file has.
-    pub live_members: usize,
-}
 
 /// One entry of `provenance.json`: a rule, and what of which policies it comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -53,17 +38,6 @@ struct InventoryEntry<'a> {
 enum Entry<'a> {
     Rule(ProvenanceEntry<'a>),
     Inventory(InventoryEntry<'a>),
-}
-
-/// A policy rule as `provenance.json` shows it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct OriginText {
-    /// The policy, `namespace/name`.
-    pub policy: String,
-    /// The rule of it, such as `ingress[0]`; `ingress` alone where the policy denies by isolating pods.
-    pub rule: String,
-    /// `file:line`.
-    pub place: String,
 }
 
 /// The texts of sets, each written once for all nodes.

@@ -3,9 +3,9 @@
 use super::name::{self, is_dns_subdomain};
 use super::{Scope, label, pod, selector};
 use crate::cluster::workload::{Controller, Workload, WorkloadRef};
-use crate::cluster::{Labels, PodState, WorkloadName};
+use crate::cluster::{Labels, PodState, WorkloadKind, WorkloadName};
 use crate::diagnostic::{Code, FieldPath};
-use crate::manifest::{self, ObjectMeta, WorkloadKind};
+use crate::manifest::{self, ObjectMeta};
 
 /// The workload, if its names are some and it has a template.
 pub(super) fn admit(
@@ -42,7 +42,7 @@ pub(super) fn controller(meta: &ObjectMeta) -> Option<Controller> {
     let word = |text: &Option<manifest::Text>| text.as_ref().map_or("", |text| text.0.as_str()).to_owned();
     let owner = meta.owner_references.iter().flatten().find(|owner| owner.controller == Some(true))?;
     let name = word(&owner.name);
-    Some(match WorkloadKind::of(&word(&owner.api_version), &word(&owner.kind)) {
+    Some(match manifest::workload_kind(&word(&owner.api_version), &word(&owner.kind)) {
         Some(kind) if is_dns_subdomain(&name) => Controller::Workload(kind, WorkloadName::admitted(name)),
         Some(_) | None => Controller::Other,
     })

@@ -5,8 +5,8 @@ use globset::{GlobBuilder, GlobMatcher};
 use toml::de::{DeTable, DeValue};
 
 use super::{Reader, Value};
+use crate::cluster::{Covered, Waiver};
 use crate::diagnostic::{Agreed, Code, nearest};
-use crate::waiver::{Covered, Waiver};
 
 const KEYS: [&str; 8] = ["id", "from", "to", "lint", "object", "owner", "reason", "expires"];
 

@@ -2,14 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chainmail_snapshot::{Family, is_our_chain, is_our_set};
+use chainmail_snapshot::{Family, OriginText, is_our_chain, is_our_set};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use similar::{Algorithm, ChangeTag, TextDiff};
 
 use super::pairing::{self, SetPairs};
 use super::{ChainDiff, Change, Line, NodeText, RuleLine};
-use crate::render::OriginText;
 
 /// One node's texts, and where its rules come from.
 pub(super) struct Origins<'t> {

@@ -1,9 +1,10 @@
 //! Rules that come and go, nodes that are alike together, and members of sets.
 
+use chainmail_snapshot::OriginText;
+
 use super::Detail;
 use super::page::{Page, Tone, WIDTH, cut};
 use crate::diff::{ChainDiff, Change, Line, RuleChanges, RuleLine, SetDiff, Shape};
-use crate::render::OriginText;
 
 /// Into how many lines rules are cut, and sets.
 const RULES: usize = 6;
