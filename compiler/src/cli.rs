@@ -4,6 +4,7 @@ mod clock;
 mod compile;
 mod describe;
 mod diff;
+mod effort;
 mod explain;
 mod export;
 mod findings;

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 
 use crate::cluster::Cluster;
 use crate::diagnostic::Places;
+use crate::effort::{Effort, TooLong};
 
 pub use model::*;
 pub use rules::{ChainDiff, Change, FleetText, Line, NodeText, RuleLine, SetDiff};
@@ -52,18 +53,22 @@ impl Revision<'_> {
 }
 
 /// Compares two revisions.
-#[must_use]
-pub fn review(base: &Revision<'_>, head: &Revision<'_>) -> Review {
+///
+/// # Errors
+/// When that takes more steps than it may: the first time most pods are isolated, each by policies of its own, every pair
+/// of them differs.
+pub fn review(base: &Revision<'_>, head: &Revision<'_>, mut effort: Effort) -> Result<Review, TooLong> {
     let rules = rules::rule_changes(&base.fleet, &head.fleet);
     let manifests = base.manifests.as_ref().zip(head.manifests.as_ref());
     // Workloads without pods take part in what packets meet; nodes load nothing for them.
     let reachability = manifests.map(|(base, head)| {
         let clusters = [base, head].map(|side| side.cluster.with_assumed_pods());
-        reach::reachability(clusters.each_ref().map(|cluster| &**cluster), [base, head])
+        reach::reachability(clusters.each_ref().map(|cluster| &**cluster), [base, head], &mut effort)
     });
+    let reachability = reachability.transpose()?;
     let mut summary = Summary::of(reachability.as_ref(), &rules);
     summary.sources = manifests.map(|(base, head)| SourceCounts::of(base, head)).unwrap_or_default();
-    Review {
+    Ok(Review {
         schema: SCHEMA,
         complete: reachability.is_some(),
         base: base.facts(),
@@ -71,5 +76,5 @@ pub fn review(base: &Revision<'_>, head: &Revision<'_>) -> Review {
         summary,
         reachability,
         rules,
-    }
+    })
 }

@@ -20,6 +20,7 @@ pub mod config;
 pub mod describe;
 pub mod diagnostic;
 pub mod diff;
+pub mod effort;
 pub mod escape;
 pub mod explain;
 pub mod flows;

@@ -16,6 +16,7 @@ use chainmail_verdict::{ConnState, Kernel, Packet as KernelPacket, Payload, Read
 use thiserror::Error;
 
 use crate::cluster::{Cluster, Node};
+use crate::effort::TooLong;
 use crate::semantics::{self, Packet, Service, Verdict};
 
 pub use allowed::{Allowed, ServicesError};
@@ -60,6 +61,9 @@ pub enum EngineError {
         /// By the API text.
         policies: Verdict,
     },
+    /// The answer takes too many steps.
+    #[error(transparent)]
+    TooLong(#[from] TooLong),
     /// Decisions that were found do not come to the verdict.
     #[error("the verdict on {packet} cannot be explained: this is a bug in chainmail, please report it")]
     Unexplained {

@@ -78,7 +78,7 @@ pub fn inputs() -> Vec<(&'static str, String)> {
         ("ranges-within-ranges", rules((0..25_000).map(|n| rule(2 * n, n + 1, 65_535 - n)))),
         ("ranges-side-by-side", rules((0..25_000).map(|n| rule(2 * n, n + 1, n + 30_000)))),
         ("two-thousand-ranges-side-by-side", rules((0..2_000).map(|n| rule(2 * n, n + 1, n + 30_000)))),
-        ("as-many-ranges-as-are-compiled", rules((0..1_100).map(|n| rule(2 * n, n + 1, n + 30_000)))),
+        ("as-many-ranges-as-are-compiled", rules((0..850).map(|n| rule(2 * n, n + 1, n + 30_000)))),
         ("a-class-for-each-pod", classes(14, ", ports: [{port: #}]")),
         ("classes-whose-ports-overlap", classes(12, ", ports: [{port: #, endPort: 9000}]")),
         ("classes-of-all-ports", classes(12, "")),

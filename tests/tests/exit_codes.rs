@@ -173,6 +173,7 @@ const CASES: &[(&str, &str, &str, &[&str])] = &[
         "the verdict is explained, be it allowed or denied",
         &["explain shop/db shop/web 80 one", "explain shop/db shop/web 80 two"],
     ),
+    ("diff", "3", "the answer takes more steps than `--max-steps`", &["diff one two --max-steps 1"]),
     (
         "explain",
         "2",
@@ -213,11 +214,23 @@ const CASES: &[(&str, &str, &str, &[&str])] = &[
     ),
     ("query", "2", "there are more pairs than `--limit`", &["query one --from * --to * --limit 1"]),
     ("query", "3", "a probe is not understood", &["query one < wrong-probe"]),
+    (
+        "query",
+        "3",
+        "the answer takes more steps than `--max-steps`",
+        &["query one --from * --to * --max-steps 1"],
+    ),
     ("schema", "0", "the schema is printed", &["schema diff"]),
     ("schema", "2", "there is none of that command", &["schema export"]),
     ("test", "0", "every flow is as expected", &["test one holds.flows.yaml"]),
     ("test", "1", "one is not", &["test one fails.flows.yaml"]),
     ("test", "3", "there is no flow test, or one has an error", &["test one", "test one wrong.flows.yaml"]),
+    (
+        "test",
+        "3",
+        "the answer takes more steps than `--max-steps`",
+        &["test one holds.flows.yaml --max-steps 1"],
+    ),
 ];
 
 /// The rows of the document's table about `chainmail`.

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use chainmail_compiler::cluster::{Cluster, Direction, RuleRef, Whose};
 use chainmail_compiler::describe::{PeerDescription, describe};
+use chainmail_compiler::effort::Effort;
 use chainmail_compiler::explain::{Condition, Explanation, NearMiss, Side, explain};
 use chainmail_compiler::query::{Answer, End, Endpoint, Engine, Question, RulesEngine, Who, matrix};
 use chainmail_compiler::semantics::{self, Packet, Service, Verdict};
@@ -383,7 +384,9 @@ fn services_are_exact() {
         let mut prober = Prober::new(cluster, &world.written_addresses(), Seeded::new(seed));
         for packet in prober.probes(6) {
             let ends = (vec![end(packet.source, cluster)], vec![end(packet.destination, cluster)]);
-            let matrix = matrix(cluster, &engine, Question::Services, ends.0, ends.1).unwrap();
+            let matrix =
+                matrix(cluster, &engine, Question::Services, ends.0, ends.1, &mut Effort::new(u64::MAX))
+                    .unwrap();
             let Answer::Allowed(by_family) = matrix.answer(0, 0) else { continue };
             let allowed = &by_family[&Family::of(packet.source)];
             let ports = (1..=u16::MAX).filter(|port| *port < 20_000 || *port > 65_000);

@@ -17,6 +17,7 @@ use chainmail_compiler::diff::{
     Ahead, Ends, EndsKind, FleetText, Flow, FlowChange, Manifests, Mixed, Presence, Reachability, Review,
     Revision, review,
 };
+use chainmail_compiler::effort::Effort;
 use chainmail_compiler::query::{Endpoint, Who};
 use chainmail_compiler::semantics::{self, Packet, Service, Verdict};
 use chainmail_compiler::source::Sources;
@@ -83,7 +84,7 @@ impl Loaded {
 }
 
 fn compare(base: &Loaded, head: &Loaded) -> Review {
-    review(&base.revision(), &head.revision())
+    review(&base.revision(), &head.revision(), Effort::new(u64::MAX)).expect("that many steps are enough")
 }
 
 /// Who a flow means, as its words say.

@@ -15,6 +15,7 @@ use chainmail_snapshot::{Date, Family, Joined, read};
 use clap::ValueEnum;
 
 use super::clock::TodayArgs;
+use super::effort::EffortArgs;
 use super::formats::{FMT, Output, Outputs};
 use super::gate::GateArgs;
 use super::input::{BesideArgs, FindingArgs, Purpose, loaded_with};
@@ -52,6 +53,8 @@ pub(super) struct Args {
     beside: BesideArgs,
     #[command(flatten)]
     findings: FindingArgs,
+    #[command(flatten)]
+    effort: EffortArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -84,7 +87,8 @@ pub(super) fn run(args: &Args, screen: Screen) -> Result<Exit, Failure> {
         _ => return Err(Failure::usage("give A..B, or two folders")),
     };
     drop(cache);
-    let mut review = review(&base.compiled()?, &head.compiled()?);
+    let mut review = review(&base.compiled()?, &head.compiled()?, args.effort.effort())
+        .map_err(|error| args.effort.refusal(error))?;
     let today = args.today.day();
     let unused = waive(&mut review, base.waivers(), head.waivers(), today);
     let detail = match (args.quiet, args.verbose) {

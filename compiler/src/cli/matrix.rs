@@ -61,7 +61,8 @@ pub(super) fn run(
     (sources, destinations): (Vec<End>, Vec<End>),
 ) -> Result<Exit, Failure> {
     let question = args.port.map_or(Question::Services, Question::Service);
-    let matrix = matrix(cluster, engine, question, sources, destinations).map_err(|e| Failure::input(&e))?;
+    let matrix = matrix(cluster, engine, question, sources, destinations, &mut args.effort.effort())
+        .map_err(|error| args.effort.failure(&error))?;
     outputs.print(screen, |format, _| match format {
         Format::List | Format::Plain => matrix.list(),
         Format::Matrix => matrix.picture(),

@@ -10,6 +10,7 @@ use chainmail_compiler::source::Sources;
 use clap::ValueEnum;
 use serde::Serialize;
 
+use super::effort::EffortArgs;
 use super::formats::{FMT, Output, Outputs};
 use super::input::{FindingArgs, InputArgs, Purpose, loaded};
 use super::{Exit, Failure, Screen, matrix, output};
@@ -39,6 +40,8 @@ pub(super) struct Args {
     /// Refuse more pairs than this.
     #[arg(long, value_name = "PAIRS", default_value_t = 40_000, requires = "from")]
     pub(super) limit: usize,
+    #[command(flatten)]
+    pub(super) effort: EffortArgs,
     /// What answers [default: both for --from and --to, rules for probes].
     #[arg(long, value_enum)]
     engine: Option<EngineName>,

@@ -10,6 +10,7 @@ use chainmail_compiler::source::{Sources, from_files};
 use chainmail_compiler::{Compiler, load};
 use clap::ValueEnum;
 
+use super::effort::EffortArgs;
 use super::formats::{FMT, Output, Outputs};
 use super::input::{BesideArgs, FindingArgs, Purpose, loaded, sources, told};
 use super::{Exit, Failure, Screen};
@@ -37,6 +38,8 @@ pub(super) struct Args {
     /// Refuse cases of more pairs than this.
     #[arg(long, value_name = "PAIRS", default_value_t = 200_000)]
     limit: usize,
+    #[command(flatten)]
+    effort: EffortArgs,
     /// How to print it, and where to.
     #[arg(short, long, value_name = FMT, value_parser = Output::<Format>::parser(), default_value = "text")]
     output: Vec<Output<Format>>,
@@ -92,7 +95,8 @@ pub(super) fn run(args: &Args, screen: Screen) -> Result<Exit, Failure> {
     told(findings, args.findings, Purpose::Test, screen)?;
     let mut compiler = Compiler::new(&cluster, &manifests);
     let rules = compiler.engine(&cluster).map_err(|e| Failure::input(&e))?;
-    let report = judge(asked, &cluster, &manifests, rules).map_err(|e| Failure::input(&e))?;
+    let report = judge(asked, &cluster, &manifests, rules, &mut args.effort.effort())
+        .map_err(|error| args.effort.failure(&error))?;
     outputs.print(screen, |format, style| match format {
         Format::Text => text(&report, style),
         Format::Json => json(&report),

@@ -28,6 +28,7 @@ use roaring::RoaringBitmap;
 
 use super::{Ahead, Manifests, Presence, Reachability, Side};
 use crate::cluster::{Cluster, Direction};
+use crate::effort::{Effort, TooLong};
 use crate::prove::Meaning;
 use crate::query::Allowed;
 
@@ -64,32 +65,46 @@ struct Found {
 }
 
 /// Finds out what changes for packets between two clusters.
-pub(super) fn reachability(clusters: [&Cluster; 2], manifests: [&Manifests<'_>; 2]) -> Reachability {
+///
+/// # Errors
+/// When that takes more steps than it may.
+pub(super) fn reachability(
+    clusters: [&Cluster; 2],
+    manifests: [&Manifests<'_>; 2],
+    effort: &mut Effort,
+) -> Result<Reachability, TooLong> {
     let meanings = clusters.map(Meaning::new);
     let sides = Sides { clusters, meanings: meanings.each_ref() };
     let pods = Pods::new(clusters[0], clusters[1]);
     let touched = Touched::new(sides, &pods);
     let mut found = Found::default();
     for family in Family::ALL {
-        found.family(sides, &pods, &touched, family);
+        found.family(sides, &pods, &touched, family, effort)?;
     }
     let why = Why { clusters, manifests };
     let rows = rows::Rows { pods: &pods, why, sides };
-    Reachability {
+    Ok(Reachability {
         families: Family::ALL.into_iter().filter(|&family| !pods.addresses(family).is_empty()).collect(),
-        flows: rows.flows(&found),
+        flows: rows.flows(&found, effort)?,
         isolation: isolation::changes(sides, why, &pods),
         mixed: rows.mixed(&found),
-    }
+    })
 }
 
 impl Found {
-    fn family<'a>(&mut self, sides: Sides<'_, 'a>, pods: &Pods<'a>, touched: &Touched, family: Family) {
+    fn family<'a>(
+        &mut self,
+        sides: Sides<'_, 'a>,
+        pods: &Pods<'a>,
+        touched: &Touched,
+        family: Family,
+        effort: &mut Effort,
+    ) -> Result<(), TooLong> {
         let addresses = pods.addresses(family);
         let guards = sides.clusters.map(|cluster| Guards::new(cluster, family, &addresses));
         let [ingress, egress] =
             Direction::ALL.map(|direction| Says::new(sides, pods, &guards, touched, direction, family));
-        let pairs = pairs::Directions { pods, family, egress: &egress, ingress: &ingress }.pairs();
+        let pairs = pairs::Directions { pods, family, egress: &egress, ingress: &ingress }.pairs(effort)?;
         for (shift, blocks) in &pairs.shifts {
             let [before, after] = [&shift.before, &shift.after].map(|services| Allowed::of(services, family));
             let change = Change { presence: shift.presence, before, after };
@@ -103,6 +118,7 @@ impl Found {
         for (direction, says) in [(Direction::Ingress, &ingress), (Direction::Egress, &egress)] {
             self.outer(direction, says, pods, &addresses);
         }
+        Ok(())
     }
 
     /// What changes between pods and the outside; there nobody else has a say.

@@ -7,6 +7,7 @@ use chainmail_snapshot::Family;
 use super::case::{Case, Expectation, Side};
 use crate::cluster::Cluster;
 use crate::diagnostic::{Code, Diagnostic, Findings, Places};
+use crate::effort::Effort;
 use crate::explain::{Explanation, explain};
 use crate::query::{Allowed, Answer, End, Engine, EngineError, Question, RulesEngine, TooMany, matrix};
 use crate::semantics::Verdict;
@@ -141,17 +142,18 @@ fn ends(side: &Side, cluster: &Cluster, findings: &mut Findings) -> Vec<End> {
 /// every node.
 ///
 /// # Errors
-/// When the rules cannot be walked, or do not do what the policies say.
+/// When the rules cannot be walked, or do not do what the policies say, and when that takes more steps than it may.
 pub fn judge<'c>(
     asked: Vec<Asked<'c>>,
     cluster: &Cluster,
     places: &dyn Places,
     engine: RulesEngine<'_>,
+    effort: &mut Effort,
 ) -> Result<Report<'c>, EngineError> {
     let engine = Engine::Both(engine);
     let mut tests: Vec<TestOutcome<'c>> = Vec::new();
     for Asked { case, sources: from, destinations: to } in asked {
-        let matrix = matrix(cluster, &engine, Question::Services, from, to)?;
+        let matrix = matrix(cluster, &engine, Question::Services, from, to, effort)?;
         if tests.last().is_none_or(|test| test.name != case.test) {
             tests.push(TestOutcome { name: &case.test, outcomes: Vec::new() });
         }

@@ -15,7 +15,8 @@ use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use thiserror::Error;
 
 use super::{Engine, EngineError};
-use crate::cluster::{Cluster, Direction, HolderId, PortMatch, PortName, Ports};
+use crate::cluster::{Cluster, Direction, HolderId, Peers, PortMatch, PortName, Ports};
+use crate::effort::Effort;
 use crate::semantics::{self, Packet, Service, Verdict};
 
 /// Services. Prints as `all`, `none`, or like `tcp/80,443 udp icmp`, where `icmp` is whatever has no ports.
@@ -207,6 +208,8 @@ impl Serialize for Allowed {
 struct Edges {
     firsts: BTreeSet<(Transport, u16)>,
     names: BTreeSet<(Transport, PortName)>,
+    /// How many steps it takes at most to judge a packet by the rules.
+    steps: usize,
 }
 
 impl Edges {
@@ -217,24 +220,35 @@ impl Edges {
 }
 
 /// Finds the services that pairs of addresses may use, remembering what is asked of each pod again and again.
-pub(super) struct Finder<'a> {
+pub(super) struct Finder<'a, 'e> {
     cluster: &'a Cluster,
     engine: &'a Engine<'a>,
+    effort: &'e mut Effort,
+    /// How many policies there are, and how many ports the pod that has most of them has.
+    policies: usize,
+    most_ports: usize,
     edges: BTreeMap<(HolderId, Direction), Edges>,
 }
 
-impl<'a> Finder<'a> {
-    pub(super) fn new(cluster: &'a Cluster, engine: &'a Engine<'a>) -> Self {
-        Self { cluster, engine, edges: BTreeMap::new() }
+impl<'a, 'e> Finder<'a, 'e> {
+    pub(super) fn new(cluster: &'a Cluster, engine: &'a Engine<'a>, effort: &'e mut Effort) -> Self {
+        let policies = cluster.policies().len();
+        let most_ports = cluster.pods().map(|(_, pod)| pod.ports.len()).max().unwrap_or(0);
+        Self { cluster, engine, effort, policies, most_ports, edges: BTreeMap::new() }
     }
 
     /// What of a service is allowed: it, or nothing.
     pub(super) fn one(
-        &self,
+        &mut self,
         source: IpAddr,
         destination: IpAddr,
         service: Service,
     ) -> Result<Allowed, EngineError> {
+        self.spend(source, destination, 1)?;
+        self.judged(source, destination, service)
+    }
+
+    fn judged(&self, source: IpAddr, destination: IpAddr, service: Service) -> Result<Allowed, EngineError> {
         let mut allowed = Allowed::default();
         if self.engine.judge(&Packet { source, destination, service })? == Verdict::Allow {
             let last = if let Service::Port(_, port) = service { port } else { 0 };
@@ -254,7 +268,9 @@ impl<'a> Finder<'a> {
                 firsts.extend(self.named(destination, &names).firsts);
             }
         }
-        let mut allowed = self.one(source, destination, Service::Portless)?;
+        // The first port and the last one of each stretch, and what has no ports.
+        self.spend(source, destination, 2 * firsts.len() + 1)?;
+        let mut allowed = self.judged(source, destination, Service::Portless)?;
         let mut stretches = firsts.iter().peekable();
         while let Some(&(transport, first)) = stretches.next() {
             let last = match stretches.peek() {
@@ -277,6 +293,16 @@ impl<'a> Finder<'a> {
         Ok(allowed)
     }
 
+    /// Counts what it takes to judge some packets of a pair: the policies are gone through for each end, and of those that
+    /// isolate it all rules.
+    fn spend(&mut self, source: IpAddr, destination: IpAddr, packets: usize) -> Result<(), EngineError> {
+        let mut steps = self.policies;
+        for (end, direction) in [(source, Direction::Egress), (destination, Direction::Ingress)] {
+            steps += self.edges_of(end, direction).map_or(0, |edges| edges.steps);
+        }
+        Ok(self.effort.spend(steps.saturating_mul(packets))?)
+    }
+
     /// Of two answers to what is one question to the policies, the one that theirs is not.
     fn disagreement(&self, one: (Packet, Verdict), other: (Packet, Verdict)) -> EngineError {
         let policies = semantics::judge(self.cluster, &one.0);
@@ -286,7 +312,7 @@ impl<'a> Finder<'a> {
 
     /// The edges of the policies that isolate a pod which claims an address.
     fn edges_of(&mut self, address: IpAddr, direction: Direction) -> Option<&Edges> {
-        let cluster = self.cluster;
+        let (cluster, most_ports) = (self.cluster, self.most_ports);
         let holder = cluster.holder_of(address)?;
         Some(self.edges.entry((holder, direction)).or_insert_with(|| {
             let mut edges = Edges::default();
@@ -296,8 +322,13 @@ impl<'a> Finder<'a> {
                 })
             });
             for rule in isolating.filter_map(|policy| policy.rules(direction)).flatten() {
+                if let Peers::OneOf(peers) = &rule.peers {
+                    edges.steps += peers.len();
+                }
+                edges.steps += 1;
                 let Ports::OneOf(ports) = &rule.ports else { continue };
                 for port in ports {
+                    edges.steps += if let PortMatch::Named(_) = port.which { 1 + most_ports } else { 1 };
                     match &port.which {
                         PortMatch::All => {}
                         PortMatch::Range(range) => edges.add(port.protocol, range.first(), range.last()),

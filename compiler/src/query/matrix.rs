@@ -15,6 +15,7 @@ use thiserror::Error;
 use super::allowed::{Allowed, Finder};
 use super::{End, Engine, EngineError};
 use crate::cluster::{Cluster, Owner, PodRef, WorkloadRef};
+use crate::effort::Effort;
 use crate::semantics::Service;
 
 /// What is asked of each pair.
@@ -74,15 +75,16 @@ impl TooMany {
 /// Asks about every pair. A network outside that is answered as the wider one around it is, is left out.
 ///
 /// # Errors
-/// As [`Engine::judge`].
+/// As [`Engine::judge`], and when the answer takes more steps than it may.
 pub fn matrix(
     cluster: &Cluster,
     engine: &Engine<'_>,
     question: Question,
     sources: Vec<End>,
     destinations: Vec<End>,
+    effort: &mut Effort,
 ) -> Result<Matrix, EngineError> {
-    let mut finder = Finder::new(cluster, engine);
+    let mut finder = Finder::new(cluster, engine, effort);
     let mut answers = Vec::with_capacity(sources.len() * destinations.len());
     for source in &sources {
         for destination in &destinations {
@@ -109,7 +111,7 @@ fn workloads(cluster: &Cluster) -> BTreeMap<PodRef, (WorkloadRef, usize)> {
 }
 
 fn answer(
-    finder: &mut Finder<'_>,
+    finder: &mut Finder<'_, '_>,
     question: Question,
     source: &End,
     destination: &End,

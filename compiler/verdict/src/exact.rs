@@ -10,6 +10,7 @@
 //! itself.
 
 mod addresses;
+mod differing;
 mod intervals;
 mod modes;
 mod region;

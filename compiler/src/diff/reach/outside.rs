@@ -18,38 +18,9 @@ pub(super) fn shifts(
     head: &Traffic,
     pods: &AddressSet,
 ) -> BTreeMap<[ServiceSet; 2], AddressSet> {
-    let family = pods.family();
-    let mut differing = AddressSet::none(family);
-    for (_, old, new) in base.beside(head) {
-        differing = differing.union(&old.difference(new)).union(&new.difference(old));
-    }
-    let mut parts: Vec<(AddressSet, [ServiceSet; 2])> =
-        vec![(differing.difference(pods), [ServiceSet::none(), ServiceSet::none()])];
-    for (services, old, new) in base.beside(head) {
-        for (side, peers) in [old, new].into_iter().enumerate() {
-            let mut split = Vec::with_capacity(parts.len() + 1);
-            for (addresses, said) in parts {
-                let (inside, rest) = (addresses.intersection(peers), addresses.difference(peers));
-                if !inside.is_empty() {
-                    let mut more = said.clone();
-                    more[side] = more[side].union(&services);
-                    split.push((inside, more));
-                }
-                if !rest.is_empty() {
-                    split.push((rest, said));
-                }
-            }
-            parts = split;
-        }
-    }
-    let mut shifts: BTreeMap<[ServiceSet; 2], AddressSet> = BTreeMap::new();
-    for (addresses, said) in
-        parts.into_iter().filter(|(addresses, said)| said[0] != said[1] && !addresses.is_empty())
-    {
-        let all = shifts.entry(said).or_insert_with(|| AddressSet::none(family));
-        *all = all.union(&addresses);
-    }
-    shifts
+    let outside =
+        base.differing(head).into_iter().map(|(said, addresses)| (said, addresses.difference(pods)));
+    outside.filter(|(_, addresses)| !addresses.is_empty()).collect()
 }
 
 /// Addresses as networks and ranges, as few as they can be where those of pods do not matter: nobody outside has them.
@@ -61,14 +32,15 @@ pub(super) fn words(addresses: &AddressSet, pods: &AddressSet) -> Vec<String> {
 /// With the addresses of pods between those of the set.
 fn filled(addresses: &AddressSet, pods: &AddressSet) -> AddressSet {
     let reach = addresses.union(pods);
-    let runs = reach.ranges().filter_map(|(first, last)| {
-        // Of a run of both, from the first address of the set to its last one; the whole where pods begin or end a family.
-        let run = AddressSet::range(first, last);
-        let inside = run.intersection(addresses);
-        let (low, high) = (inside.first()?, inside.last()?);
+    let mut own = addresses.ranges().peekable();
+    // Of a run of both, from the first address of the set to its last one.
+    let runs = reach.ranges().filter_map(|(_, end)| {
+        let inside: Vec<_> = std::iter::from_fn(|| own.next_if(|(_, last)| *last <= end)).collect();
+        let (&(low, _), &(_, high)) = (inside.first()?, inside.last()?);
         Some(AddressSet::range(low, high))
     });
-    runs.fold(addresses.clone(), |all, run| all.union(&run))
+    let runs: Vec<AddressSet> = runs.collect();
+    AddressSet::of_sets(addresses.family(), &runs)
 }
 
 fn range(first: IpAddr, last: IpAddr) -> String {

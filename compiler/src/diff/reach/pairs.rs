@@ -14,6 +14,7 @@ use super::pods::{At, Pods};
 use super::say::{KindId, Says};
 use crate::cluster::Direction;
 use crate::diff::{Ahead, Presence, Side};
+use crate::effort::{Effort, TooLong};
 
 /// Services before and after, of pods that stay or do not.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,12 +58,14 @@ struct Group {
 type Said = [ServiceSet; 2];
 
 impl<'m, 'a> Directions<'_, 'm, 'a> {
-    pub(super) fn pairs(&self) -> Pairs {
+    /// # Errors
+    /// When that takes more steps than it may.
+    pub(super) fn pairs(&self, effort: &mut Effort) -> Result<Pairs, TooLong> {
         let mut pairs = Pairs::default();
         for direction in Direction::ALL {
-            self.direction(direction, &mut pairs);
+            self.direction(direction, &mut pairs, effort)?;
         }
-        pairs
+        Ok(pairs)
     }
 
     fn says(&self, direction: Direction) -> &Says<'m, 'a> {
@@ -82,7 +85,7 @@ impl<'m, 'a> Directions<'_, 'm, 'a> {
         self.pods.iter().map(|(at, _)| at).filter(|&at| says.is_changed(at) || self.moves(at)).collect()
     }
 
-    fn direction(&self, direction: Direction, pairs: &mut Pairs) {
+    fn direction(&self, direction: Direction, pairs: &mut Pairs, effort: &mut Effort) -> Result<(), TooLong> {
         let opposite = match direction {
             Direction::Egress => Direction::Ingress,
             Direction::Ingress => Direction::Egress,
@@ -104,16 +107,16 @@ impl<'m, 'a> Directions<'_, 'm, 'a> {
                 // Those were the subjects of the other direction, with all of their peers.
                 Direction::Egress => peers -= &others,
             }
-            self.group(direction, *group, subjects, &peers, pairs);
+            self.group(direction, *group, subjects, &peers, pairs, effort)?;
         }
+        Ok(())
     }
 
     /// The pods with which a kind allows anything on a side. With all others it allows nothing on either.
     fn meant(&self, direction: Direction, kind: KindId) -> RoaringBitmap {
         let on = |side: Side| {
             let traffic = self.says(direction).traffic(kind, side);
-            let nobody = AddressSet::none(self.family);
-            let peers = traffic.peer_sets().fold(nobody, |all, peers| all.union(peers));
+            let peers = AddressSet::of_sets(self.family, traffic.peer_sets());
             self.pods.within(side, &peers).collect::<RoaringBitmap>()
         };
         Side::ALL.into_iter().map(on).fold(RoaringBitmap::new(), |all, some| all | some)
@@ -122,10 +125,7 @@ impl<'m, 'a> Directions<'_, 'm, 'a> {
     /// The pods of which a kind says something else than before.
     fn told_otherwise(&self, direction: Direction, kind: KindId) -> RoaringBitmap {
         let [base, head] = Side::ALL.map(|side| self.says(direction).traffic(kind, side));
-        let mut differing = AddressSet::none(self.family);
-        for (_, old, new) in base.beside(&head) {
-            differing = differing.union(&old.difference(new)).union(&new.difference(old));
-        }
+        let differing = AddressSet::of_sets(self.family, base.differing(&head).values());
         Side::ALL.into_iter().flat_map(|side| self.pods.within(side, &differing)).collect()
     }
 
@@ -136,11 +136,13 @@ impl<'m, 'a> Directions<'_, 'm, 'a> {
         subjects: &RoaringBitmap,
         peers: &RoaringBitmap,
         pairs: &mut Pairs,
-    ) {
+        effort: &mut Effort,
+    ) -> Result<(), TooLong> {
         let (says, opposite) = match direction {
             Direction::Egress => (self.egress, self.ingress),
             Direction::Ingress => (self.ingress, self.egress),
         };
+        effort.spend(says.steps(group.kind, peers))?;
         let mut cells: BTreeMap<(Said, Group), RoaringBitmap> = BTreeMap::new();
         for peer in peers {
             let both = self.pods.get(peer);
@@ -152,6 +154,7 @@ impl<'m, 'a> Directions<'_, 'm, 'a> {
             if said.iter().all(ServiceSet::is_empty) {
                 continue;
             }
+            effort.spend(opposite.steps(other.kind, subjects))?;
             let mut parts: BTreeMap<Said, RoaringBitmap> = BTreeMap::new();
             for subject in subjects {
                 let both = self.pods.get(subject);
@@ -179,6 +182,7 @@ impl<'m, 'a> Directions<'_, 'm, 'a> {
                 pairs.shift(presence[0].max(presence[1]), egress, ingress, block);
             }
         }
+        Ok(())
     }
 }
 

@@ -13,8 +13,9 @@ use super::sample;
 use super::say::Sides;
 use super::words::Words;
 use super::{Change, Found, Outer, outside};
-use crate::cluster::{Direction, PodState};
+use crate::cluster::{Direction, PodState, Policy};
 use crate::diff::{Cause, Ends, EndsKind, Flow, FlowChange, Mixed, NodeCount, Presence, Side, Witness};
+use crate::effort::{Effort, TooLong};
 use crate::semantics::{self, Service};
 
 /// How many nodes a flow names.
@@ -58,17 +59,31 @@ struct Evidence {
 
 impl Rows<'_, '_, '_> {
     /// All flows, the most dangerous first.
-    pub(super) fn flows(&self, found: &Found) -> Vec<Flow> {
+    ///
+    /// # Errors
+    /// When that takes more steps than it may.
+    pub(super) fn flows(&self, found: &Found, effort: &mut Effort) -> Result<Vec<Flow>, TooLong> {
         let words = Words::new(self.pods, self.sides.clusters);
         let rows = self.rows(found);
         let packets = (PACKETS / rows.len().max(1)).max(1);
+        effort.spend(rows.len().saturating_mul(packets).saturating_mul(self.steps_a_packet()))?;
         let mut flows: Vec<Flow> = rows.iter().filter_map(|row| self.flow(row, packets, &words)).collect();
         flows.sort_by(|a, b| {
             let rank =
                 |flow: &Flow| (flow.pods, !flow.world, flow.change, flow.to.clone(), flow.from.clone());
             rank(a).cmp(&rank(b)).then_with(|| a.id.cmp(&b.id))
         });
-        flows
+        Ok(flows)
+    }
+
+    /// Returns how many steps a packet takes: on both sides it is judged and explained by all policies.
+    fn steps_a_packet(&self) -> usize {
+        let rules = |policy: &Policy| {
+            let rules = Direction::ALL.into_iter().filter_map(|direction| policy.rules(direction));
+            1 + rules.map(<[_]>::len).sum::<usize>()
+        };
+        let each = self.sides.clusters.iter().flat_map(|cluster| cluster.policies());
+        2 * each.map(rules).sum::<usize>()
     }
 
     fn rows(&self, found: &Found) -> Vec<Row> {

@@ -10,6 +10,7 @@ use std::rc::Rc;
 
 use chainmail_snapshot::Family;
 use chainmail_verdict::exact::{AddressSet, ServiceSet, Traffic};
+use roaring::RoaringBitmap;
 
 use super::guards::Guards;
 use super::pods::{At, Both, Pods};
@@ -180,6 +181,16 @@ impl<'m, 'a> Says<'m, 'a> {
     /// Whether what a pod says changes.
     pub(super) fn is_changed(&self, pod: At) -> bool {
         self.kinds[self.kind(pod) as usize].changes
+    }
+
+    /// Returns how many steps it takes to ask a kind for its services with each of some pods: it looks at all runs of
+    /// services on both sides.
+    pub(super) fn steps(&self, id: KindId, peers: &RoaringBitmap) -> usize {
+        /// A look at a run searches its addresses.
+        const STEPS_A_RUN: usize = 8;
+        let runs: usize = Side::ALL.into_iter().map(|side| self.traffic(id, side).peer_sets().count()).sum();
+        let peers = usize::try_from(peers.len()).unwrap_or(usize::MAX);
+        peers.saturating_mul(runs * STEPS_A_RUN)
     }
 
     /// The services that a kind allows with an address on a side; none where there is no address.

@@ -58,6 +58,23 @@ impl AddressSet {
         Self { family, numbers: numbers.into_iter().map(|number| (number, number)).collect() }
     }
 
+    /// Addresses as numbers, first and last of each range, in any order.
+    pub(super) fn of_numbers(family: Family, ranges: impl IntoIterator<Item = (u128, u128)>) -> Self {
+        Self { family, numbers: ranges.into_iter().collect() }
+    }
+
+    /// The addresses that any of some sets has; those of the other family are left out.
+    #[must_use]
+    pub fn of_sets<'s>(family: Family, sets: impl IntoIterator<Item = &'s Self>) -> Self {
+        let ours = sets.into_iter().filter(|set| set.family == family);
+        Self::of_numbers(family, ours.flat_map(|set| set.numbers().iter().copied()))
+    }
+
+    /// The maximal ranges as numbers, sorted.
+    pub(super) fn numbers(&self) -> &[(u128, u128)] {
+        self.numbers.ranges()
+    }
+
     /// The addresses that a set of one dimension holds; `None` for sets of services and flows.
     #[must_use]
     pub fn of_set(set: &Set) -> Option<Self> {
@@ -183,7 +200,7 @@ fn address(family: Family, number: u128) -> IpAddr {
     }
 }
 
-fn last(family: Family) -> u128 {
+pub(super) fn last(family: Family) -> u128 {
     match family {
         Family::V4 => u32::MAX.into(),
         Family::V6 => u128::MAX,

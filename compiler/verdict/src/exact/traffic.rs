@@ -87,11 +87,13 @@ impl Traffic {
 
     /// Runs of services with the peers of each, sorted; runs without peers too.
     pub fn runs(&self) -> impl Iterator<Item = (ServiceSet, &AddressSet)> {
+        self.placed_runs().map(|(places, peers)| (ServiceSet::of_places([places]), &**peers))
+    }
+
+    /// As [`Self::runs`], each with its first and last place on the line of services.
+    pub(super) fn placed_runs(&self) -> impl Iterator<Item = ((u32, u32), &Rc<AddressSet>)> {
         let ends = self.runs.iter().skip(1).map(|(start, _)| start - 1).chain([PLACES - 1]);
-        self.runs.iter().zip(ends).map(|((start, peers), end)| {
-            let services = ServiceSet::of_places([(*start, end)]);
-            (services, &**peers)
-        })
+        self.runs.iter().zip(ends).map(|((start, peers), end)| ((*start, end), peers))
     }
 
     /// The runs of both sets cut at each other's starts: services with the peers that either set has for them.
@@ -110,8 +112,8 @@ impl Traffic {
     /// The services of a peer.
     #[must_use]
     pub fn services(&self, peer: IpAddr) -> ServiceSet {
-        let having = self.runs().filter(|(_, peers)| peers.contains(peer));
-        ServiceSet::of_places(having.flat_map(|(services, _)| services.places().to_vec()))
+        let having = self.placed_runs().filter(|(_, peers)| peers.contains(peer));
+        ServiceSet::of_places(having.map(|(places, _)| places))
     }
 
     /// Whether there is nothing.
