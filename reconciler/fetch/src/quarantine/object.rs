@@ -1,6 +1,8 @@
 //! Git's objects, read strictly and in safe Rust, before any other code sees them: gitformat-pack(5) for their kinds,
 //! git-fsck(1) for what a whole one is.
 
+pub mod head;
+
 use git2::{ObjectType, Oid};
 use sha1_checked::{Digest as _, Sha1};
 use thiserror::Error;
@@ -114,6 +116,16 @@ pub enum Link {
     Target(Oid),
 }
 
+impl Link {
+    /// The id that is named.
+    #[must_use]
+    pub fn id(self) -> Oid {
+        match self {
+            Link::Tree(id) | Link::Blob(id) | Link::Parent(id) | Link::Target(id) => id,
+        }
+    }
+}
+
 /// What an object names. A submodule's commit is in another repository, so it is not one of them.
 ///
 /// # Errors
@@ -127,75 +139,14 @@ pub fn links(kind: Kind, bytes: &[u8]) -> Result<Vec<Link>, Malformed> {
     }
 }
 
-/// The header lines of a commit or tag, and what is behind them.
-struct Head<'a> {
-    rest: &'a [u8],
-}
-
-impl<'a> Head<'a> {
-    /// The value of the next line, if that has the key.
-    fn take(&mut self, key: &'static str) -> Option<&'a [u8]> {
-        let end = self.rest.iter().position(|byte| *byte == b'\n')?;
-        let (line, rest) = self.rest.split_at_checked(end)?;
-        let value = line.strip_prefix(key.as_bytes())?.strip_prefix(b" ")?;
-        self.rest = rest.strip_prefix(b"\n")?;
-        Some(value)
-    }
-
-    fn id(&mut self, key: &'static str) -> Result<Option<Oid>, Malformed> {
-        let Some(value) = self.take(key) else { return Ok(None) };
-        let plain = value.len() == 40 && value.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        let text = std::str::from_utf8(value).ok().filter(|_| plain);
-        let id = text.and_then(|text| Oid::from_str(text).ok());
-        id.map(Some).ok_or(Malformed::Header(key))
-    }
-
-    /// Who did it, and when: a name, an address in angle brackets, seconds and a zone.
-    fn person(&mut self, key: &'static str) -> Result<(), Malformed> {
-        let value = self.take(key).ok_or(Malformed::Header(key))?;
-        let brackets = value.contains(&b'<') && value.contains(&b'>');
-        if brackets { Ok(()) } else { Err(Malformed::Header(key)) }
-    }
-
-    /// The other lines up to the blank one. What C code takes for the end of a text may not be in them.
-    fn end(&mut self, last: &'static str) -> Result<(), Malformed> {
-        while !self.rest.is_empty() && !self.rest.starts_with(b"\n") {
-            let end = self.rest.iter().position(|byte| *byte == b'\n').ok_or(Malformed::Header(last))?;
-            let (line, rest) = self.rest.split_at_checked(end + 1).ok_or(Malformed::Header(last))?;
-            if line.contains(&0) {
-                return Err(Malformed::Header(last));
-            }
-            self.rest = rest;
-        }
-        Ok(())
-    }
-}
-
 fn commit(bytes: &[u8]) -> Result<Vec<Link>, Malformed> {
-    let mut head = Head { rest: bytes };
-    let mut links = vec![Link::Tree(head.id("tree")?.ok_or(Malformed::Header("tree"))?)];
-    while let Some(parent) = head.id("parent")? {
-        links.push(Link::Parent(parent));
-    }
-    head.person("author")?;
-    head.person("committer")?;
-    head.end("committer")?;
-    Ok(links)
+    let commit = head::Commit::read(bytes)?;
+    let parents = commit.parents.into_iter().map(Link::Parent);
+    Ok(std::iter::once(Link::Tree(commit.tree)).chain(parents).collect())
 }
 
 fn tag(bytes: &[u8]) -> Result<Vec<Link>, Malformed> {
-    let mut head = Head { rest: bytes };
-    let target = head.id("object")?.ok_or(Malformed::Header("object"))?;
-    let kind = head.take("type").ok_or(Malformed::Header("type"))?;
-    if !Kind::ALL.iter().any(|known| known.as_str().as_bytes() == kind) {
-        return Err(Malformed::Header("type"));
-    }
-    let name = head.take("tag").ok_or(Malformed::Header("tag"))?;
-    if name.is_empty() || name.contains(&0) {
-        return Err(Malformed::Header("tag"));
-    }
-    head.end("tag")?;
-    Ok(vec![Link::Target(target)])
+    Ok(vec![Link::Target(head::Tag::read(bytes)?.target)])
 }
 
 fn tree(bytes: &[u8]) -> Result<Vec<Link>, Malformed> {
@@ -322,6 +273,8 @@ mod tests {
             ("type commit", "type hound", "type"),
             ("tag chain", "tagchain", "tag"),
             ("tag chain", "tag \0", "tag"),
+            ("tagger a", "tagger \0", "tagger"),
+            ("\n\nmessage", "\nx \0\n\nmessage", "tag"),
         ] {
             let bytes = tag.replacen(from, to, 1);
             assert_eq!(links(Kind::Tag, bytes.as_bytes()), Err(Malformed::Header(key)), "{bytes}");

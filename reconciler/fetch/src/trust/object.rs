@@ -5,6 +5,7 @@ use chainmail_snapshot::Sha256Hex;
 use git2::{ObjectType, Odb, Oid};
 
 use super::SignatureError;
+use crate::quarantine::object::{Kind, Malformed, head};
 
 /// Longer commits and tags are not read: bytes.
 const LONGEST: usize = 1_000_000;
@@ -47,20 +48,13 @@ impl Commit {
     pub(super) fn read(objects: &Odb<'_>, id: Oid) -> Result<Self, SignatureError> {
         let raw = raw(objects, id, ObjectType::Commit)?;
         let (signed, signature) = split(&raw)?;
-        let mut head = Head(&signed);
-        let tree = head.id("tree")?;
-        let mut parents = Vec::new();
-        while head.0.starts_with(b"parent ") {
-            parents.push(head.id("parent")?);
-        }
-        head.line("author")?;
-        let time = time(head.line("committer")?)?;
+        let head = head::Commit::read(&signed)?;
         // Git looks for a signature behind these lines only. Before them it would hide some from one reader or the other.
-        if !raw.starts_with(signed.get(..signed.len() - head.0.len()).unwrap_or_default()) {
+        if !raw.starts_with(signed.get(..head.others).unwrap_or_default()) {
             return Err(SignatureError::Malformed("its signature does not stand behind its committer"));
         }
-        let message = signed.len() - head.message()?.len();
-        Ok(Self { tree, parents, text: Text { signed, message, time, signature } })
+        let (tree, time, message) = (head.tree, time(head.committer)?, begin(&signed, head.message)?);
+        Ok(Self { tree, parents: head.parents, text: Text { signed, message, time, signature } })
     }
 }
 
@@ -77,17 +71,26 @@ impl Tag {
             }
         }
         let (signed, signature) = raw.split_at(at.unwrap_or(raw.len()));
-        let mut head = Head(signed);
-        let target = head.id("object")?;
-        if head.line("type")? != b"commit" {
+        let head = head::Tag::read(signed)?;
+        if head.kind != Kind::Commit {
             return Err(SignatureError::Malformed("it names no commit"));
         }
-        let name = String::from_utf8_lossy(head.line("tag")?).into_owned();
-        let time = time(head.line("tagger")?)?;
-        let message = signed.len() - head.message()?.len();
+        let time = time(head.tagger.ok_or(Malformed::Header("tagger"))?)?;
+        let message = begin(signed, head.message)?;
+        let name = String::from_utf8_lossy(head.name).into_owned();
         let signature = at.map(|_| signature.to_vec());
-        Ok(Self { name, target, text: Text { signed: signed.to_vec(), message, time, signature } })
+        Ok(Self {
+            name,
+            target: head.target,
+            text: Text { signed: signed.to_vec(), message, time, signature },
+        })
     }
+}
+
+/// Where a message begins in the text that it is part of.
+fn begin(text: &[u8], message: Option<&[u8]>) -> Result<usize, SignatureError> {
+    let message = message.ok_or(SignatureError::Malformed("no empty line precedes its message"))?;
+    Ok(text.len() - message.len())
 }
 
 /// A commit without its signature: which commits are one revision. Signatures can be changed by anybody and still hold: a
@@ -101,7 +104,7 @@ pub(super) struct Payload {
 }
 
 impl Payload {
-    /// Any commit has one: a commit that is not written as it should be has no signature, so that all of it counts.
+    /// Any commit has one. Of a commit that is not as Git writes it all counts, with its parents.
     pub(super) fn read(objects: &Odb<'_>, id: Oid) -> Result<Self, git2::Error> {
         let object = objects.read(id)?;
         let raw = object.data();
@@ -109,18 +112,14 @@ impl Payload {
             Ok((signed, _)) => signed,
             Err(_) => raw.to_vec(),
         };
-        let mut rest = Vec::with_capacity(text.len());
-        let mut parents = Vec::new();
-        let mut lines = text.split_inclusive(|byte| *byte == b'\n').peekable();
-        rest.extend(lines.next().unwrap_or_default());
-        while let Some(parent) =
-            lines.peek().and_then(|line| parse(line.strip_prefix(b"parent ")?.trim_ascii_end()))
-        {
-            parents.push(parent);
-            lines.next();
-        }
-        lines.for_each(|line| rest.extend(line));
-        Ok(Self { digest: Sha256Hex::of(&text), rest: Sha256Hex::of(&rest), parents })
+        let digest = Sha256Hex::of(&text);
+        let (parents, lines) = match head::Commit::read(&text) {
+            Ok(head) => (head.parents, head.parent_lines),
+            Err(_) => (Vec::new(), 0..0),
+        };
+        let mut rest = text;
+        rest.drain(lines);
+        Ok(Self { digest, rest: Sha256Hex::of(&rest), parents })
     }
 }
 
@@ -162,45 +161,6 @@ fn split(raw: &[u8]) -> Result<(Vec<u8>, Option<Vec<u8>>), SignatureError> {
     }
     signed.extend(rest);
     Ok((signed, signature))
-}
-
-/// The lines before the message, one after the other.
-struct Head<'a>(&'a [u8]);
-
-impl<'a> Head<'a> {
-    fn line(&mut self, name: &'static str) -> Result<&'a [u8], SignatureError> {
-        let value = self.0.strip_prefix(name.as_bytes()).and_then(|rest| rest.strip_prefix(b" "));
-        let value =
-            value.ok_or(SignatureError::Malformed("its first lines are not those of such an object"))?;
-        let end = value.iter().position(|byte| *byte == b'\n');
-        let end = end.ok_or(SignatureError::Malformed("its first lines are cut off"))?;
-        let (value, behind) = value.split_at(end);
-        self.0 = behind.get(1..).unwrap_or_default();
-        Ok(value)
-    }
-
-    fn id(&mut self, name: &'static str) -> Result<Oid, SignatureError> {
-        parse(self.line(name)?).ok_or(SignatureError::Malformed("one of its first lines names no object"))
-    }
-
-    /// What follows the first empty line.
-    fn message(&self) -> Result<&'a [u8], SignatureError> {
-        let mut rest = self.0;
-        loop {
-            if let Some(message) = rest.strip_prefix(b"\n") {
-                return Ok(message);
-            }
-            let end = rest.iter().position(|byte| *byte == b'\n');
-            let end = end.ok_or(SignatureError::Malformed("no empty line precedes its message"))?;
-            rest = rest.get(end + 1..).unwrap_or_default();
-        }
-    }
-}
-
-/// An id in its one written form.
-fn parse(hex: &[u8]) -> Option<Oid> {
-    let text = std::str::from_utf8(hex).ok()?;
-    Oid::from_str(text).ok().filter(|id| id.to_string() == text)
 }
 
 /// The time of `Name <address> SECONDS ZONE`.
@@ -261,12 +221,12 @@ mod tests {
             (format!("{TREE}{SIGNATURE}{PARENT}{WHO}\nx\n"), "behind its committer"),
             (format!("{TREE}{PARENT}{SIGNATURE}{WHO}\nx\n"), "behind its committer"),
             (format!("{TREE}{WHO}{SIGNATURE}{SIGNATURE}\nx\n"), "two signatures"),
-            (format!("{WHO}{TREE}\nx\n"), "first lines"),
+            (format!("{WHO}{TREE}\nx\n"), "\"tree\" line"),
             (format!("{TREE}{WHO}"), "no empty line"),
-            (TREE.to_owned(), "first lines"),
+            (TREE.to_owned(), "\"author\" line"),
             (format!("{TREE}{}\nx\n", WHO.replace(" 7 ", " ")), "has no time"),
             (format!("{TREE}{}\nx\n", WHO.replace(" 7 ", " -7 ")), "has no time"),
-            (format!("{}{WHO}\nx\n", TREE.to_uppercase().replace("TREE", "tree")), "names no object"),
+            (format!("{}{WHO}\nx\n", TREE.to_uppercase().replace("TREE", "tree")), "\"tree\" line"),
         ];
         for (text, expected) in rows {
             written(ObjectType::Commit, &text, |objects, id| {

@@ -8,6 +8,7 @@ use thiserror::Error;
 use super::Keys;
 use super::object::Text;
 use super::signers::Principal;
+use crate::quarantine::object::Malformed;
 
 /// The namespace in which Git signs, so that a signature made for something else is none here.
 const NAMESPACE: &str = "git";
@@ -51,6 +52,9 @@ pub enum SignatureError {
     /// The object is not written as Git writes it.
     #[error("it is not written as Git writes it: {0}")]
     Malformed(&'static str),
+    /// A header of it is not as Git writes it.
+    #[error("it is not written as Git writes it: {0}")]
+    Head(#[from] Malformed),
     /// Git could not read the object.
     #[error("it cannot be read: {0}")]
     Git(#[from] git2::Error),
