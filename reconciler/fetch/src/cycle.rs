@@ -250,7 +250,7 @@ fn look(paths: &Paths, inputs: &Inputs, first: First, now: Moment, before: Optio
         Ok(()) => (status.state, status.reason) = (State::Synced, None),
         Err(refusal) => refuse(&mut status, refusal),
     }
-    status.alarms = alarms(paths, inputs, now);
+    status.alarms.extend(alarms(paths, inputs, now));
     status.alarms.extend(silence(&inputs.config, &status, now));
     status
 }
@@ -296,6 +296,7 @@ fn answer(
     if let Some(failure) = look.failed {
         return Err(failure.into());
     }
+    status.alarms.extend(shown(&look.passed_over));
     let listed: String = look.heads.iter().map(|Head { name, id }| format!("{id} {name}\n")).collect();
     let (listed, last) = (Sha256Hex::of(listed), read_json::<Last>(&paths.last())?);
     if let Some(last) = last
@@ -532,6 +533,12 @@ fn handed(accepted: &Accepted) -> Handed {
 /// How many tags that do not count are told of one by one.
 const SHOWN_TAGS: usize = 5;
 
+fn shown<T: std::fmt::Display>(passed_over: &[T]) -> impl Iterator<Item = String> {
+    let (shown, more) = passed_over.split_at(passed_over.len().min(SHOWN_TAGS));
+    let more = (!more.is_empty()).then(|| format!("passed over: {} more tags", more.len()));
+    shown.iter().map(|why| format!("passed over: {why}")).chain(more)
+}
+
 /// What needs a person, whatever the remote says.
 fn alarms(paths: &Paths, inputs: &Inputs, now: Moment) -> Vec<String> {
     let trust = &inputs.config.trust;
@@ -560,12 +567,7 @@ fn alarms(paths: &Paths, inputs: &Inputs, now: Moment) -> Vec<String> {
         ));
     }
     if let Some(accepted) = &accepted {
-        let passed_over = &accepted.verified.passed_over;
-        let (shown, more) = passed_over.split_at(passed_over.len().min(SHOWN_TAGS));
-        alarms.extend(shown.iter().map(|why| format!("passed over: {why}")));
-        if !more.is_empty() {
-            alarms.push(format!("passed over: {} more tags", more.len()));
-        }
+        alarms.extend(shown(&accepted.verified.passed_over));
     }
     if let (Some(max_age), Some(accepted)) = (trust.max_age, &accepted) {
         let made = u64::try_from(accepted.verified.time).unwrap_or(0);

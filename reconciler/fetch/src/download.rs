@@ -5,21 +5,22 @@
 
 pub mod export;
 pub mod folder;
+mod tags;
 
 use chainmail_reconciler::clock::Moment;
 use chainmail_reconciler::files::{self, FileError};
 use chainmail_snapshot::Sha256Hex;
 use git2::{Repository, RepositoryInitOptions};
 
-use crate::config::{Config, Mode};
+use crate::config::Config;
 use crate::confirm::is_on_trial;
 use crate::inputs::{self, InputsError};
 use crate::paths::Paths;
-use crate::quarantine::{Failure, Head, LeftOut, Look, Needs, Objects, Wanted};
-use crate::remote::{self, RemoteError};
+use crate::quarantine::{Failure, Head, LeftOut, Look, Needs, Objects, PassedOver, Wanted};
+use crate::remote::{self, Fetched, RemoteError};
 use crate::state::{json, read_json};
 use crate::status::State;
-use export::{Export, ExportError};
+use export::{Export, ExportError, Written};
 
 /// Looks once, and writes what came of it.
 ///
@@ -69,6 +70,7 @@ fn begin(paths: &Paths, before: Option<&Look>) -> Look {
         heads: Vec::new(),
         failed: None,
         objects: None,
+        passed_over: Vec::new(),
         left_out: Vec::new(),
     }
 }
@@ -118,14 +120,31 @@ fn take(paths: &Paths, config: &Config, before: Option<Look>, look: &mut Look) -
         }
     };
     look.failures = 0;
-    if let Some(before) = before.filter(|before| stands(paths, before, look)) {
-        (look.objects, look.left_out) = (before.objects, before.left_out);
+    if let Some(before) = before.as_ref().filter(|before| stands(paths, before, look)) {
+        look.heads.clone_from(&before.heads);
+        look.passed_over.clone_from(&before.passed_over);
+        look.objects.clone_from(&before.objects);
+        look.left_out.clone_from(&before.left_out);
         // What it was made for: the verifier may have more by now.
         look.answers = before.answers;
-        return before.failed.map_or(Ok(()), Err);
+        return before.failed.clone().map_or(Ok(()), Err);
     }
-    let (objects, left_out) = fresh(paths, config, look)?;
-    (look.objects, look.left_out) = (Some(objects), left_out);
+    // A branch that has moved may have what a tag brought.
+    let branch = config.branch.reference();
+    let is_branch = |head: &&Head| head.name == branch;
+    let same = |before: &&Look| {
+        before.config == look.config
+            && before.heads.iter().find(is_branch) == look.heads.iter().find(is_branch)
+    };
+    let known = before.as_ref().filter(same).map_or(&[][..], |before| &before.passed_over);
+    let taken = fresh(paths, config, look, known)?;
+    for passed in taken.passed_over.iter().filter(|passed| !known.contains(passed)) {
+        tracing::warn!("{passed}");
+    }
+    look.heads = taken.heads;
+    look.passed_over = taken.passed_over;
+    look.objects = Some(taken.objects);
+    look.left_out = taken.left_out;
     Ok(())
 }
 
@@ -138,23 +157,35 @@ fn stands(paths: &Paths, before: &Look, look: &Look) -> bool {
         (None, None) => false,
     };
     let served = look.answers.wanted == Wanted::Nothing || look.answers == before.answers;
-    is_there && served && (&before.heads, &before.config) == (&look.heads, &look.config)
+    let mut heads = before.heads.clone();
+    heads.extend(before.passed_over.iter().map(|passed| passed.tag.clone()));
+    heads.sort();
+    is_there && served && (&heads, &before.config) == (&look.heads, &look.config)
 }
 
 /// Takes what is new into the repository, and writes the objects that the verifier needs. A repository that cannot be used
 /// is taken anew, once.
-fn fresh(paths: &Paths, config: &Config, look: &Look) -> Result<(Objects, Vec<LeftOut>), Failure> {
+fn fresh(paths: &Paths, config: &Config, look: &Look, known: &[PassedOver]) -> Result<Taken, Failure> {
     let room = folder::tidy(paths, config.limits)?;
     let was_there = paths.repository().exists();
-    match taken(paths, config, look, room) {
+    match taken(paths, config, look, known, room) {
         Err(TakeError::Copy(why)) if was_there => {
             tracing::warn!("{} is taken anew: {why}", paths.repository().display());
             files::remove_folder(&paths.repository())?;
             let room = folder::tidy(paths, config.limits)?;
-            taken(paths, config, look, room).map_err(|error| error.into_failure(paths, config))
+            taken(paths, config, look, known, room).map_err(|error| error.into_failure(paths, config))
         }
         found => found.map_err(|error| error.into_failure(paths, config)),
     }
+}
+
+/// What was taken.
+struct Taken {
+    /// The branch and the tags that are handed over, sorted.
+    heads: Vec<Head>,
+    passed_over: Vec<PassedOver>,
+    objects: Objects,
+    left_out: Vec<LeftOut>,
 }
 
 /// Why nothing was taken.
@@ -208,14 +239,16 @@ fn taken(
     paths: &Paths,
     config: &Config,
     look: &Look,
+    known: &[PassedOver],
     room: u64,
-) -> Result<(Objects, Vec<LeftOut>), TakeError> {
+) -> Result<Taken, TakeError> {
     let copy = |error: git2::Error| TakeError::Copy(error.message().to_owned());
     // A copy that is taken anew has the whole history, which came in many downloads before. An index of what comes is
     // written beside it, so it may have half of the room.
     let most = if paths.repository().exists() { config.limits.download.min(room / 2) } else { room / 2 };
     let repository = open(paths).map_err(copy)?;
-    remote::fetch(config, paths, &repository, &look.heads, most)?;
+    let Fetched { mut heads, mut passed_over } =
+        remote::fetch(config, paths, &repository, &look.heads, known, most)?;
     // What came of a remote on this host was not counted on the way.
     if folder::used(&paths.quarantine()) > config.limits.quarantine {
         files::remove_folder(&paths.repository()).map_err(|error| TakeError::Other(error.into()))?;
@@ -228,14 +261,19 @@ fn taken(
     let used = folder::used(&paths.quarantine());
     let export = Export {
         repository: &repository,
-        heads: &look.heads,
-        newest: newest(config, &look.heads),
+        heads: &heads,
+        branch: &config.branch,
+        mode: config.trust.mode,
         needs: look.answers,
         file: config.limits.file,
         room: config.limits.quarantine.saturating_sub(used),
     };
-    let left_out = export.write(&paths.quarantine().join(&objects.file))?;
-    Ok((objects, left_out))
+    let Written { left_out, passed_over: more } = export.write(&paths.quarantine().join(&objects.file))?;
+    heads.retain(|head| more.iter().all(|passed| passed.tag != *head));
+    heads.sort();
+    passed_over.extend(more);
+    passed_over.sort();
+    Ok(Taken { heads, passed_over, objects, left_out })
 }
 
 fn open(paths: &Paths) -> Result<Repository, git2::Error> {
@@ -247,13 +285,4 @@ fn open(paths: &Paths) -> Result<Repository, git2::Error> {
     // A template of the host could bring hooks.
     options.bare(true).mkpath(true).external_template(false);
     Repository::init_opts(&path, &options)
-}
-
-/// The head whose files the verifier will most likely read: the branch, or the tag with the highest number.
-fn newest<'a>(config: &Config, heads: &'a [Head]) -> Option<&'a Head> {
-    let number = |head: &Head| head.name.strip_prefix(remote::TAG_PREFIX)?.parse::<u64>().ok();
-    match config.trust.mode {
-        Mode::Range | Mode::Off => heads.iter().find(|head| head.name == config.branch.reference()),
-        Mode::Tag => heads.iter().filter(|head| number(head).is_some()).max_by_key(|head| number(head)),
-    }
 }

@@ -49,6 +49,9 @@ pub struct Look {
     pub failed: Option<Failure>,
     /// The objects that were taken.
     pub objects: Option<Objects>,
+    /// Tags of the remote that were not taken. The heads do not have them.
+    #[serde(default)]
+    pub passed_over: Vec<PassedOver>,
     /// Files of the newest revision that are larger than `limits.file_megabytes`, and so were not taken.
     pub left_out: Vec<LeftOut>,
 }
@@ -62,6 +65,64 @@ pub struct Head {
     /// What it names.
     #[serde(with = "hex")]
     pub id: Oid,
+}
+
+/// What the names of tags that matter begin with; a number follows.
+const TAG_PREFIX: &str = "refs/tags/chainmail/";
+
+impl Head {
+    /// The number of a tag `chainmail/<number>`, in the one form in which it is written.
+    #[must_use]
+    pub fn tag(&self) -> Option<u64> {
+        number(self.name.strip_prefix(TAG_PREFIX)?)
+    }
+}
+
+/// A number in its one written form, so that no two tags have the same.
+#[must_use]
+pub fn number(text: &str) -> Option<u64> {
+    text.parse::<u64>().ok().filter(|number| number.to_string() == text)
+}
+
+/// The most bytes that a tag may bring: of its own object, and of commits that the branch does not have. A tag that counts
+/// names a commit of the branch, or one that differs from it in signatures alone, so it brings little.
+pub const TAG_BYTES: u64 = 4_000_000;
+
+/// A tag that was not taken.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PassedOver {
+    /// The tag.
+    pub tag: Head,
+    /// Why.
+    pub why: NotTaken,
+}
+
+/// Why a tag was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NotTaken {
+    /// It brings more than [`TAG_BYTES`], or all such tags together bring too much.
+    TooMuch,
+    /// It names no commit.
+    NoCommit,
+    /// It, or a commit that it brings, is not written as Git writes it.
+    Malformed,
+}
+
+impl std::fmt::Display for PassedOver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The name may be an attacker's text, the number is none.
+        let number = self.tag.tag().map_or("?".to_owned(), |number| number.to_string());
+        write!(f, "tag chainmail/{number} was not taken: ")?;
+        match self.why {
+            NotTaken::TooMuch => {
+                write!(f, "it brings more than {TAG_BYTES} bytes that the branch does not have")
+            }
+            NotTaken::NoCommit => f.write_str("it names no commit"),
+            NotTaken::Malformed => f.write_str("what it names is not written as Git writes it"),
+        }
+    }
 }
 
 /// Why a look took nothing.

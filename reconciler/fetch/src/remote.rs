@@ -6,21 +6,25 @@
     reason = "this module is the one that reads what remotes are reached with"
 )]
 
+mod local;
+
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use git2::{
-    AutotagOption, CertificateCheckStatus, Cred, CredentialType, Direction, FetchOptions, FetchPrune,
-    ObjectType, Oid, RemoteCallbacks, Repository, TreeWalkMode, TreeWalkResult,
+    AutotagOption, CertificateCheckStatus, Cred, CredentialType, Direction, FetchOptions, FetchPrune, Oid,
+    RemoteCallbacks, Repository,
 };
 use thiserror::Error;
 
-use crate::config::{Config, Limits, Transport};
+use crate::config::{Config, Transport};
 use crate::hosts::{self, HostsError};
 use crate::mirror::{TAGS, TIP};
 use crate::paths::Paths;
-use crate::quarantine::Head;
+use crate::quarantine::{Head, NotTaken, PassedOver, TAG_BYTES};
+use local::Local;
 
 /// A remote that gave nothing.
 #[derive(Debug, Error)]
@@ -223,18 +227,24 @@ impl<'a> Reach<'a> {
 pub fn heads(config: &Config, paths: &Paths) -> Result<Vec<Head>, RemoteError> {
     let reach = Reach::of(config, paths, 0)?;
     let fail = |error: git2::Error| reach.error(&error);
-    let mut remote = git2::Remote::create_detached(config.remote.url()).map_err(fail)?;
-    let connection = remote.connect_auth(Direction::Fetch, Some(reach.callbacks()), None).map_err(fail)?;
+    let listed: Vec<Head> = match &config.remote.transport {
+        Transport::Local(path) => Local::open(path).and_then(|local| local.heads()).map_err(fail)?,
+        Transport::Ssh { .. } | Transport::Git | Transport::Https => {
+            let mut remote = git2::Remote::create_detached(config.remote.url()).map_err(fail)?;
+            let callbacks = Some(reach.callbacks());
+            let connection = remote.connect_auth(Direction::Fetch, callbacks, None).map_err(fail)?;
+            let head = |head: &git2::RemoteHead<'_>| Head { name: head.name().to_owned(), id: head.oid() };
+            connection.list().map_err(fail)?.iter().map(head).collect()
+        }
+    };
     let mut heads = Vec::new();
     let mut known = Vec::new();
-    for head in connection.list().map_err(fail)? {
-        if let Some(branch) = head.name().strip_prefix("refs/heads/") {
+    for head in listed {
+        if let Some(branch) = head.name.strip_prefix("refs/heads/") {
             known.push(branch.to_owned());
         }
-        let wanted = head.name() == config.branch.reference()
-            || (config.trust.wants_tags() && head.name().starts_with(TAG_PREFIX));
-        if wanted {
-            heads.push(Head { name: head.name().to_owned(), id: head.oid() });
+        if head.name == config.branch.reference() || (config.trust.wants_tags() && head.tag().is_some()) {
+            heads.push(head);
         }
     }
     if !heads.iter().any(|head| head.name == config.branch.reference()) {
@@ -245,115 +255,147 @@ pub fn heads(config: &Config, paths: &Paths) -> Result<Vec<Head>, RemoteError> {
     Ok(heads)
 }
 
-/// What the names of tags that matter begin with.
-pub const TAG_PREFIX: &str = "refs/tags/chainmail/";
-
 /// The text of a file that has one line, without the end of that line.
 fn one_line(text: &str) -> &str {
     let text = text.strip_suffix('\n').unwrap_or(text);
     text.strip_suffix('\r').unwrap_or(text)
 }
 
-/// Takes what is new into a repository, `most` bytes of it.
+/// How often tags are asked for in one look: what brings too much is found by asking for half of the tags, and so on.
+const MOST_REQUESTS: usize = 32;
+
+/// What came of the heads of a remote.
+#[derive(Debug, Default)]
+pub struct Fetched {
+    /// Those that the repository has now: the branch, and tags.
+    pub heads: Vec<Head>,
+    /// Tags that bring too much.
+    pub passed_over: Vec<PassedOver>,
+}
+
+/// Takes what is new into a repository: of the branch `most` bytes, and of each tag [`TAG_BYTES`]. Anybody who may push can
+/// make a tag, so none stands in the way of the branch and of others: one that brings more is passed over. `before` are those
+/// of which this is known. Tags for which too many requests would be needed are in neither list, and are for the next look.
 ///
 /// # Errors
-/// When it does not come, or is more than may be taken.
+/// When the branch does not come, or is more than may be taken.
 pub fn fetch(
     config: &Config,
     paths: &Paths,
     mirror: &Repository,
     heads: &[Head],
+    before: &[PassedOver],
+    most: u64,
+) -> Result<Fetched, RemoteError> {
+    let reach = Reach::of(config, paths, most)?;
+    let git = |error: git2::Error| reach.error(&error);
+    let branch = config.branch.reference();
+    let (of_branch, mut tags): (Vec<Head>, Vec<Head>) =
+        heads.iter().cloned().partition(|head| head.name == branch);
+    let local = match &config.remote.transport {
+        Transport::Local(path) => Some(Local::open(path).map_err(git)?),
+        Transport::Ssh { .. } | Transport::Git | Transport::Https => None,
+    };
+    forget_tags(mirror).map_err(git)?;
+    match &local {
+        Some(local) => {
+            let found = local.too_large(&of_branch, mirror, config.limits).map_err(git)?;
+            if let Some((commit, path)) = found {
+                let remote = config.remote.to_string();
+                return Err(RemoteError::TooLarge { remote, commit, path, most: config.limits.file });
+            }
+            local.copy(&of_branch, mirror).map_err(git)?;
+            for tip in &of_branch {
+                mirror.reference(TIP, tip.id, true, "").map_err(git)?;
+            }
+        }
+        None => request(config, paths, mirror, &[format!("+{branch}:{TIP}")], most)?,
+    }
+    tags.sort_by_key(|tag| Reverse(tag.tag()));
+    let passed: BTreeMap<&Head, &PassedOver> = before.iter().map(|passed| (&passed.tag, passed)).collect();
+    let objects = mirror.odb().map_err(git)?;
+    let mut fetched = Fetched { heads: of_branch, ..Fetched::default() };
+    let mut wanted = Vec::new();
+    for tag in tags {
+        match passed.get(&tag) {
+            Some(passed) => fetched.passed_over.push((*passed).clone()),
+            None if objects.exists(tag.id) => fetched.heads.push(tag),
+            None => wanted.push(tag),
+        }
+    }
+    match &local {
+        Some(local) => {
+            let weighed = local.weighed(wanted, &objects).map_err(git)?;
+            local.copy(&weighed.heads, mirror).map_err(git)?;
+            fetched.heads.extend(weighed.heads);
+            fetched.passed_over.extend(weighed.passed_over);
+        }
+        None => by_requests(config, paths, mirror, &wanted, &mut fetched)?,
+    }
+    Ok(fetched)
+}
+
+/// Takes tags in as few requests as find out which of them bring too much.
+fn by_requests(
+    config: &Config,
+    paths: &Paths,
+    mirror: &Repository,
+    wanted: &[Head],
+    fetched: &mut Fetched,
+) -> Result<(), RemoteError> {
+    let mut open = vec![wanted];
+    for _ in 0..MOST_REQUESTS {
+        let Some(tags) = open.pop().filter(|tags| !tags.is_empty()) else { break };
+        let spec = |tag: &Head| Some(format!("+{}:{TAGS}{}", tag.name, tag.tag()?));
+        let specs: Vec<String> = tags.iter().filter_map(spec).collect();
+        let taken = request(config, paths, mirror, &specs, TAG_BYTES);
+        forget_tags(mirror).map_err(|error| RemoteError::Git {
+            remote: config.remote.to_string(),
+            message: error.message().to_owned(),
+        })?;
+        match (taken, tags) {
+            (Ok(()), _) => fetched.heads.extend_from_slice(tags),
+            (Err(RemoteError::TooMuch { .. }), [tag]) => {
+                fetched.passed_over.push(PassedOver { tag: tag.clone(), why: NotTaken::TooMuch });
+            }
+            (Err(RemoteError::TooMuch { .. }), _) => {
+                let (higher, lower) = tags.split_at(tags.len() / 2);
+                open.extend([lower, higher]);
+            }
+            (Err(error), _) => return Err(error),
+        }
+    }
+    let left: usize = open.iter().map(|tags| tags.len()).sum();
+    if left > 0 {
+        tracing::warn!("{left} tags are asked for at the next look: others bring too much");
+    }
+    Ok(())
+}
+
+/// Takes what references of the remote name, `most` bytes of it.
+fn request(
+    config: &Config,
+    paths: &Paths,
+    mirror: &Repository,
+    specs: &[String],
     most: u64,
 ) -> Result<(), RemoteError> {
     let reach = Reach::of(config, paths, most)?;
     let fail = |error: git2::Error| reach.error(&error);
-    if let Transport::Local(path) = &config.remote.transport {
-        // For a repository on this host Git packs what is new in this very process, each object as a whole.
-        let found = too_large(path, heads, mirror, config.limits).map_err(fail)?;
-        if let Some((commit, path)) = found {
-            let remote = config.remote.to_string();
-            return Err(RemoteError::TooLarge { remote, commit, path, most: config.limits.file });
-        }
-    }
-    let mut specs = vec![format!("+{}:{TIP}", config.branch.reference())];
-    if config.trust.wants_tags() {
-        specs.push(format!("+{TAG_PREFIX}*:{TAGS}*"));
-    }
     let mut options = FetchOptions::new();
     options.remote_callbacks(reach.callbacks());
-    options.download_tags(AutotagOption::None).prune(FetchPrune::On).update_fetchhead(false);
+    options.download_tags(AutotagOption::None).prune(FetchPrune::Off).update_fetchhead(false);
     let mut remote = mirror.remote_anonymous(config.remote.url()).map_err(fail)?;
-    remote.fetch(&specs, Some(&mut options), None).map_err(fail)
+    remote.fetch(specs, Some(&mut options), None).map_err(fail)
 }
 
-/// The first file of a new commit that is over the limit.
-fn too_large(
-    path: &Path,
-    heads: &[Head],
-    mirror: &Repository,
-    limits: Limits,
-) -> Result<Option<(Oid, String)>, git2::Error> {
-    let repository = Repository::open(git_folder(path))?;
-    let objects = repository.odb()?;
-    let known = mirror.odb()?;
-    let mut walk = repository.revwalk()?;
-    let mut seen = BTreeSet::new();
-    for head in heads {
-        let object = repository.find_object(head.id, None)?;
-        if let Ok(commit) = object.peel(ObjectType::Commit) {
-            walk.push(commit.id())?;
-            continue;
-        }
-        // A tag may name anything, and is believed nothing then. It is sent all the same.
-        let found = match object.peel(ObjectType::Tree).map(git2::Object::into_tree) {
-            Ok(Ok(tree)) => large_file(&tree, &objects, &known, &mut seen, limits)?,
-            _ => {
-                let blob = object.peel(ObjectType::Blob)?.id();
-                let (length, _) = objects.read_header(blob)?;
-                (length as u64 > limits.file).then(|| head.name.clone())
-            }
-        };
-        if let Some(path) = found {
-            return Ok(Some((head.id, path)));
-        }
+/// Takes away the references of tags, of which the objects are enough. libgit2 reads what references name before it asks for
+/// more, and ends with an error where it cannot parse that.
+fn forget_tags(mirror: &Repository) -> Result<(), git2::Error> {
+    for reference in mirror.references_glob(&format!("{TAGS}*"))? {
+        reference?.delete()?;
     }
-    if let Ok(tip) = mirror.refname_to_id(TIP)
-        && objects.exists(tip)
-    {
-        walk.hide(tip)?;
-    }
-    for commit in walk {
-        let commit = commit?;
-        let tree = repository.find_commit(commit)?.tree()?;
-        if let Some(path) = large_file(&tree, &objects, &known, &mut seen, limits)? {
-            return Ok(Some((commit, path)));
-        }
-    }
-    Ok(None)
-}
-
-/// The first file of a tree that is new and over the limit.
-fn large_file(
-    tree: &git2::Tree<'_>,
-    objects: &git2::Odb<'_>,
-    known: &git2::Odb<'_>,
-    seen: &mut BTreeSet<Oid>,
-    limits: Limits,
-) -> Result<Option<String>, git2::Error> {
-    let mut found = None;
-    tree.walk(TreeWalkMode::PreOrder, |folder, entry| {
-        if known.exists(entry.id()) || !seen.insert(entry.id()) {
-            return TreeWalkResult::Skip;
-        }
-        let length = objects.read_header(entry.id()).map(|(length, _)| length as u64);
-        if entry.kind() == Some(ObjectType::Blob) && length.is_ok_and(|length| length > limits.file) {
-            found = Some(format!("{folder}{}", String::from_utf8_lossy(entry.name_bytes())));
-            return TreeWalkResult::Abort;
-        }
-        TreeWalkResult::Ok
-    })
-    .or_else(|error| if found.is_some() { Ok(()) } else { Err(error) })?;
-    Ok(found)
+    Ok(())
 }
 
 /// The repository's own folder: its name in a path that may be a work tree.

@@ -230,6 +230,36 @@ fn a_tag_answers_for_all_that_it_names() {
     assert!(node.status().alarms.iter().all(|alarm| !alarm.contains("passed over")));
 }
 
+/// A dozen objects that name 10^10 files. The copies of the repository are whole, so none of them is taken anew.
+#[test]
+fn a_revision_that_names_too_much_is_no_damage() {
+    use std::os::unix::fs::MetadataExt as _;
+    let world = World::new();
+    let node = node(&world, "");
+    let file = world.path("object");
+    let write = |bytes: &[u8], kind: &str| {
+        std::fs::write(&file, bytes).unwrap();
+        ok(world.git().args(["hash-object", "-w", "-t", kind]).arg(&file))
+    };
+    let mut id = write(b"a: 1\n", "blob");
+    for level in 0..5 {
+        let digits: Vec<u8> =
+            (0..20).map(|at| u8::from_str_radix(&id[2 * at..2 * at + 2], 16).unwrap()).collect();
+        let (mode, ending) = if level == 0 { ("100644", ".yaml") } else { ("40000", "") };
+        let entry = |name: usize| [format!("{mode} {name:02}{ending}\0").as_bytes(), &digits[..]].concat();
+        id = write(&(0..100).map(entry).collect::<Vec<_>>().concat(), "tree");
+    }
+    let message = "Many\n\nChainmail-Branch: main";
+    let commit = ok(world.git_as("alice").args(["commit-tree", "-S", "-p", "HEAD", "-m", message, &id]));
+    ok(world.git().args(["push", "-q", "origin", &format!("{commit}:refs/heads/main")]));
+    let folders =
+        ["var/lib/chainmail/fetch/mirror.git/objects/pack", "var/lib/chainmail/download/repository.git"];
+    let inodes = || folders.map(|folder| std::fs::metadata(node.path(folder)).unwrap().ino());
+    let before = inodes();
+    node.refuses(State::Broken, "there are more than 1048576 files and folders");
+    assert_eq!(inodes(), before);
+}
+
 #[test]
 fn trust_is_the_same_over_the_network() {
     let world = World::new();

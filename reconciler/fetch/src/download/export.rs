@@ -8,33 +8,43 @@ use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
 
-use git2::{ObjectType, Odb, Oid, Repository};
+use git2::{Odb, Oid, Repository};
 use thiserror::Error;
 
 use super::folder::NEW;
+use super::tags::Tags;
+use crate::config::{BranchName, Mode};
 use crate::quarantine::object::{Kind, Link, Malformed, links};
-use crate::quarantine::record::{MOST_MESSAGE, MOST_OBJECTS, Writer};
-use crate::quarantine::{Head, LeftOut, Needs, Wanted};
+use crate::quarantine::record::{Limits, MOST_OBJECTS, Writer};
+use crate::quarantine::{Head, LeftOut, Needs, PassedOver, Wanted};
 
 /// The most files of a revision that may be too large to be taken.
 const MOST_LEFT_OUT: usize = 1000;
-/// How many tags may name one another.
-const MOST_TAGS: usize = 8;
-
 /// What is to be written.
 pub struct Export<'a> {
     /// Where the objects are.
     pub repository: &'a Repository,
     /// What the remote has.
     pub heads: &'a [Head],
-    /// The head whose files are wanted.
-    pub newest: Option<&'a Head>,
+    /// The branch.
+    pub branch: &'a BranchName,
+    /// What of it is judged by its signature, so that its files will be read.
+    pub mode: Mode,
     /// What the verifier has and lacks.
     pub needs: Needs,
     /// The most bytes of a file.
     pub file: u64,
     /// The most bytes of all.
     pub room: u64,
+}
+
+/// What was written beside objects that were asked for.
+#[derive(Debug)]
+pub struct Written {
+    /// Files that are too large.
+    pub left_out: Vec<LeftOut>,
+    /// Tags that are not handed over.
+    pub passed_over: Vec<PassedOver>,
 }
 
 /// Why nothing was written.
@@ -71,25 +81,38 @@ impl Export<'_> {
     /// Writes the objects; those of a file's contents that are too large are left out, and answered.
     ///
     /// # Errors
-    /// When one cannot be handed over, or all are too much.
-    pub fn write(&self, path: &Path) -> Result<Vec<LeftOut>, ExportError> {
+    /// When one of the branch cannot be handed over, or all are too much.
+    pub fn write(&self, path: &Path) -> Result<Written, ExportError> {
         let objects = self.repository.odb()?;
         let mut list = List { objects: &objects, file: self.file, wanted: Vec::new(), left_out: Vec::new() };
-        let commits = self.tags(&mut list)?;
-        self.history(&commits, &mut list)?;
-        let known = self.needs.have.filter(|have| objects.exists(*have));
+        let (tip, tags) =
+            self.heads.iter().partition::<Vec<&Head>, _>(|head| head.name == self.branch.reference());
+        let tip = tip.first().ok_or_else(|| git2::Error::from_str("the branch is not there"))?.id;
+        let have = self.needs.have.filter(|have| objects.exists(*have));
+        let Tags { kept, commits, passed_over } =
+            Tags::of(self.repository, &list, tags, [Some(tip), have], self.room)?;
+        self.history(tip, have, &mut list)?;
+        list.wanted.extend(commits.into_iter().map(|commit| (Kind::Commit, commit)));
+        let of_tags: BTreeSet<Oid> = kept.iter().flat_map(|tag| tag.objects.iter().copied()).collect();
+        list.wanted.extend(of_tags.into_iter().map(|tag| (Kind::Tag, tag)));
         let mut seen = BTreeSet::new();
-        if let Some(have) = known {
+        if let Some(have) = have {
             let mut had =
                 List { objects: &objects, file: self.file, wanted: Vec::new(), left_out: Vec::new() };
             had.files(self.repository.find_commit(have)?.tree_id(), &mut seen)?;
             // It was left out then, and is now.
             list.left_out = had.left_out;
         }
-        let newest = self.newest.and_then(|head| self.repository.find_object(head.id, None).ok());
-        let newest = newest.and_then(|object| object.peel_to_commit().ok());
+        let newest = match self.mode {
+            Mode::Range | Mode::Off => Some(tip),
+            // The tag with the highest number may be one of which nobody has heard: then the verifier asks for another.
+            Mode::Tag => {
+                let of_branch = kept.iter().filter(|tag| tag.is_of_branch);
+                of_branch.max_by_key(|tag| tag.head.tag()).map(|tag| tag.commit)
+            }
+        };
         if let Some(commit) = newest {
-            list.files(commit.tree_id(), &mut seen)?;
+            list.files(self.repository.find_commit(commit)?.tree_id(), &mut seen)?;
         }
         if let Wanted::Files(commit) = self.needs.wanted
             && let Ok(commit) = self.repository.find_commit(commit)
@@ -98,42 +121,14 @@ impl Export<'_> {
         }
         list.write(path, self.room)?;
         list.left_out.truncate(MOST_LEFT_OUT);
-        Ok(list.left_out)
+        Ok(Written { left_out: list.left_out, passed_over })
     }
 
-    /// The tags, and the commits that heads lead to.
-    fn tags(&self, list: &mut List<'_>) -> Result<Vec<Oid>, ExportError> {
-        let mut commits = Vec::new();
-        let mut seen = BTreeSet::new();
-        for head in self.heads {
-            let mut at = head.id;
-            for _ in 0..MOST_TAGS {
-                match list.objects.read_header(at)?.1 {
-                    ObjectType::Tag if seen.insert(at) => {
-                        list.wanted.push((Kind::Tag, at));
-                        at = self.repository.find_tag(at)?.target_id();
-                    }
-                    ObjectType::Commit => {
-                        commits.push(at);
-                        break;
-                    }
-                    // A tag of something else, or one that was seen, leads to no other commit.
-                    _ => break,
-                }
-            }
-        }
-        Ok(commits)
-    }
-
-    /// The commits that the verifier does not have.
-    fn history(&self, commits: &[Oid], list: &mut List<'_>) -> Result<(), ExportError> {
+    /// The commits of the branch that the verifier does not have.
+    fn history(&self, tip: Oid, have: Option<Oid>, list: &mut List<'_>) -> Result<(), ExportError> {
         let mut walk = self.repository.revwalk()?;
-        commits.iter().try_for_each(|commit| walk.push(*commit))?;
-        if let Some(have) = self.needs.have
-            && list.objects.exists(have)
-        {
-            walk.hide(have)?;
-        }
+        walk.push(tip)?;
+        have.map_or(Ok(()), |have| walk.hide(have))?;
         for commit in walk {
             list.wanted.push((Kind::Commit, commit?));
         }
@@ -142,7 +137,7 @@ impl Export<'_> {
 }
 
 /// The objects that are to be written.
-struct List<'a> {
+pub(super) struct List<'a> {
     objects: &'a Odb<'a>,
     file: u64,
     wanted: Vec<(Kind, Oid)>,
@@ -184,11 +179,8 @@ impl List<'_> {
     }
 
     /// Reads an object, whose length is looked at before it is unpacked.
-    fn read(&self, kind: Kind, id: Oid) -> Result<git2::OdbObject<'_>, ExportError> {
-        let most = match kind {
-            Kind::Commit | Kind::Tag => self.file.min(MOST_MESSAGE),
-            Kind::Tree | Kind::Blob => self.file,
-        };
+    pub(super) fn read(&self, kind: Kind, id: Oid) -> Result<git2::OdbObject<'_>, ExportError> {
+        let most = Limits { object: self.file, total: u64::MAX }.of(kind);
         let (bytes, _) = self.objects.read_header(id)?;
         if bytes as u64 > most {
             return Err(refused(id, format!("it has {bytes} bytes, more than the {most} that may be taken")));

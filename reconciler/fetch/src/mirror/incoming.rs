@@ -15,7 +15,6 @@ use crate::paths::Paths;
 use crate::quarantine::object::{Kind, Link, Malformed, id, links};
 use crate::quarantine::record::Limits;
 use crate::quarantine::{Look, Quarantine, QuarantineError};
-use crate::remote::TAG_PREFIX;
 
 /// How many tags that lead nowhere are passed by.
 const MOST_BROKEN: usize = 100;
@@ -244,14 +243,11 @@ fn refs(
     let objects = repository.odb()?;
     let (mut refs, mut whole, mut broken) = (BTreeMap::new(), BTreeSet::new(), 0);
     for head in &look.heads {
-        let number = head.name.strip_prefix(TAG_PREFIX);
-        let number =
-            number.filter(|text| !text.is_empty() && text.bytes().all(|digit| digit.is_ascii_digit()));
         if head.name == config.branch.reference() {
             lacks(&objects, history, head.id, &mut whole)
                 .map_or(Ok(()), |id| Err(IncomingError::Missing(id)))?;
             refs.insert(TIP.to_owned(), head.id);
-        } else if let Some(number) = number
+        } else if let Some(number) = head.tag()
             && broken < MOST_BROKEN
         {
             match lacks(&objects, history, head.id, &mut whole) {

@@ -11,6 +11,7 @@ use super::quorum::{self, Quorum};
 use super::signature::{self, Signed};
 use super::{Case, First, SignatureError, Untrusted, Verified, follows};
 use crate::mirror;
+use crate::quarantine::number;
 
 /// How many tags are looked at, the highest numbers first.
 const MOST: usize = 10_000;
@@ -159,9 +160,4 @@ impl Tags {
 
 fn name(number: u64) -> String {
     format!("chainmail/{number}")
-}
-
-/// A number in its one written form, so that no two tags have the same.
-fn number(text: &str) -> Option<u64> {
-    text.parse::<u64>().ok().filter(|number| number.to_string() == text)
 }

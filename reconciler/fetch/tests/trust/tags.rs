@@ -1,8 +1,11 @@
 //! Tags that anybody may push, beside those that are signed.
 
+use std::collections::BTreeMap;
+
+use chainmail_fetch::quarantine::{Look, NotTaken};
 use chainmail_fetch::status::State;
 
-use crate::support::{World, ok};
+use crate::support::{Node, World, ok, remotes};
 use crate::{TAG, node};
 
 /// The number above all others, and many more, none of them signed.
@@ -63,4 +66,95 @@ fn tags_may_name_anything() {
         alarms.contains("tag chainmail/22: it is not written as Git writes it: it names no commit"),
         "{alarms}"
     );
+}
+
+/// Whoever may push can make a tag of anything. Such a tag once stopped each look, and with it the tags that count.
+#[test]
+fn a_tag_that_cannot_be_taken_stands_in_no_way() {
+    let world = World::new();
+    let second = world.change("nobody", &[5433]);
+    world.tag("alice", 5, &second, "Two");
+    let write = |kind: &str, bytes: &[u8]| {
+        let file = world.path("object");
+        std::fs::write(&file, bytes).unwrap();
+        let words = ["--git-dir", &world.remote(), "hash-object", "-w", "--literally", "-t", kind];
+        ok(world.git().args(words).arg(&file))
+    };
+    let tag = |number: u64, id: &str| {
+        let name = format!("refs/tags/chainmail/{number}");
+        ok(world.git().args(["--git-dir", &world.remote(), "update-ref", &name, id]));
+    };
+    let who = "A <a@b> 5 +0000";
+    let commit = |tree: &str, parent: Option<&str>, message: &str| {
+        let parent = parent.map_or(String::new(), |parent| format!("parent {parent}\n"));
+        write(
+            "commit",
+            format!("tree {tree}\n{parent}author {who}\ncommitter {who}\n\n{message}\n").as_bytes(),
+        )
+    };
+    let mut state = 1_u64;
+    let noise: Vec<u8> = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 56) as u8
+    })
+    .take(6_000_000)
+    .collect();
+    let (blob, empty) = (write("blob", &noise), write("tree", b""));
+    let digits: Vec<u8> =
+        (0..20).map(|at| u8::from_str_radix(&blob[2 * at..2 * at + 2], 16).unwrap()).collect();
+    let with_blob = write("tree", &[b"100644 noise.yaml\0", &digits[..]].concat());
+    let beside = commit(&with_blob, None, "Beside the branch");
+    let annotated = format!("object {beside}\ntype commit\ntag chainmail/12\ntagger {who}\n\nx\n");
+    // What is long and even comes as few bytes.
+    let long = "x".repeat(5_000_000);
+    let history = (0..6)
+        .fold(None, |parent: Option<String>, _| Some(commit(&empty, parent.as_deref(), &long[..900_000])));
+    let by_nobody = write("commit", format!("tree {empty}\n\nx\n").as_bytes());
+    let odd = format!("tree {empty}\nauthor {who}\ncommitter {who}\nx \0\n\nx\n");
+    let mut expected = BTreeMap::from([
+        (11, (blob, NotTaken::TooMuch)),
+        (12, (write("tag", annotated.as_bytes()), NotTaken::TooMuch)),
+        (13, (commit(&empty, None, &long), NotTaken::TooMuch)),
+        (14, (history.unwrap(), NotTaken::TooMuch)),
+        (15, (write("commit", odd.as_bytes()), NotTaken::Malformed)),
+        (16, (empty, NotTaken::NoCommit)),
+        (17, (by_nobody, NotTaken::Malformed)),
+    ]);
+    let little = write("blob", b"x");
+    expected.extend((200..320).map(|number| (number, (little.clone(), NotTaken::NoCommit))));
+    expected.iter().for_each(|(number, (id, _))| tag(*number, id));
+
+    let daemon = remotes::git_daemon(&world);
+    let urls = [world.remote(), format!("git://127.0.0.1:{}/remote.git", daemon.port)];
+    let lines = format!("{TAG}[limits]\ndownload_megabytes = 5\n");
+    let nodes = ["n1", "n2"].map(|name| world.node(name, &urls[usize::from(name == "n2")], &lines));
+    let passed_over = |node: &Node| -> Vec<(u64, NotTaken)> {
+        let look: Look = serde_json::from_str(&node.read("var/lib/chainmail/download/look.json")).unwrap();
+        let mut passed: Vec<_> =
+            look.passed_over.iter().map(|passed| (passed.tag.tag().unwrap(), passed.why)).collect();
+        passed.sort();
+        passed
+    };
+    for node in &nodes {
+        node.trust_first();
+        let handed = node.status().handed.unwrap();
+        assert_eq!((handed.commit, handed.tag), (second.clone(), Some(5)));
+        let alarms = node.status().alarms.join("\n");
+        let told = ["tag chainmail/11 was not taken: it brings more than 4000000 bytes", "more tags"];
+        assert!(told.iter().all(|told| alarms.contains(told)), "{alarms}");
+        let why = |(number, (_, why)): (&u64, &(String, NotTaken))| (*number, *why);
+        assert_eq!(passed_over(node), expected.iter().map(why).collect::<Vec<_>>());
+    }
+    // They stand in the way of no later one, and are forgotten with the tags.
+    let third = world.change("nobody", &[5434]);
+    world.tag("alice", 6, &third, "Three");
+    expected.keys().for_each(|number| {
+        let name = format!("refs/tags/chainmail/{number}");
+        ok(world.git().args(["--git-dir", &world.remote(), "update-ref", "-d", &name]));
+    });
+    tag(11, &expected[&11].0);
+    for node in &nodes {
+        assert_eq!((node.once().0, node.handed()), (State::Synced, Some(third.clone())));
+        assert_eq!(passed_over(node), [(11, NotTaken::TooMuch)]);
+    }
 }
