@@ -12,8 +12,34 @@ use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-use support::World;
 use support::net::Running;
+use support::{Node, World};
+
+/// A service that answers on an address of loopback. It ends with this value.
+struct Served {
+    _service: Running,
+    world: World,
+    node: Node,
+    address: SocketAddr,
+}
+
+fn served() -> Served {
+    let world = World::new();
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let off = format!("metrics = \"{address}\"\ninterval = 3600\n[trust]\nmode = \"off\"\n");
+    let node = world.node("n1", &world.remote(), &off);
+    let service = Running::start(&mut node.command(&["run"]));
+    wait_for(|| TcpStream::connect(address).is_ok());
+    Served { _service: service, world, node, address }
+}
+
+fn wait_for(mut is_so: impl FnMut() -> bool) {
+    let begin = Instant::now();
+    while !is_so() {
+        assert!(begin.elapsed() < Duration::from_secs(60), "it does not answer");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
 
 /// Sends bytes, and answers all that comes back.
 fn ask(address: SocketAddr, bytes: &[u8]) -> String {
@@ -32,16 +58,8 @@ fn get(address: SocketAddr, path: &str) -> String {
 
 #[test]
 fn metrics_and_health_are_answered_whoever_asks_whatever() {
-    let world = World::new();
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let off = format!("metrics = \"{address}\"\ninterval = 3600\n[trust]\nmode = \"off\"\n");
-    let node = world.node("n1", &world.remote(), &off);
-    let _service = Running::start(&mut node.command(&["run"]));
-    let begin = Instant::now();
-    while TcpStream::connect(address).is_err() || node.desired().is_empty() {
-        assert!(begin.elapsed() < Duration::from_secs(60), "it does not answer");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    let Served { world, node, address, _service } = served();
+    wait_for(|| !node.desired().is_empty());
     let health = get(address, "/healthz");
     assert!(health.starts_with("HTTP/1.1 503 Service Unavailable\r\n"), "{health}");
     assert!(health.ends_with("\r\n\r\nchainmaild has not said how things stand\n"), "{health}");
@@ -81,16 +99,8 @@ fn metrics_and_health_are_answered_whoever_asks_whatever() {
 /// Half a question on each of many connections. One at a time was answered once, each for 2 s: that is 400 s of silence.
 #[test]
 fn connections_on_which_half_a_question_is_asked_keep_nobody_out() {
-    let world = World::new();
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let off = format!("metrics = \"{address}\"\ninterval = 3600\n[trust]\nmode = \"off\"\n");
-    let node = world.node("n1", &world.remote(), &off);
-    let _service = Running::start(&mut node.command(&["run"]));
-    let begin = Instant::now();
-    while TcpStream::connect(address).is_err() {
-        assert!(begin.elapsed() < Duration::from_secs(60), "it does not answer");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    let served = served();
+    let address = served.address;
     let mut half_open = Vec::new();
     for _ in 0..200 {
         let mut stream = TcpStream::connect(address).unwrap();
