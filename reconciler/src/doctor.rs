@@ -67,8 +67,32 @@ pub struct Facts {
     pub confirm: Confirm,
     /// Whether `chainmail-fetch` is at work.
     pub fetches: Option<bool>,
+    /// The user of each part of `chainmail-fetch` that has run here, by number.
+    pub pulling: BTreeMap<Part, u32>,
     /// The chains of table filter, in both backends.
     pub chains: BTreeSet<String>,
+}
+
+/// A part of `chainmail-fetch`; each is meant to run as a user of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    /// Speaks to the Git server.
+    Download,
+    /// Checks signatures, and alone writes the spool.
+    Verify,
+    /// Runs the probes and serves the metrics.
+    Probe,
+}
+
+impl Part {
+    /// The command that runs it.
+    fn command(self) -> &'static str {
+        match self {
+            Part::Download => "download",
+            Part::Verify => "verify",
+            Part::Probe => "probe",
+        }
+    }
 }
 
 /// What a user may do with a lock file.
@@ -139,6 +163,7 @@ pub fn diagnose(facts: &Facts) -> Vec<Finding> {
         lock_file(facts),
         families(facts),
         confirm(facts),
+        pulling(facts),
         engines(facts),
     ]
 }
@@ -293,6 +318,27 @@ fn confirm(facts: &Facts) -> Finding {
     finding(Level::Fine, "confirm", text)
 }
 
+/// The kernel keeps two parts apart only where they are two users.
+fn pulling(facts: &Facts) -> Finding {
+    let check = "pulling";
+    let of =
+        |user: u32| facts.pulling.iter().filter(move |(_, other)| **other == user).map(|(part, _)| *part);
+    let together =
+        facts.pulling.values().map(|user| (*user, of(*user).map(Part::command).collect::<Vec<_>>()));
+    match together.max_by_key(|(_, parts)| parts.len()) {
+        None => finding(Level::Fine, check, "chainmail-fetch has not run here"),
+        Some((user, parts)) if parts.len() > 1 => {
+            let text = format!(
+                "{} of chainmail-fetch run as one user ({user}): a flaw in what speaks to the network reaches the spool; \
+                 use the units, see docs/trust.md, \"Who may write what\"",
+                parts.join(" and ")
+            );
+            finding(Level::Warning, check, text)
+        }
+        Some(_) => finding(Level::Fine, check, "each part of chainmail-fetch runs as a user of its own"),
+    }
+}
+
 fn engines(facts: &Facts) -> Finding {
     let at_work = |prefix: &str| facts.chains.iter().any(|chain| chain.starts_with(prefix));
     let found: Vec<_> =
@@ -332,6 +378,7 @@ mod tests {
             ipset: Some("ipset v7.17, protocol version: 7\n".to_owned()),
             conntrack: true,
             chains: ["KUBE-FORWARD".to_owned()].into(),
+            pulling: [(Part::Download, 991), (Part::Verify, 992), (Part::Probe, 993)].into(),
             ..Facts::default()
         }
     }
@@ -344,7 +391,7 @@ mod tests {
             diagnose(&healthy())
         );
         type Sickness = fn(&mut Facts);
-        let rows: [(&str, Level, Sickness); 21] = [
+        let rows: [(&str, Level, Sickness); 23] = [
             ("ip_forward", Level::Note, |facts| facts.forward_v6 = Some(0)),
             ("rp_filter", Level::Warning, |facts| facts.rp_filter.extend([("eth1".to_owned(), 0)])),
             ("rp_filter", Level::Note, |facts| facts.rp_filter.extend([("cni0".to_owned(), 2)])),
@@ -378,6 +425,8 @@ mod tests {
             ("confirm", Level::Warning, |facts| {
                 (facts.confirm, facts.fetches) = (Confirm::Required, Some(false));
             }),
+            ("pulling", Level::Warning, |facts| facts.pulling.values_mut().for_each(|user| *user = 0)),
+            ("pulling", Level::Warning, |facts| drop(facts.pulling.insert(Part::Download, 992))),
             ("other engines", Level::Warning, |facts| facts.chains.extend(["cali-FORWARD".to_owned()])),
         ];
         for (check, level, sicken) in rows {

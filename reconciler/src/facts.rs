@@ -11,7 +11,7 @@ use chainmail_verdict::Sets;
 use chainmail_verdict::record::{Record, records};
 
 use crate::config::Config;
-use crate::doctor::{Facts, LockFile};
+use crate::doctor::{Facts, LockFile, Part};
 use crate::kernel::backend::{Backend, kernel_families};
 use crate::kernel::process::{Call, find_tool};
 use crate::links::{self, Route, Said};
@@ -60,6 +60,7 @@ pub fn gather(paths: &Paths, config: &Config) -> Facts {
         degraded: backend.map(degraded).unwrap_or_default(),
         confirm: config.confirm,
         fetches: lock::is_held(&paths.fetch(), FETCH_LOCK),
+        pulling: pulling(paths),
         chains: Backend::ALL.into_iter().flat_map(chains).collect(),
     }
 }
@@ -74,6 +75,14 @@ fn lock_file(paths: &Paths) -> LockFile {
         (false, false) => 0o004,
     };
     if state.uid() == 0 || file.mode() & asked != 0 { LockFile::Open } else { LockFile::Closed }
+}
+
+/// The owners of the folders in which the parts of `chainmail-fetch` write. No part starts where its folder is another user's.
+fn pulling(paths: &Paths) -> BTreeMap<Part, u32> {
+    let folders =
+        [(Part::Download, paths.download()), (Part::Verify, paths.spool()), (Part::Probe, paths.probe())];
+    let owner = |folder: &Path| std::fs::metadata(folder).ok().map(|folder| folder.uid());
+    folders.into_iter().filter_map(|(part, folder)| Some((part, owner(&folder)?))).collect()
 }
 
 fn degraded(backend: Backend) -> BTreeMap<String, String> {

@@ -65,6 +65,18 @@ impl Paths {
         self.root.join("var/lib/chainmail/fetch")
     }
 
+    /// What the downloading part of fetch writes: the quarantine.
+    #[must_use]
+    pub fn download(&self) -> PathBuf {
+        self.root.join("var/lib/chainmail/download")
+    }
+
+    /// What the probing part of fetch writes: its answer.
+    #[must_use]
+    pub fn probe(&self) -> PathBuf {
+        self.run().join("probe")
+    }
+
     /// What a change was about, while it is made.
     #[must_use]
     pub fn journal(&self) -> PathBuf {

@@ -64,7 +64,7 @@ impl Paths {
     /// What the half that downloads writes, and all that it may write.
     #[must_use]
     pub fn quarantine(&self) -> PathBuf {
-        self.root.join("var/lib/chainmail/download")
+        self.node.download()
     }
 
     /// The downloading half's copy of the remote. Nothing else opens it.
@@ -136,7 +136,7 @@ impl Paths {
     /// What the half that probes writes, and all that it may write.
     #[must_use]
     pub fn probe(&self) -> PathBuf {
-        self.node.run().join("probe")
+        self.node.probe()
     }
 
     /// What was found about a snapshot that waits to be confirmed.
