@@ -32,7 +32,8 @@ fn long(sources: &Sources) -> Sources {
         bytes.extend(if json { " ".repeat(16 << 10).into_bytes() } else { padding.clone().into_bytes() });
         SourceFile { path: file.path.clone(), bytes }
     });
-    Sources::new(files.collect())
+    let inventories = sources.inventories().map(|(_, inventory)| inventory.clone());
+    Sources::new(files.collect()).with_inventories(inventories)
 }
 
 #[test]
@@ -41,7 +42,7 @@ fn what_is_kept_is_what_would_be_read() {
     let mut inputs: Vec<Sources> =
         scenario::all().into_iter().flat_map(|it| it.states).map(|state| state.sources).collect();
     for seed in 0..12 {
-        let world = World::generate(seed);
+        let world = World::contradicted(seed);
         inputs.extend(
             [Layout::JsonList, Layout::ALL[seed as usize % Layout::ALL.len()]].map(|l| world.sources(l)),
         );

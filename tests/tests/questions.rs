@@ -104,6 +104,23 @@ const TRANSCRIPTS: &[Transcript] = &[
         ],
     ),
     (
+        "contested",
+        "truth",
+        &[
+            "explain shop/one shop/db 80",
+            "explain shop/web shop/db 80",
+            "explain shop/blog shop/db 80",
+            "explain outside shop/cart 80",
+            "explain outside shop/cart 8080",
+            "explain outside 10.244.0.11 80",
+            "explain outside 10.244.0.11 80 -o json",
+            "explain outside shop/report 80",
+            "describe db",
+            "describe web",
+            "query --from shop/* --to * --to outside -o matrix",
+        ],
+    ),
+    (
         "windows-node",
         "truth",
         &[

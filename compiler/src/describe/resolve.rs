@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chainmail_snapshot::Transport;
 use serde::Serialize;
 
-use crate::cluster::{Cluster, NamespaceScope, Peer, Peers, Pod, PodState, Policy, PortName};
+use crate::cluster::{Cluster, NamespaceScope, Peer, Peers, Pod, PodState, Policy, PortName, Whose};
 use crate::semantics;
 
 /// Pods that a line means.
@@ -56,7 +56,7 @@ impl<'a> Resolver<'a> {
     }
 
     pub(super) fn selected(&self) -> Pods {
-        Pods { pods: names(self.subjects()), not_meant: self.not_meant(|pod| self.is_subject(pod)) }
+        Pods { pods: names(self.subjects()), not_meant: self.not_meant(|_| true, |pod| self.is_subject(pod)) }
     }
 
     /// The pods that some peers mean, by one of their addresses at least.
@@ -67,10 +67,13 @@ impl<'a> Resolver<'a> {
 
     /// The pods that one entry means.
     pub(super) fn peer(&self, item: &Peer) -> Pods {
-        let pods = names(self.peers(&Peers::OneOf(vec![item.clone()])));
+        let peers = Peers::OneOf(vec![item.clone()]);
+        let is_meant = |pod: &Pod| {
+            pod.addresses.iter().any(|at| semantics::peers_allow(self.cluster, self.policy, &peers, at))
+        };
         let not_meant = match item {
             Peer::Block(_) => Vec::new(),
-            Peer::Pods { namespaces, pods } => self.not_meant(|pod| {
+            Peer::Pods { namespaces, pods } => self.not_meant(is_meant, |pod| {
                 let in_namespace = match namespaces {
                     NamespaceScope::Own => pod.namespace == self.policy.namespace,
                     NamespaceScope::Matching(selector) => self
@@ -81,7 +84,7 @@ impl<'a> Resolver<'a> {
                 in_namespace && semantics::selects(pods, &pod.labels)
             }),
         };
-        Pods { pods, not_meant }
+        Pods { pods: names(self.peers(&peers)), not_meant }
     }
 
     /// The nodes that one entry means.
@@ -92,13 +95,21 @@ impl<'a> Resolver<'a> {
         nodes.map(|node| node.name.to_string()).collect()
     }
 
-    fn not_meant(&self, has_labels: impl Fn(&Pod) -> bool) -> Vec<NotMeant> {
+    fn not_meant(&self, is_meant: impl Fn(&Pod) -> bool, has_labels: impl Fn(&Pod) -> bool) -> Vec<NotMeant> {
+        let contested =
+            |pod: &Pod| pod.addresses.iter().any(|at| matches!(self.cluster.whose(at), Whose::Contested(_)));
         let pods = self.cluster.pods().map(|(_, pod)| pod).filter(|pod| has_labels(pod));
-        pods.filter_map(|pod| {
-            let why = why_not(pod.state)?;
-            Some(NotMeant { pod: pod.pod_ref().to_string(), why })
-        })
-        .collect()
+        let mut found: Vec<NotMeant> = pods
+            .filter_map(|pod| {
+                let others_claim_it = pod.is_endpoint() && contested(pod) && !is_meant(pod);
+                let why =
+                    why_not(pod.state).or_else(|| others_claim_it.then_some("others claim its address"))?;
+                Some(NotMeant { pod: pod.pod_ref().to_string(), why })
+            })
+            .collect();
+        // Of one pod several objects may say something.
+        found.dedup();
+        found
     }
 }
 

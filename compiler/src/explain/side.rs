@@ -25,7 +25,8 @@ pub enum Side {
     Allowed {
         /// The policies that isolate the pod.
         isolated_by: Vec<PolicyAt>,
-        /// The rules that allow it; the first one alone would do, and so would each other.
+        /// The rules that allow it. Each alone would do, but at an address that several objects claim: there each claimant needs
+        /// one of its own.
         allowed_by: Vec<RuleAt>,
     },
     /// No rule allows it.
