@@ -105,14 +105,17 @@ impl Found {
         let [ingress, egress] =
             Direction::ALL.map(|direction| Says::new(sides, pods, &guards, touched, direction, family));
         let pairs = pairs::Directions { pods, family, egress: &egress, ingress: &ingress }.pairs(effort)?;
+        let at_one = |at| pods.at_one_address(at, family);
         for (shift, blocks) in &pairs.shifts {
             let [before, after] = [&shift.before, &shift.after].map(|services| Allowed::of(services, family));
             let change = Change { presence: shift.presence, before, after };
-            self.pairs.extend(fold::folded(blocks).into_iter().map(|block| (change.clone(), family, block)));
+            self.pairs.extend(
+                fold::folded(blocks, &at_one).into_iter().map(|block| (change.clone(), family, block)),
+            );
         }
         for ((ahead, services), blocks) in &pairs.mixed {
             let services = Allowed::of(services, family);
-            let blocks = fold::folded(blocks).into_iter();
+            let blocks = fold::folded(blocks, &at_one).into_iter();
             self.mixed.extend(blocks.map(|block| (*ahead, services.clone(), family, block)));
         }
         for (direction, says) in [(Direction::Ingress, &ingress), (Direction::Egress, &egress)] {

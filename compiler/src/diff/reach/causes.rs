@@ -28,6 +28,9 @@ enum Decision<'a> {
     Policies { isolating: Vec<&'a Policy>, allowing: Vec<(&'a Policy, usize)> },
 }
 
+/// The pod that decides, if any does, and its decision.
+type Decided<'a> = (Option<&'a Pod>, Decision<'a>);
+
 /// The pod whose say it is, and the other end, on one side.
 #[derive(Clone, Copy)]
 struct Ends<'a> {
@@ -59,24 +62,43 @@ impl<'a> Why<'a> {
     }
 
     fn changed(&self, direction: Direction, packets: [&Packet; 2], causes: &mut Vec<Cause>) {
-        let [base, head] = Side::ALL.map(|side| self.decision(side, direction, packets[side.index()]));
-        match (base.allows(), head.allows()) {
-            (false, true) => {
-                self.between(direction, (Side::Head, &head), (Side::Base, &base), packets, causes);
-            }
-            (true, false) => {
-                self.between(direction, (Side::Base, &base), (Side::Head, &head), packets, causes);
-            }
-            (true, true) | (false, false) => {}
-        }
+        let decided = Side::ALL.map(|side| self.decided(side, direction, packets[side.index()]));
+        let (yes, no) = match decided.each_ref().map(|(_, decision)| decision.allows()) {
+            [false, true] => (Side::Head, Side::Base),
+            [true, false] => (Side::Base, Side::Head),
+            [true, true] | [false, false] => return,
+        };
+        let [base, head] = decided;
+        let (lets, refuses) = if yes == Side::Base { (base, head) } else { (head, base) };
+        // Where several claim the address, what the one that refuses said there.
+        let Some(lets) = self.said_by(refuses.0, (yes, lets), direction, packets[yes.index()]) else {
+            return;
+        };
+        self.between(direction, (yes, &lets), (no, &refuses), packets, causes);
     }
 
-    fn decision(&self, side: Side, direction: Direction, packet: &Packet) -> Decision<'a> {
-        self.decided(side, direction, packet).1
+    /// The decision of the claimant that a pod is on the other side; `None` where it claims nothing there.
+    fn said_by(
+        &self,
+        pod: Option<&Pod>,
+        (side, decided): (Side, Decided<'a>),
+        direction: Direction,
+        packet: &Packet,
+    ) -> Option<Decided<'a>> {
+        let cluster = self.clusters[side.index()];
+        let end = match direction {
+            Direction::Ingress => packet.destination,
+            Direction::Egress => packet.source,
+        };
+        let Some(pod) = pod.filter(|_| semantics::is_enforced(cluster, end)) else { return Some(decided) };
+        let known = || cluster.claimants(end).filter(|known| known.pod_ref() == pod.pod_ref());
+        let same = known().find(|known| (&known.labels, &known.ports) == (&pod.labels, &pod.ports));
+        let twin = same.or_else(|| known().next())?;
+        Some((Some(twin), self.of_pod(cluster, direction, packet, twin)))
     }
 
     /// The pod that decides, and its decision: of several that claim the address, one that refuses or else is isolated.
-    fn decided(&self, side: Side, direction: Direction, packet: &Packet) -> (Option<&'a Pod>, Decision<'a>) {
+    fn decided(&self, side: Side, direction: Direction, packet: &Packet) -> Decided<'a> {
         let cluster = self.clusters[side.index()];
         let end = match direction {
             Direction::Ingress => packet.destination,
@@ -123,10 +145,9 @@ impl<'a> Why<'a> {
         Decision::Policies { isolating, allowing }
     }
 
-    fn ends(&self, side: Side, direction: Direction, packet: &Packet) -> Ends<'a> {
+    fn ends(&self, side: Side, direction: Direction, packet: &Packet, subject: Option<&'a Pod>) -> Ends<'a> {
         let pod = |address| self.clusters[side.index()].claimants(address).next();
         let (source, destination) = (pod(packet.source), pod(packet.destination));
-        let (subject, _) = self.decided(side, direction, packet);
         match direction {
             Direction::Ingress => Ends { subject, peer: source, destination },
             Direction::Egress => Ends { subject, peer: destination, destination },
@@ -139,6 +160,9 @@ impl<'a> Why<'a> {
             (Direction::Ingress, packets.map(|packet| packet.map(|packet| packet.destination))),
             (Direction::Ingress, packets.map(|packet| packet.map(|packet| packet.source))),
         ];
+        let namespace = |side: Side, pod: &Pod| {
+            self.clusters[side.index()].namespace(&pod.namespace).map(|namespace| &namespace.labels)
+        };
         for (direction, addresses) in ends {
             for (side, other) in [(Side::Head, Side::Base), (Side::Base, Side::Head)] {
                 let Some(address) = addresses[side.index()] else { continue };
@@ -152,6 +176,7 @@ impl<'a> Why<'a> {
                     let is_it = |known: &&Pod| {
                         known.pod_ref() == pod.pod_ref()
                             && (&known.labels, &known.ports) == (&pod.labels, &pod.ports)
+                            && namespace(other, known) == namespace(side, pod)
                     };
                     if !there.iter().any(is_it) {
                         causes.push(self.pod(Role::Address, direction, side, pod, &["status", "podIP"]));
@@ -165,14 +190,15 @@ impl<'a> Why<'a> {
     fn between(
         &self,
         direction: Direction,
-        (yes, lets): (Side, &Decision<'a>),
-        (no, refuses): (Side, &Decision<'a>),
+        (yes, lets): (Side, &Decided<'a>),
+        (no, refuses): (Side, &Decided<'a>),
         packets: [&Packet; 2],
         causes: &mut Vec<Cause>,
     ) {
-        let Decision::Policies { isolating: refusing, .. } = refuses else { return };
-        let ends = [yes, no].map(|side| self.ends(side, direction, packets[side.index()]));
-        match lets {
+        let Decision::Policies { isolating: refusing, .. } = &refuses.1 else { return };
+        let ends = [(yes, lets.0), (no, refuses.0)]
+            .map(|(side, subject)| self.ends(side, direction, packets[side.index()], subject));
+        match &lets.1 {
             Decision::Free => {
                 for policy in refusing {
                     let twin = self.twin(yes, policy);
@@ -307,12 +333,12 @@ impl<'a> Why<'a> {
 
     /// A packet of which an end comes with one side.
     fn comes(&self, side: Side, direction: Direction, packet: &Packet, causes: &mut Vec<Cause>) {
-        let Ends { subject, .. } = self.ends(side, direction, packet);
+        let (subject, decision) = self.decided(side, direction, packet);
         let other = match side {
             Side::Base => Side::Head,
             Side::Head => Side::Base,
         };
-        if let Decision::Policies { allowing, .. } = self.decision(side, direction, packet) {
+        if let Decision::Policies { allowing, .. } = decision {
             for (policy, place) in allowing {
                 let mut cause = self.policy(Role::Allow, direction, side, policy, &[]);
                 self.at_rule(&mut cause, side, policy, direction, place);

@@ -8,8 +8,9 @@ use super::pairs::Block;
 use super::pods::At;
 
 /// The same pairs, in blocks of all sources with equal destinations, or of all destinations with equal sources: which
-/// of the two is fewer blocks. A pod with itself, which is always allowed, is no pair.
-pub(super) fn folded(blocks: &[Block]) -> Vec<Block> {
+/// of the two is fewer blocks. A pod with itself, which is always allowed, is no pair, and neither are two that claim one
+/// address: `at_one` are the pods at a pod's address, itself among them.
+pub(super) fn folded(blocks: &[Block], at_one: impl Fn(At) -> RoaringBitmap) -> Vec<Block> {
     let by_source = alike(blocks.iter().map(|block| (&block.sources, &block.destinations)));
     let by_destination = alike(blocks.iter().map(|block| (&block.destinations, &block.sources)));
     let folded = if by_source.len() < by_destination.len() {
@@ -20,7 +21,7 @@ pub(super) fn folded(blocks: &[Block]) -> Vec<Block> {
     } else {
         by_destination.into_iter().map(|(destinations, sources)| Block { sources, destinations }).collect()
     };
-    folded.into_iter().filter_map(without_itself).collect()
+    folded.into_iter().filter_map(|block| without_itself(block, &at_one)).collect()
 }
 
 /// Groups the pods of one end by the pods of the other that they are in blocks with.
@@ -50,12 +51,13 @@ fn alike<'b>(
     groups.into_values().collect()
 }
 
-fn without_itself(block: Block) -> Option<Block> {
+fn without_itself(block: Block, at_one: impl Fn(At) -> RoaringBitmap) -> Option<Block> {
     let Block { mut sources, mut destinations } = block;
-    if sources.len() == 1 {
-        destinations -= &sources;
-    } else if destinations.len() == 1 {
-        sources -= &destinations;
+    let [of_source, of_destination] = [&sources, &destinations].map(|pods| pods.min().map(&at_one));
+    if let Some(itself) = of_source.filter(|itself| sources.is_subset(itself)) {
+        destinations -= itself;
+    } else if let Some(itself) = of_destination.filter(|itself| destinations.is_subset(itself)) {
+        sources -= itself;
     }
     (!sources.is_empty() && !destinations.is_empty()).then_some(Block { sources, destinations })
 }
@@ -68,14 +70,26 @@ mod tests {
         Block { sources: sources.iter().collect(), destinations: destinations.iter().collect() }
     }
 
+    fn alone(blocks: &[Block]) -> Vec<Block> {
+        folded(blocks, |at| [at].into_iter().collect())
+    }
+
+    #[test]
+    fn pods_that_claim_one_address_are_no_pair() {
+        let at_one = |at| if at < 3 { [1, 2].into_iter().collect() } else { [at].into_iter().collect() };
+        assert_eq!(folded(&[block(&[1, 2], &[1, 2])], at_one), []);
+        assert_eq!(folded(&[block(&[1, 2], &[2, 3])], at_one), [block(&[1, 2], &[3])]);
+        assert_eq!(folded(&[block(&[1, 3], &[2])], at_one), [block(&[3], &[2])]);
+    }
+
     #[test]
     fn blocks_are_joined_by_the_side_that_makes_fewer() {
         let parts = [block(&[1], &[7, 8]), block(&[2], &[7]), block(&[2], &[8]), block(&[3, 4], &[7, 8])];
-        assert_eq!(folded(&parts), [block(&[1, 2, 3, 4], &[7, 8])]);
+        assert_eq!(alone(&parts), [block(&[1, 2, 3, 4], &[7, 8])]);
         let one_more = [&parts[..], &[block(&[5], &[7])]].concat();
-        assert_eq!(folded(&one_more).len(), 2);
-        assert_eq!(folded(&[block(&[1, 2], &[1]), block(&[1, 2], &[2])]), [block(&[1, 2], &[1, 2])]);
-        assert_eq!(folded(&[block(&[1], &[1])]), []);
-        assert_eq!(folded(&[block(&[1], &[1, 2])]), [block(&[1], &[2])]);
+        assert_eq!(alone(&one_more).len(), 2);
+        assert_eq!(alone(&[block(&[1, 2], &[1]), block(&[1, 2], &[2])]), [block(&[1, 2], &[1, 2])]);
+        assert_eq!(alone(&[block(&[1], &[1])]), []);
+        assert_eq!(alone(&[block(&[1], &[1, 2])]), [block(&[1], &[2])]);
     }
 }

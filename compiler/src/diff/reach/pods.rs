@@ -1,10 +1,12 @@
 //! The pods of both sides, each tied to itself by its name.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use chainmail_snapshot::Family;
 use chainmail_verdict::exact::AddressSet;
+use roaring::RoaringBitmap;
 
 use crate::cluster::{Cluster, Pod, PodId, PodRef};
 use crate::diff::{Presence, Side};
@@ -54,6 +56,36 @@ impl<'a> Both<'a> {
     }
 }
 
+/// Several objects may contradict each other about one pod. Those that add no address are no further end of packets: what is
+/// said of an address is asked of all its claimants.
+fn distinct<'a>(mut claims: Vec<(PodId, &'a Pod)>) -> Vec<(PodId, &'a Pod)> {
+    if claims.len() > 1 {
+        claims.sort_by_key(|(_, pod)| Reverse(pod.addresses.iter().count()));
+        let mut seen = BTreeSet::new();
+        claims.retain(|(_, pod)| pod.addresses.iter().fold(false, |is_new, at| seen.insert(at) || is_new));
+    }
+    claims
+}
+
+/// What both sides say of the pods of a name: those of equal addresses are one, and the others in order.
+fn paired<'a>([base, mut head]: [Vec<(PodId, &'a Pod)>; 2]) -> Vec<Both<'a>> {
+    let mut pods = Vec::new();
+    let mut moved = Vec::new();
+    for old in base {
+        match head.iter().position(|(_, new)| new.addresses == old.1.addresses) {
+            Some(place) => pods.push(Both { base: Some(old), head: Some(head.remove(place)) }),
+            None => moved.push(old),
+        }
+    }
+    let (mut moved, mut head) = (moved.into_iter(), head.into_iter());
+    loop {
+        match (moved.next(), head.next()) {
+            (None, None) => return pods,
+            (base, head) => pods.push(Both { base, head }),
+        }
+    }
+}
+
 /// The pods of both sides, in order of namespace and name.
 pub(super) struct Pods<'a> {
     pods: Vec<Both<'a>>,
@@ -63,22 +95,14 @@ pub(super) struct Pods<'a> {
 
 impl<'a> Pods<'a> {
     pub(super) fn new(base: &'a Cluster, head: &'a Cluster) -> Self {
-        // Several objects may contradict each other about one pod: each is paired with its like.
-        let mut by_name: BTreeMap<(PodRef, usize), Both<'a>> = BTreeMap::new();
+        let mut by_name: BTreeMap<PodRef, [Vec<(PodId, &'a Pod)>; 2]> = BTreeMap::new();
         for (side, cluster) in [(Side::Base, base), (Side::Head, head)] {
-            let mut last: Option<(PodRef, usize)> = None;
             for (id, pod) in cluster.pods().filter(|(_, pod)| pod.is_endpoint()) {
-                let name = pod.pod_ref();
-                let number = last.filter(|(known, _)| *known == name).map_or(0, |(_, number)| number + 1);
-                let both = by_name.entry((name.clone(), number)).or_insert(Both { base: None, head: None });
-                match side {
-                    Side::Base => both.base = Some((id, pod)),
-                    Side::Head => both.head = Some((id, pod)),
-                }
-                last = Some((name, number));
+                by_name.entry(pod.pod_ref()).or_default()[side.index()].push((id, pod));
             }
         }
-        let pods: Vec<Both<'a>> = by_name.into_values().collect();
+        let pods: Vec<Both<'a>> =
+            by_name.into_values().flat_map(|claims| paired(claims.map(distinct))).collect();
         let at = [Side::Base, Side::Head].map(|side| {
             let addresses = |(at, both): (At, &Both<'a>)| {
                 let addresses = both.on(side).map(|(_, pod)| pod.addresses).unwrap_or_default();
@@ -110,6 +134,17 @@ impl<'a> Pods<'a> {
             let start = at.partition_point(|(address, _)| *address < first);
             at[start..].iter().take_while(move |(address, _)| *address <= last).map(|(_, at)| *at)
         })
+    }
+
+    /// The pods that have a pod's address on a side, itself among them.
+    pub(super) fn at_one_address(&self, pod: At, family: Family) -> RoaringBitmap {
+        let mut pods = RoaringBitmap::from_iter([pod]);
+        for side in Side::ALL {
+            if let Some(address) = self.get(pod).address(side, family) {
+                pods.extend(self.within(side, &AddressSet::of(family, [address])));
+            }
+        }
+        pods
     }
 
     /// Every address of a family that is a pod's on either side.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chainmail_snapshot::{Family, Sha256Hex};
+use chainmail_snapshot::{Family, NodeName, Sha256Hex};
 use chainmail_verdict::exact::AddressSet;
 use roaring::RoaringBitmap;
 
@@ -146,12 +146,12 @@ impl Rows<'_, '_, '_> {
     /// The pods to which some of the addresses are not their own node's, which always may.
     fn beyond_their_nodes(&self, outer: &Outer) -> RoaringBitmap {
         let cluster = self.sides.clusters[Side::Head.index()];
+        let family = outer.addresses.family();
         let nodes = cluster.nodes().flat_map(|node| node.addresses.iter().copied());
-        if !outer.addresses.is_subset(&AddressSet::of(outer.addresses.family(), nodes)) {
+        if !outer.addresses.is_subset(&AddressSet::of(family, nodes)) {
             return outer.pods.clone();
         }
         let others = |pod: At| {
-            let family = outer.addresses.family();
             let pod = self.pods.get(pod).latest();
             let holder = pod.addresses.of(family).and_then(|address| cluster.holder_of(address));
             let nodes = holder.map_or_else(|| pod.node.iter().collect(), |holder| cluster.nodes_of(holder));
@@ -322,11 +322,23 @@ impl Rows<'_, '_, '_> {
                 }
             }
         }
-        let pods = pods.iter().map(|pod| self.pods.get(pod).latest());
-        let real = pods.filter(|pod| pod.state != PodState::Assumed);
-        let nodes: BTreeSet<String> =
-            real.filter_map(|pod| pod.node.as_ref().map(ToString::to_string)).collect();
-        NodeCount { count: nodes.len(), sample: nodes.into_iter().take(SAMPLE).collect() }
+        let real = pods.iter().filter(|pod| self.pods.get(*pod).latest().state != PodState::Assumed);
+        let nodes: BTreeSet<&NodeName> = real.flat_map(|pod| self.nodes_of(pod)).collect();
+        let sample = nodes.iter().take(SAMPLE).map(ToString::to_string).collect();
+        NodeCount { count: nodes.len(), sample }
+    }
+
+    /// The nodes that a pod may be on: those of all that claim one of its addresses.
+    fn nodes_of(&self, pod: At) -> BTreeSet<&NodeName> {
+        let both = self.pods.get(pod);
+        let side = if both.head.is_some() { Side::Head } else { Side::Base };
+        let (cluster, pod) = (self.sides.clusters[side.index()], both.latest());
+        let own = pod.node.iter();
+        if cluster.contested().is_empty() {
+            return own.collect();
+        }
+        let holders = pod.addresses.iter().filter_map(|address| cluster.holder_of(address));
+        own.chain(holders.flat_map(|holder| cluster.nodes_of(holder))).collect()
     }
 
     /// What only nodes of different revisions let through together; on one node both ends change at once.
@@ -339,8 +351,13 @@ impl Rows<'_, '_, '_> {
             alike.entry(key).or_insert_with(|| (Vec::new(), block)).0.push(*family);
         }
         let apart = |block: &Block| {
-            let node = |pod: At| self.pods.get(pod).latest().node.as_ref();
-            let on: BTreeSet<_> = block.sources.iter().chain(&block.destinations).map(node).collect();
+            // Pods that are on no node are apart from all that are on one.
+            let nodes = |pod: At| {
+                let nodes = self.nodes_of(pod);
+                if nodes.is_empty() { vec![None] } else { nodes.into_iter().map(Some).collect() }
+            };
+            let on: BTreeSet<Option<&NodeName>> =
+                block.sources.iter().chain(&block.destinations).flat_map(nodes).collect();
             on.len() > 1
         };
         let mut rows = Vec::new();

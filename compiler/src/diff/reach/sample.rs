@@ -48,7 +48,10 @@ pub(super) fn pairs(
                 let [from, to] = [source, destination].map(|pod| pods.get(pod).address(side, family));
                 from.zip(to)
             });
-            pairs.push((source, destination, ends));
+            // Two that claim one address are no pair.
+            if ends.iter().flatten().all(|(from, to)| from != to) {
+                pairs.push((source, destination, ends));
+            }
         }
     }
     pairs

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use roaring::RoaringBitmap;
 
 use super::pods::Pods;
-use crate::cluster::{Cluster, NamespaceName, Owner, WorkloadRef};
+use crate::cluster::{Cluster, NamespaceName, Owner, Pod, PodRef, WorkloadRef};
 use crate::diff::{Ends, EndsKind, Presence, Side};
 use crate::query::Endpoint;
 
@@ -114,8 +114,13 @@ impl<'s, 'a> Words<'s, 'a> {
             if let Owner::Workload(workload) = latest.workload_of(both.latest()) {
                 namespace.workloads.entry(workload).or_default().insert(at);
             }
-            let sides = Side::ALL.into_iter().filter_map(|side| both.on(side));
-            let pods: Vec<_> = sides.map(|(_, pod)| pod).collect();
+            let sides = Side::ALL.into_iter().filter(|side| both.on(*side).is_some());
+            // A label is a word for a pod if all that objects say of the pod has it.
+            let PodRef { namespace: of, name } = both.latest().pod_ref();
+            let pods: Vec<&Pod> = sides
+                .flat_map(|side| self.clusters[side.index()].pods_named(of.as_str(), name.as_str()))
+                .map(|(_, pod)| pod)
+                .collect();
             for (key, value) in pods.iter().flat_map(|pod| pod.labels.iter()) {
                 let label = (key.as_str(), value);
                 anywhere.entry(label).or_default().insert(at);
