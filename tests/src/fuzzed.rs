@@ -1,4 +1,5 @@
-//! What is fuzzed: the readers of kernel text, and the walk of all packets at once against that of each.
+//! What is fuzzed: the readers of kernel text and of a snapshot's rules, and the walk of all packets at once against that of
+//! each.
 //!
 //! `tests/fuzz` links this file with libFuzzer; `tests/tests/fuzzed.rs` runs it on what that found.
 
@@ -6,10 +7,13 @@
 
 use std::net::IpAddr;
 
-use chainmail_snapshot::{Family, Transport};
+use chainmail_reconciler::rules::{self, Asked, RuleText, SetKinds};
+use chainmail_snapshot::{Family, SetKind, Transport};
 use chainmail_verdict::exact::{Ending, Modes, Piece, Service, Stretch, Summaries};
+use chainmail_verdict::record::{Record, entries, records, set_texts, words};
 use chainmail_verdict::{
-    ConnState, Denial, End, Kernel, Packet, Payload, Protocol, Ruleset, Set, Sets, Table, TcpFlags, Verdict,
+    ConnState, Denial, End, Kernel, Packet, Payload, Protocol, Ruleset, Set, SetType, Sets, Table, TcpFlags,
+    Verdict,
 };
 
 /// Reads text as rules of IPv4, rules of IPv6 and sets, with a line `=` between them; then each as what another is, and
@@ -26,6 +30,8 @@ pub fn text(bytes: &[u8]) {
     }
     drop(Sets::parse(v4));
     drop(Sets::parse_each(text));
+    records_are_all_of(text);
+    let texts = [v4, v6];
     let rules = [(Family::V4, v4), (Family::V6, v6)].map(|(family, text)| {
         // Lines that stand in no table of ours are not rules of ours.
         let table = Table::read(family, text).ok()?;
@@ -37,6 +43,9 @@ pub fn text(bytes: &[u8]) {
     let ([Some(v4), Some(v6)], Ok(sets)) = (rules, Sets::parse(sets)) else { return };
     for set in sets.iter() {
         drop(set.content_name());
+    }
+    for rules in [&v4, &v6] {
+        snapshot_rules(rules, if rules.family() == Family::V4 { texts[0] } else { texts[1] }, &sets);
     }
     let Ok(kernel) = Kernel::new(v4, v6, sets) else { return };
     for family in Family::ALL {
@@ -59,6 +68,55 @@ pub fn text(bytes: &[u8]) {
                 kernel.forward(&packet).expect("CM-FORWARD is loaded");
             }
         }
+    }
+}
+
+/// Every byte of a text is in one record or is the newline behind it, and no record stands on another's line.
+fn records_are_all_of(text: &str) {
+    let (mut rest, mut line) = (text, 1);
+    for record in records(text) {
+        assert_eq!(record.number, line, "{record:?}");
+        rest = rest.strip_prefix(record.text).expect("records follow each other");
+        line += 1 + u32::try_from(record.text.matches('\n').count()).expect("inputs are short");
+        rest = rest.strip_prefix('\n').unwrap_or(rest);
+        match record.record {
+            Record::Rule { text, body, .. } => {
+                assert!(record.text.ends_with(text) && text.ends_with(body), "{record:?}");
+                drop(words(body));
+                drop(RuleText::of_live(body));
+            }
+            Record::Table(_)
+            | Record::Chain { .. }
+            | Record::Commit
+            | Record::Remark(_)
+            | Record::Other(_) => {}
+        }
+    }
+    assert_eq!(rest, "", "no record has this");
+    let sets: usize = set_texts(text).map(str::len).sum();
+    assert!(sets <= text.len() && entries(text).count() <= text.len());
+}
+
+/// What a snapshot with these rules would give to root's tools: as many rules as the judge has read, each on its line.
+fn snapshot_rules(judged: &Ruleset, text: &str, sets: &Sets) {
+    let asked = |set: &Set| {
+        let kind = match set.set_type() {
+            SetType::HashIp => SetKind::HashIp,
+            SetType::HashNet => SetKind::HashNet,
+            SetType::HashIpPort => SetKind::HashIpPort,
+            SetType::HashIpPortIp => return Asked::Cut,
+        };
+        Asked::Content(kind)
+    };
+    let kinds: SetKinds = sets.iter().map(|set| (set.name().clone(), asked(set))).collect();
+    let Ok(chains) = rules::read(judged.family(), text, &kinds) else { return };
+    let written =
+        |chain: &str| chains.iter().find(|(name, _)| name.as_str() == chain).map(|(_, rules)| rules);
+    assert_eq!(chains.len(), judged.chains().len());
+    for chain in judged.chains() {
+        let rules = written(chain.name.as_str()).expect("each chain is written");
+        assert_eq!(rules.len(), chain.rules.len());
+        assert!(rules.iter().all(|rule| !rule.as_str().contains('\n')), "a rule is one line: {rules:?}");
     }
 }
 
