@@ -466,6 +466,22 @@ mod tests {
         assert_eq!((least.source, least.trust.mode), (Source::Policies, Mode::Range));
     }
 
+    /// The table of the document has each key of `[trust]`, and no other; its example holds.
+    #[test]
+    fn the_document_has_each_key_of_trust() {
+        let document = include_str!("../../../../docs/configuration.md");
+        let (_, section) = document.split_once("\n## What a node believes").unwrap();
+        let rows = section.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` |"));
+        let told: BTreeSet<&str> = rows.map(|(key, _)| key).collect();
+        let error = parse("f", &format!("{REMOTE}[trust]\nx = 1\n")).unwrap_err().to_string();
+        let (_, expected) = error.split_once("expected one of ").expect("the error names all keys");
+        let keys: BTreeSet<&str> = expected.lines().next().unwrap().split('`').skip(1).step_by(2).collect();
+        assert_eq!(told, keys);
+        let (_, example) = section.split_once("```toml\n").unwrap();
+        let (example, _) = example.split_once("```").unwrap();
+        parse("f", &format!("{REMOTE}{example}")).unwrap();
+    }
+
     #[test]
     fn a_wrong_configuration_is_shown_with_its_place_and_help() {
         let rows = [
