@@ -180,11 +180,17 @@ impl Cluster {
         }
     }
 
-    /// Who claims a contested address, in words: `shop/db or ops/other`.
+    /// Who claims a contested address, in words: `shop/db (2 claims) or ops/other`.
     pub(crate) fn claimants_text(&self, contested: &Contested) -> String {
-        let mut names: Vec<String> =
+        let names: Vec<String> =
             contested.claimants.iter().map(|pod| self.pod(*pod).pod_ref().to_string()).collect();
-        names.dedup();
+        let mut names: Vec<String> = names
+            .chunk_by(|one, other| one == other)
+            .map(|same| match same {
+                [one, _, ..] => format!("{one} ({} claims)", same.len()),
+                alone => alone.concat(),
+            })
+            .collect();
         let told = names.len().min(CLAIMANTS_MAX);
         let more = names.split_off(told).len();
         if contested.doubt == Doubt::Node {
