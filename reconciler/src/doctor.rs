@@ -426,7 +426,9 @@ mod tests {
                 (facts.confirm, facts.fetches) = (Confirm::Required, Some(false));
             }),
             ("pulling", Level::Warning, |facts| facts.pulling.values_mut().for_each(|user| *user = 0)),
-            ("pulling", Level::Warning, |facts| drop(facts.pulling.insert(Part::Download, 992))),
+            ("pulling", Level::Warning, |facts| {
+                facts.pulling.insert(Part::Download, 992);
+            }),
             ("other engines", Level::Warning, |facts| facts.chains.extend(["cali-FORWARD".to_owned()])),
         ];
         for (check, level, sicken) in rows {
