@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::str::FromStr;
 
 use ipnet::IpNet;
@@ -119,6 +119,26 @@ impl Member {
         }
     }
 
+    /// Adds the member to a text, as [`fmt::Display`] prints it. Nearly all are IPv4 addresses; for those the formatter would
+    /// take longer than the rest of reading a set.
+    fn write(&self, text: &mut String) {
+        use fmt::Write as _;
+        match self {
+            Member::Ip(IpAddr::V4(ip)) => ipv4(text, *ip),
+            Member::Net(IpNet::V4(net)) if net.prefix_len() == net.max_prefix_len() => {
+                ipv4(text, net.addr());
+            }
+            Member::Net(IpNet::V4(net)) => {
+                ipv4(text, net.addr());
+                text.push('/');
+                decimal(text, net.prefix_len());
+            }
+            Member::Ip(_) | Member::Net(_) | Member::IpPort(..) => {
+                write!(text, "{self}").expect("writing to a String cannot fail");
+            }
+        }
+    }
+
     /// The family of the member's address.
     #[must_use]
     pub fn family(&self) -> Family {
@@ -161,6 +181,28 @@ impl fmt::Display for KernelAddress {
     }
 }
 
+/// Adds an IPv4 address to a text, as [`fmt::Display`] prints it.
+fn ipv4(text: &mut String, ip: Ipv4Addr) {
+    let [first, rest @ ..] = ip.octets();
+    decimal(text, first);
+    for octet in rest {
+        text.push('.');
+        decimal(text, octet);
+    }
+}
+
+/// Adds a number to a text, without zeros before it.
+fn decimal(text: &mut String, number: u8) {
+    let digit = |number: u8| char::from(b'0' + number % 10);
+    if number >= 100 {
+        text.push(digit(number / 100));
+    }
+    if number >= 10 {
+        text.push(digit(number / 10));
+    }
+    text.push(digit(number));
+}
+
 /// The members of a set, each once and in order, as lines of text: what its name and its text are both made of.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct MemberLines {
@@ -170,13 +212,13 @@ pub struct MemberLines {
 
 impl FromIterator<Member> for MemberLines {
     fn from_iter<I: IntoIterator<Item = Member>>(members: I) -> Self {
-        use fmt::Write as _;
         let mut members: Vec<Member> = members.into_iter().collect();
         members.sort_unstable();
         members.dedup();
         let mut text = String::new();
         for member in &members {
-            writeln!(text, "{member}").expect("writing to a String cannot fail");
+            member.write(&mut text);
+            text.push('\n');
         }
         Self { text, count: members.len() }
     }
@@ -192,14 +234,13 @@ impl MemberLines {
         kind: SetKind,
         lines: impl IntoIterator<Item = &'a str>,
     ) -> Result<(Self, Vec<Member>), MemberError> {
-        use fmt::Write as _;
         let (mut text, mut members) = (String::new(), Vec::new());
         // One member is written over the last, so that nothing is allocated for each.
         let mut anew = String::new();
         for line in lines {
             let member = Member::parse(kind, line)?;
             anew.clear();
-            write!(anew, "{member}").expect("writing to a String cannot fail");
+            member.write(&mut anew);
             if anew != line {
                 return Err(MemberError { text: line.to_owned(), wanted: "written as ipset prints it" });
             }
@@ -234,7 +275,8 @@ impl MemberLines {
     /// type and sorted members. Tuning (hashsize, maxelem) is not part of what a set is, so not of its name.
     #[must_use]
     pub fn content_name(&self, family: Family, kind: SetKind) -> SetName {
-        let digest = Sha256Hex::of(format!("{}\n{}\n{}", family.ipset_word(), kind.as_str(), self.text));
+        let digest =
+            Sha256Hex::of_parts([family.ipset_word(), "\n", kind.as_str(), "\n", self.text.as_str()]);
         SetName::try_from(format!("{}{}", family.set_prefix(), digest.short(20)))
             .expect("a prefix of 4 and 20 hex digits are within 31 bytes")
     }
@@ -288,6 +330,40 @@ mod tests {
             (SetKind::HashNet, "10.0.0.0/33"),
         ] {
             assert!(Member::parse(kind, text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn members_are_written_as_they_are_printed() {
+        let octets = (0..=u8::MAX)
+            .flat_map(|octet| [[octet, 0, 9, 255], [100, octet, 99, octet], [1, 10, 101, octet]]);
+        for octets in octets {
+            let ip = IpAddr::from(octets);
+            let mut members = vec![Member::Ip(ip), Member::IpPort(ip, Transport::Tcp, 80)];
+            members.extend((0..=32).map(|length| Member::Net(IpNet::new(ip, length).unwrap().trunc())));
+            members.push(Member::Ip("::a02:9".parse().unwrap()));
+            for member in members {
+                let mut written = String::new();
+                member.write(&mut written);
+                assert_eq!(written, member.to_string());
+            }
+        }
+    }
+
+    #[test]
+    fn a_member_has_one_spelling() {
+        let rows: [(SetKind, &[&str]); 3] = [
+            (
+                SetKind::HashIp,
+                &["010.0.0.1", "10.0.0.01", "10.0.0.1/32", "10.0.0.1 ", "fd00::0", "FD00::1", "::a02:9"],
+            ),
+            (SetKind::HashNet, &["10.0.0.0/08", "10.1.2.3/8", "10.0.0.1/32", "fd00:0::/16", "10.0.0.0/+8"]),
+            (SetKind::HashIpPort, &["10.0.0.1,tcp:080", "10.0.0.1,tcp:+80", "10.0.0.1,TCP:80"]),
+        ];
+        for (kind, texts) in rows {
+            for text in texts {
+                assert!(MemberLines::parse(kind, [*text]).is_err(), "{text:?}");
+            }
         }
     }
 

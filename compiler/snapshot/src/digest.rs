@@ -14,9 +14,19 @@ impl Sha256Hex {
     /// The digest of some bytes.
     #[must_use]
     pub fn of(bytes: impl AsRef<[u8]>) -> Self {
+        Self::of_parts([bytes])
+    }
+
+    /// The digest of the bytes of all parts, one behind the other.
+    #[must_use]
+    pub fn of_parts(parts: impl IntoIterator<Item = impl AsRef<[u8]>>) -> Self {
         use fmt::Write as _;
+        let mut hash = Sha256::new();
+        for part in parts {
+            hash.update(part.as_ref());
+        }
         let mut hex = String::with_capacity(64);
-        for byte in Sha256::digest(bytes.as_ref()) {
+        for byte in hash.finalize() {
             write!(hex, "{byte:02x}").expect("writing to a String cannot fail");
         }
         Self(hex)

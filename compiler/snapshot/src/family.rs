@@ -18,6 +18,15 @@ impl Family {
     /// Both families, in the order in which they are rendered and applied.
     pub const ALL: [Family; 2] = [Family::V4, Family::V6];
 
+    /// `v4` or `v6`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Family::V4 => "v4",
+            Family::V6 => "v6",
+        }
+    }
+
     /// The family's word in `ipset create … family WORD`.
     #[must_use]
     pub fn ipset_word(self) -> &'static str {
@@ -75,9 +84,6 @@ impl Family {
 
 impl fmt::Display for Family {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Family::V4 => "v4",
-            Family::V6 => "v6",
-        })
+        f.write_str(self.as_str())
     }
 }

@@ -132,6 +132,10 @@ pub(crate) fn newlines(text: &str) -> u32 {
 /// not printed so, and is a letter: names are printed as they are.
 fn end_of_rule(text: &str) -> Option<usize> {
     let first = text.find('\n')?;
+    // Nearly all rules have no quote, and there are thousands.
+    if !text.get(..first)?.contains('"') {
+        return Some(first);
+    }
     let (mut is_quoted, mut is_escaped) = (false, false);
     let mut word = Word { dashes: 0, length: 0, follows_option: false };
     for (at, byte) in text.bytes().enumerate() {

@@ -41,7 +41,8 @@ pub fn set_texts(text: &str) -> impl Iterator<Item = &str> {
     std::iter::from_fn(move || {
         let end = first_end(rest, |text| {
             // Entries have lines that begin with another letter.
-            text.as_bytes().windows(2).position(|pair| pair == b"\nc")
+            let mut newlines = text.match_indices('\n').map(|(newline, _)| newline);
+            newlines.find(|newline| text.as_bytes().get(newline + 1) == Some(&b'c'))
         });
         let (set, behind) = rest.split_at_checked(end.map_or(rest.len(), |newline| newline + 1))?;
         rest = behind;
@@ -52,11 +53,14 @@ pub fn set_texts(text: &str) -> impl Iterator<Item = &str> {
 /// The lines of a text of sets; a newline between quotes ends none.
 pub fn entries(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = text;
+    // Sets of ours have none, and may have many entries.
+    let has_quotes = text.contains('"');
     std::iter::from_fn(move || {
         if rest.is_empty() {
             return None;
         }
-        let end = first_end(rest, |text| text.find('\n')).or_else(|| rest.find('\n'));
+        let quoted = if has_quotes { first_end(rest, |text| text.find('\n')) } else { None };
+        let end = quoted.or_else(|| rest.find('\n'));
         let (line, behind) = rest.split_at_checked(end.unwrap_or(rest.len()))?;
         rest = behind.strip_prefix('\n').unwrap_or(behind);
         Some(line)
