@@ -20,6 +20,9 @@ pub struct Audit {
     clock: Clock,
 }
 
+/// About how many bytes a record has beside what all have in common and its line.
+const USUAL_REST: usize = 64;
+
 /// What all records of one change have in common.
 #[derive(Serialize)]
 struct Head<'a> {
@@ -30,7 +33,7 @@ struct Head<'a> {
 
 #[derive(Serialize)]
 struct Record<'a> {
-    family: String,
+    family: &'static str,
     change: &'static str,
     line: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -75,14 +78,15 @@ impl Audit {
         let head = Head { time: (self.clock.now)(), event: event.as_str(), digest };
         let mut head = serde_json::to_string(&head).expect("it has only string keys");
         head.truncate(head.len() - 1);
-        let mut text = Vec::new();
+        let all: usize = lines.iter().map(|line| line.text.len()).sum();
+        let mut text = Vec::with_capacity(all + lines.len() * (head.len() + USUAL_REST));
         for line in lines {
             let (change, known) = match line.sign {
                 Sign::Added => ("added", new),
                 Sign::Removed => ("removed", old),
             };
             let record = Record {
-                family: line.family.to_string(),
+                family: line.family.as_str(),
                 change,
                 line: &line.text,
                 compared_with: line.instead_of.as_ref().map(SetName::as_str),

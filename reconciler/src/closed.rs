@@ -7,11 +7,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::net::IpAddr;
 
 use chainmail_snapshot::{
-    DENY_CHAIN, FORWARD_CHAIN, Family, INGRESS_CHAIN, Joined, JsonProblem, KernelAddress, Manifest, NodeName,
-    Parts, SetName, Sha256Hex,
+    DENY_CHAIN, FORWARD_CHAIN, Family, INGRESS_CHAIN, Joined, JsonProblem, KernelAddress, Manifest, Member,
+    NodeName, Parts, SetName, Sha256Hex,
 };
 use chainmail_verdict::{IfaceName, IfacePattern, Match, Ruleset, Sense, Target, Test};
 use ipnet::IpNet;
@@ -72,6 +71,7 @@ impl Closed {
         if desired.observes() {
             return closed;
         }
+        let mut networks = Vec::new();
         for (&family, table) in &desired.tables {
             // Rules of other chains decide nothing here, and there may be thousands.
             let mut text = "*filter\n".to_owned();
@@ -87,14 +87,22 @@ impl Closed {
             let Ok(rules) = Ruleset::parse(family, &text) else { continue };
             let Some(forward) = rules.find(FORWARD_CHAIN) else { continue };
             for rule in &rules.chain(forward).rules {
-                closed.add(desired, &rules, &rule.matches, &rule.target);
+                closed.add(desired, &rules, &rule.matches, &rule.target, &mut networks);
             }
         }
-        closed.networks = IpNet::aggregate(&closed.networks.into_iter().collect()).into_iter().collect();
+        closed.networks = IpNet::aggregate(&networks).into_iter().collect();
         closed
     }
 
-    fn add(&mut self, desired: &Desired, rules: &Ruleset, matches: &[Match], target: &Target) {
+    /// Adds what a rule of CM-FORWARD guards; networks are gathered, as many of them are pods beside each other.
+    fn add(
+        &mut self,
+        desired: &Desired,
+        rules: &Ruleset,
+        matches: &[Match],
+        target: &Target,
+        networks: &mut Vec<IpNet>,
+    ) {
         let to = match target {
             Target::Jump(chain) | Target::Goto(chain) => Some(rules.chain(*chain).name.as_str()),
             _ => None,
@@ -110,9 +118,9 @@ impl Closed {
         }
         for m in matches.iter().filter(|m| m.sense == sense) {
             match &m.test {
-                Test::Address { net, .. } => drop(self.networks.insert(*net)),
+                Test::Address { net, .. } => networks.push(*net),
                 Test::Set { set, .. } if judges || bridge.is_some() => {
-                    self.networks.extend(members(desired, rules.set_name(*set)));
+                    networks.extend(members(desired, rules.set_name(*set)));
                 }
                 _ => {}
             }
@@ -220,11 +228,15 @@ fn bridge(matches: &[Match]) -> Option<IfaceName> {
 
 /// The addresses or networks in a set; a set of services has none.
 fn members(desired: &Desired, set: &SetName) -> Vec<IpNet> {
-    let Some(Members::Exactly { lines, .. }) = desired.sets.get(set).map(|set| &set.members) else {
+    let Some(Members::Exactly { list, .. }) = desired.sets.get(set).map(|set| &set.members) else {
         return Vec::new();
     };
-    let network = |line: &str| line.parse().or_else(|_| line.parse::<IpAddr>().map(IpNet::from)).ok();
-    lines.iter().filter_map(network).collect()
+    let network = |member: &Member| match member {
+        Member::Ip(ip) => Some(IpNet::from(*ip)),
+        Member::Net(net) => Some(*net),
+        Member::IpPort(..) => None,
+    };
+    list.iter().filter_map(network).collect()
 }
 
 /// The chain of isolated sources.

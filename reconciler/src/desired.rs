@@ -95,12 +95,25 @@ impl Desired {
     /// When it has a rule or a set that the compiler does not write, or the same spelled differently: see
     /// [`crate::rules`].
     pub fn of_snapshot(snapshot: &Joined) -> Result<Self, DesiredError> {
+        Self::of_snapshot_after(snapshot, &Self::default())
+    }
+
+    /// Reads a snapshot as [`Self::of_snapshot`], with the help of another one that was read before: a set whose text is the
+    /// one that is written of a set of that snapshot is that set, and not read again.
+    ///
+    /// # Errors
+    /// As [`Self::of_snapshot`].
+    pub fn of_snapshot_after(snapshot: &Joined, before: &Self) -> Result<Self, DesiredError> {
         let mut desired = Self::default();
         let mut kinds = SetKinds::new();
         let mut members = 0;
         for (name, text) in snapshot.sets() {
-            let (asked, set) =
-                set(name, text).map_err(|problem| DesiredError::Set { set: name.clone(), problem })?;
+            let (asked, set) = match before.sets.get(name).and_then(|known| known_set(name, text, known)) {
+                Some(known) => known,
+                None => {
+                    set(name, text).map_err(|problem| DesiredError::Set { set: name.clone(), problem })?
+                }
+            };
             members += set.members.len();
             kinds.insert(name.clone(), asked);
             desired.sets.insert(name.clone(), set);
@@ -141,6 +154,22 @@ impl DesiredTable {
     }
 }
 
+/// A set that was read before, where this is its text.
+fn known_set(name: &SetName, text: &str, known: &DesiredSet) -> Option<(Asked, DesiredSet)> {
+    let asked = match known.members {
+        Members::Kept => Asked::Cut,
+        Members::Exactly { .. } => Asked::Content(known.shape.kind()?),
+    };
+    is_written_so(name, text, known).then(|| (asked, known.clone()))
+}
+
+/// Whether this program writes a set with just these bytes.
+fn is_written_so(name: &SetName, text: &str, set: &DesiredSet) -> bool {
+    let mut anew = String::with_capacity(text.len());
+    set.write_create(name, &mut anew);
+    anew == text
+}
+
 /// Reads a set into values, and holds its text against the one that is written from them.
 fn set(name: &SetName, text: &str) -> Result<(Asked, DesiredSet), SetProblem> {
     let family = family_of(name);
@@ -161,9 +190,7 @@ fn set(name: &SetName, text: &str) -> Result<(Asked, DesiredSet), SetProblem> {
         return Err(SetProblem::Create);
     }
     let set = DesiredSet { shape, members };
-    let mut anew = String::with_capacity(text.len());
-    set.write_create(name, &mut anew);
-    if anew == text { Ok((asked, set)) } else { Err(SetProblem::Spelling) }
+    if is_written_so(name, text, &set) { Ok((asked, set)) } else { Err(SetProblem::Spelling) }
 }
 
 fn content<'a>(

@@ -3,6 +3,7 @@
 //! Forward needs no journal: a plan is made from what the kernel holds. Back does: after a crash between two families
 //! the kernel holds a mix, and if the second one cannot be changed, the mix must not be taken for the old state.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use chainmail_snapshot::{Family, JsonProblem, SetName, Sha256Hex};
@@ -88,11 +89,11 @@ pub enum JournalError {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Head {
+struct Head<'a> {
     from: Option<Sha256Hex>,
     to: Sha256Hex,
-    v4: Option<Table>,
-    v6: Option<Table>,
+    v4: Option<Table<'a>>,
+    v6: Option<Table<'a>>,
     sets: BTreeSet<SetName>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     awaits: Option<Awaits>,
@@ -100,9 +101,10 @@ struct Head {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Table {
+struct Table<'a> {
     jump: Jump,
-    chains: Chains,
+    // There may be thousands of rules: they are borrowed to be written.
+    chains: Cow<'a, Chains>,
 }
 
 impl Journal {
@@ -113,7 +115,7 @@ impl Journal {
     pub fn begin(&self, paths: &Paths) -> Result<(), JournalError> {
         let table = |family| {
             let table: &DesiredTable = self.old.tables.get(&family)?;
-            Some(Table { jump: table.jump, chains: table.chains.clone() })
+            Some(Table { jump: table.jump, chains: Cow::Borrowed(&table.chains) })
         };
         let head = Head {
             from: self.from.clone(),
@@ -145,7 +147,7 @@ impl Journal {
         let tables = [(Family::V4, head.v4), (Family::V6, head.v6)];
         let tables = tables.into_iter().filter_map(|(family, table)| {
             let Table { jump, chains } = table?;
-            Some((family, DesiredTable { chains, jump }))
+            Some((family, DesiredTable { chains: chains.into_owned(), jump }))
         });
         let old = Old { tables: tables.collect(), sets: head.sets };
         Ok(Some(Self { from: head.from, to: head.to, old, awaits: head.awaits }))

@@ -92,6 +92,9 @@ impl Provenance {
     /// The file of the inventory that a set's member stands in, where no reviewed file has it.
     #[must_use]
     pub fn inventory(&self, line: &Line) -> Option<&str> {
+        if self.inventory.is_empty() {
+            return None;
+        }
         let member = line.text.strip_prefix("add ")?.split(' ').nth(1)?;
         let address = member.split(',').next()?;
         self.inventory.get(&address.parse().ok()?).map(|file| &**file)

@@ -147,7 +147,7 @@ pub fn read(family: Family, text: &str, sets: &SetKinds) -> Result<Chains, Rules
     if !chains.is_empty() && !chains.keys().any(|chain| chain.as_str() == FORWARD_CHAIN) {
         return Err(fail(1, Refused::NoEntry));
     }
-    let anew = restore_text(&chains);
+    let anew = restore_text(&chains, text.len());
     if anew != text {
         let same = anew.split('\n').zip(text.split('\n')).take_while(|(ours, theirs)| ours == theirs).count();
         return Err(fail(same + 1, Refused::Spelling));
@@ -155,9 +155,10 @@ pub fn read(family: Family, text: &str, sets: &SetKinds) -> Result<Chains, Rules
     Ok(chains)
 }
 
-/// The `iptables-restore` text of a family's chains.
-fn restore_text(chains: &Chains) -> String {
-    let mut text = String::from("*filter\n");
+/// The `iptables-restore` text of a family's chains, of about that many bytes.
+fn restore_text(chains: &Chains, length: usize) -> String {
+    let mut text = String::with_capacity(length);
+    text.push_str("*filter\n");
     for chain in chains.keys() {
         text.extend([":", chain.as_str(), " - [0:0]\n"]);
     }

@@ -49,7 +49,7 @@ pub fn run<K: Kernel>(service: &mut Service<K>, paths: &Paths, mut lookout: Look
     let beat = sd_notify::watchdog_enabled().map(|time| time / WATCHDOG_PART);
     let mut ready = false;
     loop {
-        lookout.begin();
+        lookout.begin(service.seen());
         let began = Instant::now();
         let wait = service.cycle(Reach::Spool, began);
         let status = service.status();

@@ -94,7 +94,20 @@ pub fn pointer(path: &Path) -> Result<Option<Sha256Hex>, SpoolError> {
 /// # Errors
 /// When it is not there, not whole, or not fit for this node's kernel.
 pub fn load(folder: &Path, digest: &Sha256Hex, node: &NodeName) -> Result<Loaded, SpoolError> {
-    let (loaded, provenance) = load_but_provenance(folder, digest, node)?;
+    load_after(folder, digest, node, &Desired::default())
+}
+
+/// Reads a snapshot as [`load`], with the help of the one in force: see [`Desired::of_snapshot_after`].
+///
+/// # Errors
+/// As [`load`].
+pub fn load_after(
+    folder: &Path,
+    digest: &Sha256Hex,
+    node: &NodeName,
+    in_force: &Desired,
+) -> Result<Loaded, SpoolError> {
+    let (loaded, provenance) = load_but_provenance(folder, digest, node, in_force)?;
     let failed = |error: BeneathError| SpoolError::Snapshot { digest: digest.clone(), source: error.into() };
     Ok(Loaded { provenance: provenance.map_err(failed)?, ..loaded })
 }
@@ -105,7 +118,7 @@ pub fn load(folder: &Path, digest: &Sha256Hex, node: &NodeName) -> Result<Loaded
 /// # Errors
 /// As [`load`].
 pub fn load_kept(paths: &Paths, digest: &Sha256Hex, node: &NodeName) -> Result<Loaded, SpoolError> {
-    let (loaded, provenance) = load_but_provenance(&paths.kept(digest), digest, node)?;
+    let (loaded, provenance) = load_but_provenance(&paths.kept(digest), digest, node, &Desired::default())?;
     let provenance = provenance.unwrap_or_else(|error| {
         tracing::warn!(%error, "it is not known which policies the rules come from");
         None
@@ -119,6 +132,7 @@ fn load_but_provenance(
     folder: &Path,
     digest: &Sha256Hex,
     node: &NodeName,
+    before: &Desired,
 ) -> Result<(Loaded, Text), SpoolError> {
     let fail = |source| SpoolError::Snapshot { digest: digest.clone(), source };
     let failed = |error: BeneathError| fail(error.into());
@@ -130,7 +144,7 @@ fn load_but_provenance(
     if snapshot.manifest().digest != *digest {
         return Err(SpoolError::Other { digest: digest.clone() });
     }
-    let desired = Desired::of_snapshot(&snapshot)
+    let desired = Desired::of_snapshot_after(&snapshot, before)
         .map_err(|source| SpoolError::Desired { digest: digest.clone(), source })?;
     let provenance = folder.text("provenance.json", PROVENANCE_BYTES, &mut budget);
     Ok((Loaded { snapshot, desired, provenance: None }, provenance))

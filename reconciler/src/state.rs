@@ -4,7 +4,8 @@ mod last_good;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chainmail_snapshot::limits::{KEPT_BYTES, WORDS_BYTES};
+use chainmail_snapshot::beneath::{Budget, Folder};
+use chainmail_snapshot::limits::{KEPT_BYTES, SNAPSHOT_BYTES, WORDS_BYTES};
 use chainmail_snapshot::{Joined, Manifest, Sha256Hex};
 use serde::{Deserialize, Serialize};
 
@@ -122,16 +123,34 @@ impl State {
     pub fn keep(&self, snapshot: &Joined, provenance: Option<&str>) -> Result<(), FileError> {
         let Manifest { node, digest, .. } = snapshot.manifest();
         let folder = self.paths.kept(digest);
-        if files::is_there(&folder) && spool::load_kept(&self.paths, digest, node).is_err() {
-            files::remove_folder(&folder)?;
-        }
         let (manifest, ipsets) = (snapshot.manifest().to_json(), snapshot.ipsets());
         let mut parts = vec![("manifest.json", manifest.as_str()), ("ipsets", ipsets.as_str())];
         for family in chainmail_snapshot::Family::ALL {
             parts.push((family.rules_file(), snapshot.rules(family)));
         }
+        // What has the bytes of a snapshot that was verified is not verified again. A copy of an earlier version may be whole
+        // with others.
+        if files::is_there(&folder)
+            && !self.has_copy(digest, &parts)
+            && spool::load_kept(&self.paths, digest, node).is_err()
+        {
+            files::remove_folder(&folder)?;
+        }
         parts.extend(provenance.map(|text| ("provenance.json", text)));
         files::write_folder(&folder, &parts)
+    }
+
+    /// Whether the copy of a snapshot has these files, byte for byte.
+    fn has_copy(&self, digest: &Sha256Hex, files: &[(&str, &str)]) -> bool {
+        let Ok(copy) = Folder::open(&self.paths.kept_all()).and_then(|all| all.folder(digest.as_str()))
+        else {
+            return false;
+        };
+        let mut budget = Budget::bytes(SNAPSHOT_BYTES);
+        files.iter().all(|(name, text)| {
+            let found = copy.read(name, text.len() as u64, &mut budget);
+            found.is_ok_and(|found| found.as_deref() == Some(text.as_bytes()))
+        })
     }
 
     /// Says that a snapshot, of which a copy is kept, is verified to be in force, and remembers what it closes.

@@ -94,9 +94,17 @@ fn a_set_that_is_not_what_its_name_says_is_refused() {
         (cut.clone(), cut_text.replace("timeout 86400", "timeout 1"), other_spelling),
         (cut, cut_text.replace(" timeout 86400", ""), no_create),
     ];
+    let v4 = rules(&[("CM-FORWARD", &[])]);
+    let right = snapshot(&v4, &rules(&[]), &[set_of(Family::V4, &["10.0.0.1"]), cut_set(Family::V4)]);
+    let before = Desired::of_snapshot(&right).unwrap();
+    assert_eq!(Desired::of_snapshot_after(&right, &before).unwrap(), before);
     for (name, text, expected) in rows {
-        let error = refused(&rules(&[("CM-FORWARD", &[])]), &[(name, text.clone())]);
+        let sets = [(name, text.clone())];
+        let error = refused(&v4, &sets);
         assert!(error.contains(expected), "{text}\n{error}");
+        // Another text is another set, whatever set of that name was read before.
+        let after = Desired::of_snapshot_after(&snapshot(&v4, &rules(&[]), &sets), &before);
+        assert_eq!(after.unwrap_err().to_string(), error, "{text}");
     }
 }
 

@@ -10,6 +10,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::{ErrorKind, PipeReader, Read as _, Seek as _, Write as _};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt as _;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -109,22 +110,32 @@ impl Call {
         let fail = |source| KernelError::Run { command: self.to_string(), source };
         tracing::debug!(command = %self, bytes = input.len(), "running");
         let stdin = stdin(input).map_err(fail)?;
+        let printed = if self.most.is_some() { None } else { Some(memory("stdout").map_err(fail)?) };
+        let stdout = match &printed {
+            Some(file) => file.try_clone().map_err(fail)?.into(),
+            None => Stdio::piped(),
+        };
         let mut child = self
             .command()
             .args(&self.args)
             .env_clear()
             .env("PATH", PATH)
             .stdin(stdin)
-            .stdout(Stdio::piped())
+            .stdout(stdout)
             .stderr(Stdio::piped())
             .process_group(0)
             .spawn()
             .map_err(fail)?;
-        let Some((status, said)) = listen(&mut child, self.deadline, self.most, wanted).map_err(fail)? else {
+        let Some((status, [mut stdout, stderr])) =
+            listen(&mut child, self.deadline, self.most, wanted).map_err(fail)?
+        else {
             let seconds = self.deadline.as_secs();
             return Err(KernelError::Deadline { command: self.to_string(), seconds });
         };
-        let [printed, stderr] = said.map(|bytes| {
+        if let Some(file) = printed {
+            stdout = whole(&file).map_err(fail)?;
+        }
+        let [printed, stderr] = [stdout, stderr].map(|bytes| {
             String::from_utf8(bytes)
                 .unwrap_or_else(|odd| String::from_utf8_lossy(odd.as_bytes()).into_owned())
         });
@@ -143,7 +154,7 @@ impl fmt::Display for Call {
     }
 }
 
-/// What a tool printed on standard output and on standard error.
+/// What a tool said in pipes: on standard output, where that is no file, and on standard error.
 type Said = [Vec<u8>; 2];
 
 /// A text as the standard input of a tool. A file, not a pipe: tools read by a few kilobytes, and each time somebody would
@@ -152,14 +163,28 @@ fn stdin(input: &str) -> std::io::Result<Stdio> {
     if input.is_empty() {
         return Ok(Stdio::null());
     }
-    let mut file = File::from(memfd_create("stdin", MemfdFlags::CLOEXEC)?);
+    let mut file = memory("stdin")?;
     file.write_all(input.as_bytes())?;
     file.rewind()?;
     Ok(file.into())
 }
 
-/// Takes what a tool prints, until it has ended and nobody else holds its output; `None` when it or a child of it had to be
-/// killed.
+/// A file in memory. What a tool prints goes to one for the same reason, unless only a part of it is kept: it prints by a few
+/// kilobytes, and each would wake this process.
+fn memory(name: &str) -> std::io::Result<File> {
+    Ok(File::from(memfd_create(name, MemfdFlags::CLOEXEC)?))
+}
+
+/// All that is in a file, wherever its writers are in it.
+fn whole(file: &File) -> std::io::Result<Vec<u8>> {
+    let length = usize::try_from(file.metadata()?.len()).map_err(std::io::Error::other)?;
+    let mut bytes = vec![0; length];
+    file.read_exact_at(&mut bytes, 0)?;
+    Ok(bytes)
+}
+
+/// Takes what a tool says in pipes, until it has ended and nobody else holds one of them; `None` when it or a child of it
+/// had to be killed.
 fn listen(
     child: &mut Child,
     deadline: Duration,
@@ -259,6 +284,12 @@ mod tests {
         assert!(error.contains("No such file"), "{error}");
         let error = Call::new("no-such-tool").run("").unwrap_err().to_string();
         assert!(error.starts_with("cannot run `no-such-tool`"), "{error}");
+    }
+
+    #[test]
+    fn all_that_a_tool_and_its_children_print_is_returned() {
+        let printed = Call::new("sh").arg("-c").arg("seq 100000; (sleep 0.2; echo end) &").run("").unwrap();
+        assert_eq!((printed.lines().count(), printed.lines().last()), (100_001, Some("end")));
     }
 
     #[test]

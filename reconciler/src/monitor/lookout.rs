@@ -15,12 +15,24 @@ const LONGEST: Duration = Duration::from_secs(30);
 /// A look may take this part of the time until the next one.
 const PART: u32 = 100;
 
+/// What looks at sets are compared with.
+#[derive(Debug)]
+enum Known {
+    /// Nothing yet: a look found something new, and what is there when the next cycle begins is to be known.
+    News,
+    /// Nothing, since a cycle has changed sets itself: whatever is found is looked at once more.
+    Unknown,
+    /// What looks have found since then.
+    Sets(Vec<u8>),
+}
+
 /// Looks at sets, and at legacy tables.
 #[derive(Debug)]
 pub struct Lookout {
     sets: Option<Sets>,
-    /// What the last look at sets found, and the one before it.
-    found: [Vec<u8>; 2],
+    known: Known,
+    /// Memory for the next look.
+    spare: Vec<u8>,
     sets_pace: Pace,
     /// The backend, where the kernel has no news of its tables.
     tables: Option<Backend>,
@@ -43,7 +55,8 @@ impl Lookout {
         let pace = Pace::new(Instant::now());
         Self {
             sets: sets.ok(),
-            found: Default::default(),
+            known: Known::News,
+            spare: Vec::new(),
             sets_pace: pace,
             tables,
             deadline,
@@ -51,10 +64,19 @@ impl Lookout {
         }
     }
 
-    /// A cycle is about to look by itself: what is there now is what later looks are compared with. So a change that comes
-    /// while the cycle is at work is not missed, and one that it makes itself is looked at once more.
-    pub fn begin(&mut self) {
-        self.look_at_sets();
+    /// A cycle is about to look by itself, after one that has left `seen`. After a look that found something new, what is
+    /// there now is what later looks are compared with; so a change that comes while the cycle is at work is not missed.
+    /// Otherwise it stays what looks have found so far. Sets that a cycle has made itself are looked at once more.
+    pub fn begin(&mut self, seen: &Seen) {
+        match (seen, &self.known) {
+            (Seen::Changed, Known::Sets(_) | Known::Unknown) => self.known = Known::Unknown,
+            (Seen::Unchanged { .. }, Known::Sets(_)) => {}
+            (Seen::Changed, Known::News) | (Seen::Unchanged { .. } | Seen::Nothing, _) => {
+                self.known = self.look_at_sets().map_or(Known::News, Known::Sets);
+                return;
+            }
+        }
+        self.sets_pace = self.sets_pace.again();
     }
 
     /// Whether tables are looked at.
@@ -83,28 +105,38 @@ impl Lookout {
             (self.sets_pace, self.tables_pace) = (Pace::new(now), Pace::new(now));
             return false;
         }
-        (now >= self.sets_pace.next && self.look_at_sets())
+        (now >= self.sets_pace.next && self.are_sets_changed())
             || (now >= self.tables_pace.next && self.look_at_tables(seen))
     }
 
-    /// Whether sets are others than at the last look.
-    fn look_at_sets(&mut self) -> bool {
+    /// Whether sets are others than those that are known.
+    fn are_sets_changed(&mut self) -> bool {
+        let Some(found) = self.look_at_sets() else { return false };
+        let is_known = matches!(&self.known, Known::Sets(known) if *known == found);
+        self.spare = found;
+        if !is_known {
+            self.known = Known::News;
+        }
+        !is_known
+    }
+
+    /// What the kernel says of our sets, where it can be asked.
+    fn look_at_sets(&mut self) -> Option<Vec<u8>> {
         let Some(sets) = &mut self.sets else {
             self.sets_pace = Pace::new(Instant::now());
-            return false;
+            return None;
         };
         let began = processor_time();
-        let [last, now] = &mut self.found;
-        std::mem::swap(last, now);
-        now.clear();
-        if let Err(error) = sets.dump(now) {
+        let mut found = std::mem::take(&mut self.spare);
+        found.clear();
+        if let Err(error) = sets.dump(&mut found) {
             // What cannot be read is another state than what can, and the same one as long as it cannot.
             tracing::debug!(%error, "sets cannot be dumped");
-            now.clear();
-            now.extend(error.to_string().into_bytes());
+            found.clear();
+            found.extend(error.to_string().into_bytes());
         }
         self.sets_pace = Pace::after(processor_time().saturating_sub(began));
-        last != now
+        Some(found)
     }
 
     /// Whether legacy tables are others than the last cycle has seen.
@@ -129,16 +161,24 @@ impl Lookout {
 #[derive(Debug, Clone, Copy)]
 struct Pace {
     next: Instant,
+    /// The time between two looks.
+    period: Duration,
 }
 
 impl Pace {
     fn new(now: Instant) -> Self {
-        Self { next: now + SHORTEST }
+        Self { next: now + SHORTEST, period: SHORTEST }
+    }
+
+    /// As if a look had been made now that took as long as the last one.
+    fn again(self) -> Self {
+        Self { next: Instant::now() + self.period, ..self }
     }
 
     /// After a look that took so long.
     fn after(time: Duration) -> Self {
-        Self { next: Instant::now() + period(time) }
+        let period = period(time);
+        Self { next: Instant::now() + period, period }
     }
 }
 
@@ -163,6 +203,9 @@ mod tests {
         let milliseconds = Duration::from_millis;
         for (took, waits) in [(0, 1000), (10, 1000), (42, 4200), (299, 29_900), (5000, 30_000)] {
             assert_eq!(period(milliseconds(took)), milliseconds(waits), "{took}");
+            let before = Instant::now();
+            let again = Pace::after(milliseconds(took)).again();
+            assert!(again.next >= before + milliseconds(waits), "{took}");
         }
     }
 }

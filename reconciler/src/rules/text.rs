@@ -14,8 +14,11 @@ use super::Rule;
 ///
 /// It is made from a [`Rule`], or is what the kernel held in our chains before, to go back to.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[serde(try_from = "String")]
 pub struct RuleText(String);
+
+/// About how many bytes a rule has.
+const USUAL_LENGTH: usize = 128;
 
 /// A text that is no rule of one line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -26,7 +29,7 @@ impl RuleText {
     /// The text of a rule of a snapshot.
     #[must_use]
     pub fn of(rule: &Rule, family: Family) -> Self {
-        let mut text = String::new();
+        let mut text = String::with_capacity(USUAL_LENGTH);
         let mut word = |write: &dyn Fn(&mut String)| {
             if !text.is_empty() {
                 text.push(' ');
@@ -75,12 +78,6 @@ impl TryFrom<String> for RuleText {
 
     fn try_from(text: String) -> Result<Self, RuleTextError> {
         if text.chars().any(char::is_control) { Err(RuleTextError) } else { Ok(Self(text)) }
-    }
-}
-
-impl From<RuleText> for String {
-    fn from(text: RuleText) -> Self {
-        text.0
     }
 }
 

@@ -1,6 +1,7 @@
 //! What is to be in force: what the spool says, unless a person has said otherwise.
 
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use chainmail_snapshot::Sha256Hex;
@@ -107,7 +108,8 @@ impl<K: Kernel> Service<K> {
             return Err(ServiceError::Unusable(why));
         }
         self.unusable = None;
-        spool::load(folder, digest, &self.settings.node).map(Some).map_err(|error| {
+        let in_force = self.in_force().map(|(_, desired)| Rc::clone(desired)).unwrap_or_default();
+        spool::load_after(folder, digest, &self.settings.node, &in_force).map(Some).map_err(|error| {
             let (digest, why) = (digest.clone(), error.to_string());
             self.unusable = Some(Unusable { digest, stamps, at: now, why });
             error.into()
