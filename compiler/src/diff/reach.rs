@@ -110,12 +110,12 @@ impl Found {
             let [before, after] = [&shift.before, &shift.after].map(|services| Allowed::of(services, family));
             let change = Change { presence: shift.presence, before, after };
             self.pairs.extend(
-                fold::folded(blocks, &at_one).into_iter().map(|block| (change.clone(), family, block)),
+                fold::folded(blocks, at_one).into_iter().map(|block| (change.clone(), family, block)),
             );
         }
         for ((ahead, services), blocks) in &pairs.mixed {
             let services = Allowed::of(services, family);
-            let blocks = fold::folded(blocks, &at_one).into_iter();
+            let blocks = fold::folded(blocks, at_one).into_iter();
             self.mixed.extend(blocks.map(|block| (*ahead, services.clone(), family, block)));
         }
         for (direction, says) in [(Direction::Ingress, &ingress), (Direction::Egress, &egress)] {

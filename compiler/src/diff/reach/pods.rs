@@ -58,11 +58,15 @@ impl<'a> Both<'a> {
 
 /// Several objects may contradict each other about one pod. Those that add no address are no further end of packets: what is
 /// said of an address is asked of all its claimants.
-fn distinct<'a>(mut claims: Vec<(PodId, &'a Pod)>) -> Vec<(PodId, &'a Pod)> {
+fn distinct(mut claims: Vec<(PodId, &Pod)>) -> Vec<(PodId, &Pod)> {
     if claims.len() > 1 {
         claims.sort_by_key(|(_, pod)| Reverse(pod.addresses.iter().count()));
         let mut seen = BTreeSet::new();
-        claims.retain(|(_, pod)| pod.addresses.iter().fold(false, |is_new, at| seen.insert(at) || is_new));
+        claims.retain(|(_, pod)| {
+            let known = seen.len();
+            seen.extend(pod.addresses.iter());
+            seen.len() > known
+        });
     }
     claims
 }

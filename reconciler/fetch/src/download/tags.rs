@@ -69,7 +69,7 @@ impl<'a> Tags<'a> {
             match weight {
                 Weight::Malformed => tags.pass_over(head, NotTaken::Malformed),
                 Weight::Bytes(bytes) if bytes > TAG_BYTES || bytes > left => {
-                    tags.pass_over(head, NotTaken::TooMuch)
+                    tags.pass_over(head, NotTaken::TooMuch);
                 }
                 Weight::Bytes(bytes) => {
                     left -= bytes;
