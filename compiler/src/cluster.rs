@@ -1,8 +1,8 @@
 //! The cluster as the policies see it: namespaces, pods, nodes and policies, admitted as the API server would, with
-//! its defaults filled in. Built once, read only; everything after this works on it.
+//! its defaults filled in. Built once by admission, read only; everything after this works on it.
 
 mod addresses;
-mod admission;
+mod admitted;
 mod assumed;
 mod flow_test;
 mod holders;
@@ -20,7 +20,6 @@ mod workload_kind;
 
 pub(crate) use addresses::number;
 pub use addresses::{AddressRanges, Addresses};
-pub use admission::admit;
 pub use flow_test::{FlowCase, FlowTest, Words};
 pub use holders::{CLAIMANTS_MAX, Contested, Doubt, Holder, HolderId};
 pub use interfaces::{

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use chainmail_snapshot::{Date, NodeName, NodeSnapshot};
 use chainmail_verdict::{Kernel, ReadError, Sets};
 
-use crate::cluster::{Cluster, Cost, FlowTest, LintSettings, Node, Waiver, admit};
+use crate::admission::admit;
+use crate::cluster::{Cluster, Cost, FlowTest, LintSettings, Node, Waiver};
 use crate::diagnostic::{Findings, Places};
 use crate::lint::{self, Linted};
 use crate::lower::Lowering;

@@ -12,6 +12,7 @@
 // What others wrote never ends the program: it becomes an error that names its place.
 #![warn(clippy::panic, clippy::unreachable, clippy::get_unwrap, clippy::string_slice)]
 
+pub mod admission;
 mod annotation;
 pub mod cluster;
 mod compile;

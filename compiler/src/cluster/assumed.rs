@@ -13,9 +13,7 @@ use ipnet::IpNet;
 
 use super::model::{Cluster, Node, Os, Pod, PodState};
 use super::workload::{Controller, Owner, Workload};
-use super::{
-    AddressRanges, Addresses, NodeSettings, PodName, Policy, UnknownPods, WorkloadKind, admission, number,
-};
+use super::{AddressRanges, Addresses, NodeSettings, PodName, Policy, UnknownPods, WorkloadKind, number};
 
 /// Where pods are where no node says it: the networks of kubeadm's documentation and of many clusters.
 const USUAL: [&str; 2] = ["10.244.0.0/16", "fd00:10:244::/56"];
@@ -41,7 +39,7 @@ impl Cluster {
         let mut pools: Vec<Pool> = self.families().map(|family| Pool::new(self, family)).collect();
         let mut cluster = self.clone();
         for workload in wanting {
-            admission::imply_namespace(&mut cluster, workload.workload.namespace.clone());
+            cluster.imply_namespace(workload.workload.namespace.clone());
             cluster.pods.push(assumed_pod(workload, &node, &mut pools));
         }
         cluster.nodes.insert(

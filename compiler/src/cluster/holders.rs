@@ -17,7 +17,7 @@ pub const CLAIMANTS_MAX: usize = 16;
 
 /// A holder's place: the pods by their own places, then the contested addresses in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct HolderId(pub(crate) u32);
+pub struct HolderId(pub u32);
 
 impl From<PodId> for HolderId {
     /// The pod, as the holder of what no other object claims.

@@ -10,8 +10,9 @@ use super::LabelKey;
 pub struct Labels(Box<[(LabelKey, String)]>);
 
 impl Labels {
-    /// Takes labels whose keys differ.
-    pub(super) fn new(labels: impl IntoIterator<Item = (LabelKey, String)>) -> Self {
+    /// Takes labels that admission has checked, whose keys differ.
+    #[must_use]
+    pub fn new(labels: impl IntoIterator<Item = (LabelKey, String)>) -> Self {
         let mut labels: Box<[_]> = labels.into_iter().collect();
         labels.sort_unstable();
         Self(labels)
@@ -88,7 +89,9 @@ impl fmt::Display for Requirement {
 pub struct LabelSelector(BTreeSet<Requirement>);
 
 impl LabelSelector {
-    pub(super) fn new(requirements: impl IntoIterator<Item = Requirement>) -> Self {
+    /// Takes requirements that admission has checked.
+    #[must_use]
+    pub fn new(requirements: impl IntoIterator<Item = Requirement>) -> Self {
         Self(requirements.into_iter().collect())
     }
 

@@ -14,7 +14,7 @@ use crate::diagnostic::ObjectRef;
 /// A pod's place among the cluster's pods, which are in order of namespace and name. Two have one name where live facts
 /// contradict the reviewed ones, or each other: then each is what one object says of the pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct PodId(pub(crate) u32);
+pub struct PodId(pub u32);
 
 /// A namespace.
 #[derive(Debug, Clone)]

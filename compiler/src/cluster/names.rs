@@ -10,8 +10,9 @@ macro_rules! name {
         pub struct $name(Arc<str>);
 
         impl $name {
-            /// Takes a name that admission has checked.
-            pub(super) fn admitted(name: impl Into<Arc<str>>) -> Self {
+            /// Takes a name that admission has checked; nothing is checked here.
+            #[must_use]
+            pub fn admitted(name: impl Into<Arc<str>>) -> Self {
                 Self(name.into())
             }
 

@@ -204,7 +204,9 @@ pub struct PortRange {
 }
 
 impl PortRange {
-    pub(super) fn new(first: u16, last: u16) -> Option<Self> {
+    /// The ports from `first` to `last`, unless they are in the wrong order.
+    #[must_use]
+    pub fn new(first: u16, last: u16) -> Option<Self> {
         (first <= last).then_some(Self { first, last })
     }
 

@@ -2,6 +2,7 @@
 
 use super::Scope;
 use super::written::{self, Part};
+use crate::cluster::NamespaceName;
 use crate::diagnostic::{Code, FieldPath};
 use crate::manifest::ObjectMeta;
 
@@ -74,13 +75,13 @@ fn checked<'m>(
 }
 
 /// The object's namespace; `default` where it says none, as kubectl sends it. To the API an empty string says none.
-pub(super) fn namespace(scope: &mut Scope<'_>, meta: &ObjectMeta) -> Option<super::NamespaceName> {
+pub(super) fn namespace(scope: &mut Scope<'_>, meta: &ObjectMeta) -> Option<NamespaceName> {
     let written = meta.namespace.as_ref().map(|text| text.0.as_str()).filter(|text| !text.is_empty());
     let name = written.unwrap_or("default");
     let path = FieldPath::root().key("metadata").key("namespace");
     written::check(scope, &path, name, Part::Value);
     if is_dns_label(name) {
-        return Some(super::NamespaceName::admitted(name));
+        return Some(NamespaceName::admitted(name));
     }
     scope.report(Code::BadName, &path, format!("{name:?} cannot be the name of a namespace"));
     None

@@ -20,17 +20,12 @@ mod written;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use super::labels::Labels;
-use super::model::{Cluster, Namespace, Node};
-use super::{LabelKey, NamespaceName};
+use crate::cluster::{Cluster, Namespace, NamespaceName, Node};
 use crate::diagnostic::{Code, Diagnostic, FieldPath, Findings, ObjectRef, Place, Places};
 use crate::manifest::{self, Manifests};
 use crate::source::Sources;
 
 use claims::NodeAddresses;
-
-/// The label that the API server sets on every namespace, whatever the manifest says.
-const METADATA_NAME: &str = "kubernetes.io/metadata.name";
 
 /// Builds the cluster. Where there are errors it is incomplete and must not be compiled.
 #[must_use]
@@ -138,12 +133,6 @@ fn second_of(scope: &mut Scope<'_>, first: ObjectRef, what: &str, is_same: bool)
     }
 }
 
-fn namespace_labels(name: &NamespaceName, labels: Labels) -> Labels {
-    let written = labels.iter().filter(|(key, _)| key.as_str() != METADATA_NAME);
-    let written = written.map(|(key, value)| (key.clone(), value.to_owned()));
-    Labels::new(written.chain([(LabelKey::admitted(METADATA_NAME), name.to_string())]))
-}
-
 fn admit_namespaces(
     manifests: &Manifests,
     sources: &Sources,
@@ -160,29 +149,18 @@ fn admit_namespaces(
                 name.map(|name| (name, labels))
             });
         let Some((name, labels)) = admitted else { continue };
-        let labels = namespace_labels(&name, labels);
+        let labels = labels.of_namespace(&name);
         let mut scope = Scope { sources, at: manifest.at, findings };
         match seen.first(&scope, name.clone()) {
             None => {
-                cluster.namespaces.insert(name.clone(), Namespace { name, labels, at: Some(manifest.at) });
+                cluster.add_namespace(Namespace { name, labels, at: Some(manifest.at) });
             }
             Some(first) => {
-                let is_same = cluster.namespaces.get(&name).is_some_and(|other| other.labels == labels);
+                let is_same = cluster.namespace(&name).is_some_and(|other| other.labels == labels);
                 second_of(&mut scope, first, &format!("namespace {name}"), is_same);
             }
         }
     }
-}
-
-/// A namespace that only its pods and policies speak of exists all the same, with the one label that all have. Answers
-/// its name as the cluster has it, in one place of memory for all that are in it.
-pub(super) fn imply_namespace(cluster: &mut Cluster, name: NamespaceName) -> NamespaceName {
-    if let Some((known, _)) = cluster.namespaces.get_key_value(&name) {
-        return known.clone();
-    }
-    let labels = namespace_labels(&name, Labels::default());
-    cluster.namespaces.insert(name.clone(), Namespace { name: name.clone(), labels, at: None });
-    name
 }
 
 /// Admits the nodes; answers whose their own addresses are.
@@ -203,7 +181,7 @@ fn admit_nodes(
         let mut scope = Scope { sources, at: manifest.at, findings };
         if let Some(first) = seen.first(&scope, node.name.clone()) {
             let facts = |node: &Node| (node.addresses.clone(), node.pod_cidrs.clone(), node.os);
-            let is_same = cluster.nodes.get(&node.name).map(facts) == Some(facts(&node));
+            let is_same = cluster.node(&node.name).map(facts) == Some(facts(&node));
             second_of(&mut scope, first, &format!("node {}", node.name), is_same);
             continue;
         }
@@ -217,7 +195,7 @@ fn admit_nodes(
                 scope.report(code, &path, message);
             }
         }
-        cluster.nodes.insert(node.name.clone(), node);
+        cluster.add_node(node);
     }
     owners
 }
@@ -242,18 +220,19 @@ fn admit_one<T>(
 
 fn admit_policies(manifests: &Manifests, sources: &Sources, cluster: &mut Cluster, findings: &mut Findings) {
     let mut seen = Seen::new();
+    let mut policies = Vec::new();
     for manifest in &manifests.policies {
         let mut scope = Scope { sources, at: manifest.at, findings };
         let Some(policy) = policy::admit(&mut scope, &manifest.object) else { continue };
         match seen.first(&scope, policy.policy_ref()) {
             None => {
-                imply_namespace(cluster, policy.namespace.clone());
-                cluster.policies.push(policy);
+                cluster.imply_namespace(policy.namespace.clone());
+                policies.push(policy);
             }
             Some(first) => report_duplicate(&mut scope, first, &format!("policy {}", policy.policy_ref())),
         }
     }
-    cluster.policies.sort_by_cached_key(super::Policy::policy_ref);
+    cluster.set_policies(policies);
 }
 
 /// Admits the workloads. They change no rule, so that what is wrong with one is a warning, and it takes no part. A live
@@ -267,7 +246,7 @@ fn admit_workloads(manifests: &Manifests, sources: &Sources, cluster: &mut Clust
         if let Some(workload) = workload {
             let name = workload.workload.clone();
             match seen.first(&scope, name.clone()) {
-                None if !scope.findings.has_errors() => drop(cluster.workloads.insert(name, workload)),
+                None if !scope.findings.has_errors() => cluster.add_workload(workload),
                 Some(first) if !sources.is_live(scope.at) => {
                     report_duplicate(
                         &mut scope,

@@ -9,8 +9,7 @@ use std::ops::Range;
 use super::Scope;
 use super::pod::address_path;
 use super::versions::{Lifecycle, Version};
-use crate::cluster::holders::{CLAIMANTS_MAX, Contested, Doubt, HolderId};
-use crate::cluster::model::{Cluster, PodId, PodState};
+use crate::cluster::{CLAIMANTS_MAX, Cluster, Doubt, HolderId, PodId};
 use crate::diagnostic::{Code, FieldPath, Findings, ObjectRef, Places};
 use crate::manifest::{self, Manifests};
 use crate::source::Sources;
@@ -33,7 +32,7 @@ pub(super) fn settle(
     findings: &mut Findings,
 ) {
     let (pods, lifecycles) = versions.into_iter().map(|version| (version.pod, version.lifecycle)).unzip();
-    cluster.pods = pods;
+    cluster.set_pods(pods);
     let claims = cluster.pods().flat_map(|(id, pod)| pod.addresses.iter().map(move |address| (address, id)));
     let mut claims: Vec<(IpAddr, PodId)> = claims.collect();
     claims.sort_unstable();
@@ -66,18 +65,9 @@ pub(super) fn settle(
             }
         }
     }
-    let contested = contested.into_iter();
-    let contested = contested.map(|(address, doubt, pods)| Contested::new(cluster, address, doubt, pods));
-    cluster.contested = contested.collect();
-    let of_contested: Vec<_> =
-        cluster.contested_holders().map(|(id, contested)| (contested.address, id)).collect();
-    cluster.holders = held.into_iter().chain(of_contested).collect();
+    cluster.set_holders(held, contested);
     for (pod, address) in left {
-        let pod = &mut cluster.pods[pod.0 as usize];
-        pod.addresses = pod.addresses.without(address);
-        if pod.addresses.is_empty() {
-            pod.state = PodState::NoAddress;
-        }
+        cluster.remove_address(pod, address);
     }
 }
 

@@ -2,9 +2,8 @@
 
 use super::claims::{self, NodeAddresses};
 use super::versions::{Lifecycle, Says, Version, put_together};
-use super::{Scope, admit_one, imply_namespace, pod};
-use crate::cluster::NodeSettings;
-use crate::cluster::model::{Cluster, Node, Os, Pod, PodState};
+use super::{Scope, admit_one, pod};
+use crate::cluster::{Cluster, Node, NodeSettings, Os, Pod, PodState};
 use crate::diagnostic::{Code, FieldPath, Findings};
 use crate::manifest::{self, Manifests};
 use crate::source::Sources;
@@ -26,10 +25,10 @@ pub(super) fn admit_all(
             continue;
         };
         // A name that many pods have is kept once, which makes it cheap to compare and to drop.
-        pod.namespace = imply_namespace(cluster, pod.namespace);
+        pod.namespace = cluster.imply_namespace(pod.namespace);
         if let Some(node) = &mut pod.node {
-            match cluster.nodes.get_key_value(node) {
-                Some((known, _)) => *node = known.clone(),
+            match cluster.node(node) {
+                Some(known) => *node = known.name.clone(),
                 None => every_node_is_known = false,
             }
         }
@@ -78,7 +77,7 @@ pub(super) fn admit_all(
 
 /// A node that only its pods speak of runs them all the same.
 fn imply_node(scope: &mut Scope<'_>, cluster: &mut Cluster, pod: &Pod) {
-    let Some(name) = pod.node.as_ref().filter(|name| !cluster.nodes.contains_key(*name)) else { return };
+    let Some(name) = pod.node.as_ref().filter(|name| cluster.node(name).is_none()) else { return };
     let path = FieldPath::root().key("spec").key("nodeName");
     let message =
         format!("no Node manifest describes {name}; it gets a snapshot, its own address is unknown");
@@ -90,5 +89,5 @@ fn imply_node(scope: &mut Scope<'_>, cluster: &mut Cluster, pod: &Pod) {
         os: Os::Linux,
         settings: NodeSettings::default(),
     };
-    cluster.nodes.insert(name.clone(), implied);
+    cluster.add_node(implied);
 }

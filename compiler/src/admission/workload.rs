@@ -2,8 +2,7 @@
 
 use super::name::{self, is_dns_subdomain};
 use super::{Scope, label, pod, selector};
-use crate::cluster::workload::{Controller, Workload, WorkloadRef};
-use crate::cluster::{Labels, PodState, WorkloadKind, WorkloadName};
+use crate::cluster::{Controller, Labels, PodState, Workload, WorkloadKind, WorkloadName, WorkloadRef};
 use crate::diagnostic::{Code, FieldPath};
 use crate::manifest::{self, ObjectMeta};
 

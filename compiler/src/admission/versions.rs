@@ -7,8 +7,7 @@ use std::net::IpAddr;
 use chainmail_snapshot::Family;
 
 use super::{Scope, name_path, report_duplicate};
-use crate::cluster::Addresses;
-use crate::cluster::model::{ContainerPort, Pod, PodState};
+use crate::cluster::{Addresses, ContainerPort, Pod, PodState};
 use crate::diagnostic::{Code, Findings, Places};
 use crate::manifest;
 use crate::source::Sources;
