@@ -36,7 +36,8 @@ pub use policy::{
 };
 pub use policy_at::{PolicyAt, RuleAt};
 pub use settings::{
-    AllowTarget, Enforcement, InvalidPackets, LogLimit, LogLimitError, NodeSettings, Refusal, UnknownPods,
+    AllowTarget, CONFIG_PATH, Enforcement, InvalidPackets, LogLimit, LogLimitError, NodeSettings, Refusal,
+    UnknownPods,
 };
 pub use waiver::{Covered, Waiver};
 pub use workload::{Controller, Owner, Workload, WorkloadRef};

@@ -227,8 +227,9 @@ struct Document<'a, T> {
 #[must_use]
 pub fn json(description: &impl Serialize) -> String {
     let document = Document { schema: SCHEMA, description };
-    crate::escape::json(&serde_json::to_string_pretty(&document).expect("a description has only string keys"))
-        + "\n"
+    chainmail_snapshot::escape::json(
+        &serde_json::to_string_pretty(&document).expect("a description has only string keys"),
+    ) + "\n"
 }
 
 impl Description {

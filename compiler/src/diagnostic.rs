@@ -3,13 +3,10 @@
 mod agreed;
 mod code;
 mod field_path;
-mod github;
-mod json;
 mod nearest;
 mod object_ref;
 mod places;
 mod render;
-mod sarif;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,13 +14,10 @@ use std::fmt;
 pub use agreed::Agreed;
 pub use code::Code;
 pub use field_path::{FieldPath, Segment};
-pub use github::github;
-pub use json::json;
 pub(crate) use nearest::nearest;
 pub use object_ref::{FileId, Margin, ObjectRef, Spot};
 pub use places::Places;
 pub use render::{Style, render};
-pub use sarif::sarif;
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -185,8 +185,9 @@ struct Document<'a> {
 #[must_use]
 pub fn json(explanations: &[Explanation]) -> String {
     let document = Document { schema: SCHEMA, explanations };
-    crate::escape::json(&serde_json::to_string_pretty(&document).expect("explanations have only string keys"))
-        + "\n"
+    chainmail_snapshot::escape::json(
+        &serde_json::to_string_pretty(&document).expect("explanations have only string keys"),
+    ) + "\n"
 }
 
 /// What policies and settings decide, line by line, each with who decides; not what nodes do.

@@ -13,7 +13,6 @@
 #![warn(clippy::panic, clippy::unreachable, clippy::get_unwrap, clippy::string_slice)]
 
 pub mod admission;
-mod annotation;
 pub mod cluster;
 mod compile;
 #[warn(clippy::indexing_slicing)]
@@ -22,7 +21,6 @@ pub mod describe;
 pub mod diagnostic;
 pub mod diff;
 pub mod effort;
-pub mod escape;
 pub mod explain;
 pub mod flows;
 pub mod gate;

@@ -1,5 +1,9 @@
-//! A review in the forms that other programs take: comments, annotations, and the schema of its JSON.
+//! A review and findings in the forms that other programs take: comments, annotations, SARIF, and the schema of a review's
+//! JSON.
 
+mod annotation;
+mod escape;
+pub mod findings;
 mod github;
 #[cfg(test)]
 pub(crate) mod hostile;

@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+pub use crate::cluster::CONFIG_PATH;
 pub use folder::{config_file, from_files, from_folder, from_folder_with};
 pub use git::{
     Limits, commit_of, from_revision, from_revision_with, from_revision_within, from_tree,
@@ -32,9 +33,6 @@ use crate::diagnostic::{FileId, Findings};
 
 use configuration::Configuration;
 use outline::{Outline, Outlines};
-
-/// The file at a repository's root that holds what changes rules and is no manifest.
-pub const CONFIG_PATH: &str = "chainmail.toml";
 
 /// A file as it was found.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

@@ -4,7 +4,8 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each fuzz target uses its own part")]
 
-use chainmail_compiler::diagnostic::{Style, json, render};
+use chainmail_compiler::diagnostic::{Style, render};
+use chainmail_compiler::report::findings::json;
 use chainmail_compiler::source::{CONFIG_PATH, Inventory, Limits, SourceFile, Sources, from_tree};
 use chainmail_compiler::{Compiler, Loaded, load};
 use chainmail_fetch::trust::{Revoked, Signers};

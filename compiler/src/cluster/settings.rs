@@ -4,6 +4,9 @@ use thiserror::Error;
 
 use super::interfaces::{InterfaceName, PodInterfaces};
 
+/// The file at a repository's root that holds what changes rules and is no manifest.
+pub const CONFIG_PATH: &str = "chainmail.toml";
+
 /// What becomes of an address inside a node's podCIDR that no manifest explains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum UnknownPods {

@@ -1,13 +1,13 @@
 //! A workload: its pods, the policies that isolate them, and the rules that mean them.
 
 use chainmail_snapshot::Transport;
+use chainmail_snapshot::escape::lines;
 use serde::Serialize;
 
 use super::Fold;
 use super::resolve::why_not;
 use crate::cluster::{Cluster, ContainerPort, Direction, Peers, Pod, PodState, Policy, PolicyAt, RuleAt};
 use crate::diagnostic::{FieldPath, Places};
-use crate::escape::lines;
 use crate::query::{Endpoint, EndpointError};
 use crate::semantics;
 

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use chainmail_snapshot::escape;
+
 use super::{Code, Diagnostic, Findings, Severity};
-use crate::escape;
 
 /// How many notes of one code are printed in full. A cluster has thousands of finished pods, and they hide the rest.
 const NOTES_OF_A_CODE: usize = 3;

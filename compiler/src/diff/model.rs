@@ -435,8 +435,9 @@ impl Review {
     /// The review as one JSON document; `docs/diff.md` has its shape.
     #[must_use]
     pub fn json(&self) -> String {
-        crate::escape::json(&serde_json::to_string_pretty(self).expect("a review has only string keys"))
-            + "\n"
+        chainmail_snapshot::escape::json(
+            &serde_json::to_string_pretty(self).expect("a review has only string keys"),
+        ) + "\n"
     }
 }
 

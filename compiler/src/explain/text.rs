@@ -43,7 +43,7 @@ pub(super) fn explanation(explanation: &Explanation) -> String {
     let width = lines.iter().map(|(head, _)| head.len()).max().unwrap_or(0);
     let mut text = format!("{verdict}  {}\n", packet(explanation));
     for (head, line) in lines {
-        text.push_str(&format!("  {head:width$}  {}\n", crate::escape::line(&line)));
+        text.push_str(&format!("  {head:width$}  {}\n", chainmail_snapshot::escape::line(&line)));
     }
     text
 }

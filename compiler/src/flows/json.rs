@@ -59,8 +59,9 @@ pub fn json(report: &Report<'_>) -> String {
         .map(|test| TestView { name: test.name, expectations: test.outcomes.iter().map(outcome).collect() });
     let document =
         Document { schema: SCHEMA, expectations, failures: report.failures(), tests: tests.collect() };
-    crate::escape::json(&serde_json::to_string_pretty(&document).expect("a report has only string keys"))
-        + "\n"
+    chainmail_snapshot::escape::json(
+        &serde_json::to_string_pretty(&document).expect("a report has only string keys"),
+    ) + "\n"
 }
 
 fn outcome<'a>(outcome: &'a Outcome<'_>) -> OutcomeView<'a> {

@@ -1,9 +1,10 @@
 //! A report as JUnit XML: a flow test is a suite, an expectation a test case. The elements and attributes are those of
 //! `jenkins-junit.xsd`; there is no time in it, as for equal policies it is to be equal.
 
+use chainmail_snapshot::escape;
+
 use super::judge::{Outcome, Report};
 use super::text::{body, headline};
-use crate::escape;
 use crate::semantics::Verdict;
 
 /// The report as one XML document.

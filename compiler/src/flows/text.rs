@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use chainmail_snapshot::escape;
+
 use super::judge::{Contrary, Outcome, Report};
 use crate::diagnostic::Style;
-use crate::escape;
 use crate::explain::decisions;
 use crate::semantics::Verdict;
 

@@ -1,10 +1,12 @@
 //! A review as annotations of GitHub, at the lines that are the cause.
 
+use chainmail_snapshot::escape::line;
+
 use super::words::{counted, headline};
-use crate::annotation::{Annotation, At, Level, commands};
 use crate::diagnostic::Agreed;
 use crate::diff::{Cause, Flow, Isolation, IsolationChange, Review, Side};
-use crate::escape::{line, short};
+use crate::report::annotation::{Annotation, At, Level, commands};
+use crate::report::escape::short;
 
 /// Prints a review: what lets the world in is an error, what opens a warning, what closes or is waived a notice. The last
 /// line is the summary, for the log.
@@ -84,7 +86,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::annotation::runner;
+    use crate::report::annotation::runner;
     use crate::report::hostile;
 
     proptest! {

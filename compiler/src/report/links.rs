@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use crate::diff::{Cause, Review, Side};
-use crate::escape::uri;
+use crate::report::escape::uri;
 
 /// The longest link; a comment has room for other things.
 const MOST: usize = 400;

@@ -12,7 +12,7 @@ use super::words::{
 };
 use crate::diagnostic::Agreed;
 use crate::diff::{ChainDiff, Change, Flow, Isolation, Line, Mixed, Review, SetDiff, Shape};
-use crate::escape::{FENCE, code, fenced, html, short};
+use crate::report::escape::{FENCE, code, fenced, html, short};
 
 /// What a comment may come to, in bytes. GitHub refuses more than 65,536 characters, and a title or a link may be added.
 pub const BUDGET: usize = 60_000;

@@ -6,7 +6,7 @@ use crate::diff::{
     Cause, Ends, EndsKind, Flow, FlowChange, Isolation, IsolationChange, Outcome, Presence, Review,
     SideFacts, SourceCounts,
 };
-use crate::escape::{code, short};
+use crate::report::escape::{code, short};
 
 /// So many of a thing.
 pub(super) fn counted(count: usize, one: &str, many: &str) -> String {

@@ -6,9 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::configuration::Configuration;
 use super::unread::{Walked, is_printable};
-use super::{
-    CONFIG_PATH, ENTRIES, FILE_BYTES, SourceError, SourceFile, Sources, TOTAL_BYTES, Unread, Why, snapshots,
-};
+use super::{ENTRIES, FILE_BYTES, SourceError, SourceFile, Sources, TOTAL_BYTES, Unread, Why, snapshots};
+use crate::cluster::CONFIG_PATH;
 use crate::config::FileFilter;
 
 fn io(path: &Path) -> impl Fn(std::io::Error) -> SourceError {

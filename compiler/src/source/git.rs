@@ -8,9 +8,10 @@ use git2::{ObjectType, Odb, Oid, Repository, Tree};
 use super::configuration::Configuration;
 use super::unread::{PATH_BYTES, Walked, is_printable};
 use super::{
-    CONFIG_PATH, ENTRIES, FILE_BYTES, REPEATED_BYTES, SourceError, SourceFile, Sources, TOTAL_BYTES, Unread,
-    Why, snapshots,
+    ENTRIES, FILE_BYTES, REPEATED_BYTES, SourceError, SourceFile, Sources, TOTAL_BYTES, Unread, Why,
+    snapshots,
 };
+use crate::cluster::CONFIG_PATH;
 use crate::config::FileFilter;
 
 /// Git's file mode of a symbolic link.

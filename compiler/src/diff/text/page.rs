@@ -1,7 +1,8 @@
 //! Lines of at most 100 columns.
 
+use chainmail_snapshot::escape;
+
 use crate::diagnostic::Style;
-use crate::escape;
 
 /// What a line is about, and so its colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

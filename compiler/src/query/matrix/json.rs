@@ -84,7 +84,7 @@ impl Matrix {
             to: views(&self.destinations),
             pairs,
         };
-        crate::escape::json(
+        chainmail_snapshot::escape::json(
             &serde_json::to_string_pretty(&document).expect("the answers have only string keys"),
         ) + "\n"
     }

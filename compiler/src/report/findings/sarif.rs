@@ -6,8 +6,8 @@ use chainmail_snapshot::Sha256Hex;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{Agreed, Code, Diagnostic, Findings, Severity};
-use crate::escape::uri;
+use crate::diagnostic::{Agreed, Code, Diagnostic, Findings, Severity};
+use crate::report::escape::uri;
 
 /// GitHub refuses a run with more results.
 const MOST: usize = 25_000;
@@ -55,7 +55,8 @@ pub fn sarif(findings: &Findings, folder: &str) -> String {
             "results": results,
         }],
     });
-    crate::escape::json(&serde_json::to_string_pretty(&log).expect("a log has only string keys")) + "\n"
+    chainmail_snapshot::escape::json(&serde_json::to_string_pretty(&log).expect("a log has only string keys"))
+        + "\n"
 }
 
 fn rule(code: Code) -> Value {
@@ -83,7 +84,7 @@ fn result<'f>(finding: &Diagnostic, fingerprint: &'f str, codes: &[Code], folder
     }
     let (file, line, column) = match &finding.place {
         Some(place) => (place.file.as_str(), place.line, place.column),
-        None => (crate::source::CONFIG_PATH, 1, 1),
+        None => (crate::cluster::CONFIG_PATH, 1, 1),
     };
     let location = json!({"physicalLocation": {
         "artifactLocation": {"uri": uri(&format!("{folder}{file}"))},

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Agreed, Findings};
+use crate::diagnostic::{Agreed, Findings};
 
 #[derive(Serialize)]
 struct Line<'a> {
@@ -46,7 +46,7 @@ pub fn json(findings: &Findings) -> String {
             waived: diagnostic.waived.as_ref(),
         };
         let line = serde_json::to_string(&line).expect("strings and numbers are always JSON");
-        out.push_str(&crate::escape::json(&line));
+        out.push_str(&chainmail_snapshot::escape::json(&line));
         out.push('\n');
     }
     out

@@ -6,7 +6,6 @@
 use std::fmt::Write as _;
 
 use chainmail_snapshot::escape::visible;
-pub use chainmail_snapshot::escape::{json, line, lines, screen};
 
 /// A path as a relative reference of RFC 3986.
 pub(crate) fn uri(path: &str) -> String {

@@ -6,7 +6,9 @@
 
 use std::fmt;
 
-use crate::escape::{line, short};
+use chainmail_snapshot::escape::line;
+
+use crate::report::escape::short;
 
 /// How many annotations of one level the service shows of a step.
 pub(crate) const MOST: usize = 10;
@@ -109,7 +111,7 @@ fn inert(text: &str) -> String {
 /// What the runner makes of printed text.
 #[cfg(test)]
 pub(crate) mod runner {
-    use crate::escape::line;
+    use chainmail_snapshot::escape::line;
 
     /// A command as it is decoded.
     #[derive(Debug, Clone, PartialEq, Eq)]
