@@ -18,7 +18,7 @@ mod compile;
 #[warn(clippy::indexing_slicing)]
 pub mod config;
 pub mod describe;
-pub mod diagnostic;
+pub use chainmail_findings as diagnostic;
 pub mod diff;
 pub mod effort;
 pub mod explain;

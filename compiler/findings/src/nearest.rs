@@ -2,7 +2,7 @@
 
 /// The known word that a slip of the keyboard would turn into `word`, if there is one.
 #[must_use]
-pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let folded = word.to_lowercase();
     let closest = known.into_iter().map(|k| (distance(&folded, &k.to_lowercase()), k)).min()?;
     let (distance, known) = closest;

@@ -1,5 +1,8 @@
 //! Findings as values: what is wrong, where, and what to do about it. Sorted by place and printed all at once.
 
+// What others wrote never ends the program: it becomes an error that names its place.
+#![warn(clippy::panic, clippy::unreachable, clippy::get_unwrap, clippy::string_slice)]
+
 mod agreed;
 mod code;
 mod field_path;
@@ -14,7 +17,7 @@ use std::fmt;
 pub use agreed::Agreed;
 pub use code::Code;
 pub use field_path::{FieldPath, Segment};
-pub(crate) use nearest::nearest;
+pub use nearest::nearest;
 pub use object_ref::{FileId, Margin, ObjectRef, Spot};
 pub use places::Places;
 pub use render::{Style, render};
@@ -177,13 +180,13 @@ impl Findings {
     }
 
     /// Whether any has this code.
-    pub(crate) fn has(&self, code: Code) -> bool {
+    pub fn has(&self, code: Code) -> bool {
         self.all.iter().any(|d| d.code == code)
     }
 
     /// As findings about an object that is left out where it has errors: those are warnings that say what becomes of it,
     /// and where there are some nothing else is of interest.
-    pub(crate) fn leaving_out(mut self, consequence: &str) -> Findings {
+    pub fn leaving_out(mut self, consequence: &str) -> Findings {
         if self.has_errors() {
             self.all.retain(|diagnostic| diagnostic.severity == Severity::Error);
             for diagnostic in &mut self.all {
@@ -256,7 +259,7 @@ impl Findings {
     }
 
     /// Changes or drops findings one by one.
-    pub(crate) fn retain_mut(&mut self, keep: impl FnMut(&mut Diagnostic) -> bool) {
+    pub fn retain_mut(&mut self, keep: impl FnMut(&mut Diagnostic) -> bool) {
         self.all.retain_mut(keep);
     }
 
