@@ -10,7 +10,7 @@ mod in_source;
 
 use in_source::EDITS;
 
-const ORACLE: &str = "../compiler/src/semantics.rs";
+const ORACLE: &str = "../compiler/model/src/semantics.rs";
 
 fn main() {
     println!("cargo::rerun-if-changed={ORACLE}");
@@ -41,9 +41,9 @@ fn as_module(oracle: &str) -> String {
     let functions = "/// Judges the first packet";
     let start = oracle.find(types).expect("the oracle's types come first");
     let end = oracle.find(functions).expect("the oracle's functions follow its types");
-    let own = "use chainmail_compiler::semantics::{Packet, Service, Verdict};\n\n";
+    let own = "use chainmail_model::semantics::{Packet, Service, Verdict};\n\n";
     let text = format!("{}{own}{}", &oracle[..start], &oracle[end..]);
     let code: String =
         text.lines().filter(|line| !line.starts_with("//!")).map(|line| format!("{line}\n")).collect();
-    code.replace("crate::", "chainmail_compiler::").replace("pub fn ", "pub(super) fn ")
+    code.replace("crate::", "chainmail_model::").replace("pub fn ", "pub(super) fn ")
 }

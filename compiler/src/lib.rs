@@ -13,7 +13,7 @@
 #![warn(clippy::panic, clippy::unreachable, clippy::get_unwrap, clippy::string_slice)]
 
 pub mod admission;
-pub mod cluster;
+pub use chainmail_model as cluster;
 mod compile;
 #[warn(clippy::indexing_slicing)]
 pub mod config;
@@ -24,7 +24,7 @@ pub mod effort;
 pub mod explain;
 pub mod flows;
 pub mod gate;
-mod holders;
+pub use chainmail_model::enclosing as holders;
 pub mod lint;
 pub mod lower;
 #[warn(clippy::indexing_slicing)]
@@ -35,7 +35,7 @@ pub mod prove;
 pub mod query;
 pub mod render;
 pub mod report;
-pub mod semantics;
+pub use chainmail_model::semantics;
 #[warn(clippy::indexing_slicing)]
 pub mod source;
 pub mod waiver;

@@ -7,7 +7,6 @@ mod matrix;
 mod outside;
 mod path;
 mod probe;
-mod service;
 
 use std::collections::BTreeMap;
 
@@ -20,13 +19,13 @@ use crate::effort::TooLong;
 use crate::semantics::{self, Packet, Service, Verdict};
 
 pub use allowed::{Allowed, ServicesError};
+pub use chainmail_model::ServiceError;
 pub use endpoint::{Endpoint, EndpointError};
 pub use ends::{End, Who};
 pub use matrix::{Answer, Matrix, Question, TooMany, matrix};
 pub(crate) use outside::EXAMPLES;
 pub use path::forwarding_nodes;
 pub use probe::{Probe, ProbeError};
-pub use service::ServiceError;
 
 /// Why the text of a node could not be asked. A compiler's own text always can; one that was read from files may not.
 #[derive(Debug, Error)]

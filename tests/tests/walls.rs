@@ -64,17 +64,6 @@ fn the_judge_shares_no_code_with_what_it_judges() {
     assert!(!judge.contains("chainmail-compiler"), "{judge:?}");
 }
 
-/// The oracle is to testify about the pipeline, so it may know the cluster model and nothing that comes after.
-#[test]
-fn the_oracle_shares_the_model_and_nothing_else() {
-    let text = std::fs::read_to_string(support::root().join("compiler/src/semantics.rs")).unwrap();
-    let used: Vec<&str> = text.split("crate::").skip(1).collect();
-    assert!(!used.is_empty());
-    for path in used {
-        assert!(path.starts_with("cluster::"), "semantics.rs uses crate::{}", path.lines().next().unwrap());
-    }
-}
-
 #[test]
 fn the_contract_depends_on_no_program() {
     let contract = links("chainmail-snapshot");

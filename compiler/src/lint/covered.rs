@@ -13,7 +13,7 @@ use crate::cluster::{
     Direction, NamespaceName, Peer, Peers, Pod, PodId, PodState, Policy, PortMatch, Ports, Rule, RuleRef,
 };
 use crate::diagnostic::Code;
-use crate::holders::Holders;
+use crate::holders::Enclosing;
 use crate::prove::Meaning;
 
 /// A policy's place in the cluster, with the pods that it selects.
@@ -78,7 +78,7 @@ pub(super) fn check(context: &mut Context<'_>) {
             let rules: Vec<Admits<'_>> =
                 policies.iter().flat_map(|of| admissions(&meaning, of, direction)).collect();
             let ends: Vec<(u32, u32)> = rules.iter().map(Admits::services).collect();
-            let holders = Holders::new(&ends);
+            let holders = Enclosing::new(&ends);
             for (rule, ends) in rules.iter().zip(&ends) {
                 // The first one in order is named.
                 let mut covering: Option<usize> = None;

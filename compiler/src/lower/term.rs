@@ -8,7 +8,7 @@ use chainmail_snapshot::{Family, Transport};
 use range_set_blaze::RangeSetBlaze;
 
 use crate::cluster::{AddressRanges, Cluster};
-use crate::holders::Holders;
+use crate::holders::Enclosing;
 use crate::policy::{Allow, Origin, PeerSet, PodSetId, PodSets, PortSet, Service, Traffic};
 
 /// The other end, in one family.
@@ -230,7 +230,7 @@ fn without_subsumed(cluster: &Cluster, sets: &PodSets, terms: Vec<Term>) -> Vec<
             && a.payload.is_subset(&b.payload)
             && is_peers_subset(cluster, sets, &a.peers, &b.peers)
     };
-    let holders = Holders::new(&ends);
+    let holders = Enclosing::new(&ends);
     let keep: Vec<bool> = (0..terms.len())
         .map(|i| {
             // Of two that say the same the first stays.

@@ -65,7 +65,7 @@ pub struct AddressRanges {
 }
 
 /// An address as a number: of 32 bits or of 128, as its family has.
-pub(crate) fn number(address: IpAddr) -> u128 {
+pub fn number(address: IpAddr) -> u128 {
     match address {
         IpAddr::V4(v4) => u128::from(u32::from(v4)),
         IpAddr::V6(v6) => u128::from(v6),
@@ -133,12 +133,12 @@ impl AddressRanges {
     }
 
     /// The numbers of the lowest and of the highest address.
-    pub(crate) fn hull(&self) -> Option<(u128, u128)> {
+    pub fn hull(&self) -> Option<(u128, u128)> {
         self.ranges.first().zip(self.ranges.last())
     }
 
     /// How many ranges without a gap there are.
-    pub(crate) fn range_count(&self) -> usize {
+    pub fn range_count(&self) -> usize {
         self.ranges.ranges_len()
     }
 

@@ -2,9 +2,10 @@
 
 use std::fmt;
 
+use chainmail_findings::ObjectRef;
+
 use super::model::{Cluster, ContainerPort, Pod, PodState};
 use super::{LabelSelector, Labels, NamespaceName, PodRef, WorkloadKind, WorkloadName};
-use crate::diagnostic::ObjectRef;
 
 /// A workload by namespace, name and kind; prints as `namespace/name (Kind)`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

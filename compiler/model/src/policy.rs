@@ -2,11 +2,11 @@
 
 use std::fmt;
 
+use chainmail_findings::ObjectRef;
 use chainmail_snapshot::Transport;
 use ipnet::IpNet;
 
 use super::{AddressRanges, LabelSelector, NamespaceName, PolicyName, PolicyRef, PortName};
-use crate::diagnostic::ObjectRef;
 
 /// A direction of traffic, seen from the pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

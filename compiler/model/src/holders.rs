@@ -181,7 +181,7 @@ impl Cluster {
     }
 
     /// Who claims a contested address, in words: `shop/db (2 claims) or ops/other`.
-    pub(crate) fn claimants_text(&self, contested: &Contested) -> String {
+    pub fn claimants_text(&self, contested: &Contested) -> String {
         let names: Vec<String> =
             contested.claimants.iter().map(|pod| self.pod(*pod).pod_ref().to_string()).collect();
         let mut names: Vec<String> = names

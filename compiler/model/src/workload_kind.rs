@@ -2,9 +2,8 @@
 
 use std::fmt;
 
+use chainmail_findings::FieldPath;
 use serde::{Deserialize, Serialize};
-
-use crate::diagnostic::FieldPath;
 
 /// A kind that makes pods from a template.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use chainmail_snapshot::{Family, Transport};
 
-use crate::cluster::{
+use crate::{
     Cluster, Direction, Doubt, LabelSelector, Labels, NamespaceScope, Node, Os, Peer, Peers, Pod, Policy,
     PortMatch, Ports, Requirement, Rule, UnknownPods, Whose,
 };
@@ -79,12 +79,12 @@ pub(crate) fn enforcing_node<'a>(cluster: &'a Cluster, pod: &Pod) -> Option<&'a 
 }
 
 /// Whether policies are enforced on what has an address, by some node at least.
-pub(crate) fn is_enforced(cluster: &Cluster, address: IpAddr) -> bool {
+pub fn is_enforced(cluster: &Cluster, address: IpAddr) -> bool {
     cluster.claimants(address).any(|pod| enforcing_node(cluster, pod).is_some())
 }
 
 /// The nodes on which an address is a pod's and policies are enforced: several where pods of several nodes claim it.
-pub(crate) fn enforcing_nodes(cluster: &Cluster, address: IpAddr) -> Vec<&Node> {
+pub fn enforcing_nodes(cluster: &Cluster, address: IpAddr) -> Vec<&Node> {
     let mut nodes: Vec<&Node> =
         cluster.claimants(address).filter_map(|pod| enforcing_node(cluster, pod)).collect();
     nodes.sort_by_key(|node| &node.name);
@@ -99,13 +99,15 @@ fn allowed(cluster: &Cluster, direction: Direction, packet: &Packet, end: IpAddr
         && cluster.claimants(end).all(|pod| pod_allowed(cluster, direction, pod, packet, peer))
 }
 
-pub(crate) fn is_crowded(cluster: &Cluster, address: IpAddr) -> bool {
+/// Whether too many pods claim an address, so that it is closed.
+#[must_use]
+pub fn is_crowded(cluster: &Cluster, address: IpAddr) -> bool {
     matches!(cluster.whose(address), Whose::Contested(contested) if contested.doubt == Doubt::Crowd)
 }
 
 /// The pods that an address may be of. Empty where it is no pod's, and where it may be no pod's: a node claims it too, or
 /// too many pods do.
-pub(crate) fn pods_at(cluster: &Cluster, address: IpAddr) -> Vec<&Pod> {
+pub fn pods_at(cluster: &Cluster, address: IpAddr) -> Vec<&Pod> {
     match cluster.whose(address) {
         Whose::Pod(_, pod) => vec![pod],
         Whose::Contested(contested) if contested.doubt == Doubt::Pods => cluster.claimants(address).collect(),
@@ -132,18 +134,12 @@ fn pod_allowed(cluster: &Cluster, direction: Direction, pod: &Pod, packet: &Pack
 }
 
 /// "Traffic must match both the ports and the peers" (API, NetworkPolicyIngressRule).
-pub(crate) fn rule_allows(
-    cluster: &Cluster,
-    policy: &Policy,
-    rule: &Rule,
-    packet: &Packet,
-    peer: IpAddr,
-) -> bool {
+pub fn rule_allows(cluster: &Cluster, policy: &Policy, rule: &Rule, packet: &Packet, peer: IpAddr) -> bool {
     peers_allow(cluster, policy, &rule.peers, peer) && ports_allow(cluster, &rule.ports, packet)
 }
 
 /// "If this field is empty or missing, this rule matches all sources" (API, from; to alike). Items are OR-ed.
-pub(crate) fn peers_allow(cluster: &Cluster, policy: &Policy, peers: &Peers, address: IpAddr) -> bool {
+pub fn peers_allow(cluster: &Cluster, policy: &Policy, peers: &Peers, address: IpAddr) -> bool {
     let Peers::OneOf(peers) = peers else { return true };
     peers.iter().any(|peer| match peer {
         Peer::Pods { namespaces, pods } => {
@@ -170,7 +166,7 @@ pub(crate) fn peers_allow(cluster: &Cluster, policy: &Policy, peers: &Peers, add
 
 /// "The requirements are ANDed. An empty label selector matches all objects" (API, LabelSelector). What holds of a value
 /// holds of a label that is there; without the label `NotIn` is met (`Requirement.Matches` of apimachinery).
-pub(crate) fn selects(selector: &LabelSelector, labels: &Labels) -> bool {
+pub fn selects(selector: &LabelSelector, labels: &Labels) -> bool {
     selector.requirements().all(|requirement| match requirement {
         Requirement::In(key, values) => labels.get(key).is_some_and(|value| values.contains(value)),
         Requirement::NotIn(key, values) => labels.get(key).is_none_or(|value| !values.contains(value)),
@@ -180,7 +176,7 @@ pub(crate) fn selects(selector: &LabelSelector, labels: &Labels) -> bool {
 }
 
 /// "If this field is empty or missing, this rule matches all ports" (API, ports), and then also what has no ports.
-pub(crate) fn ports_allow(cluster: &Cluster, ports: &Ports, packet: &Packet) -> bool {
+pub fn ports_allow(cluster: &Cluster, ports: &Ports, packet: &Packet) -> bool {
     let Ports::OneOf(ports) = ports else { return true };
     let Service::Port(protocol, number) = packet.service else { return false };
     ports.iter().any(|port| {
@@ -201,7 +197,7 @@ pub(crate) fn ports_allow(cluster: &Cluster, ports: &Ports, packet: &Packet) -> 
 }
 
 /// The node that drops a packet because an end is an address that it keeps for its pods and no manifest explains.
-pub(crate) fn refuses_unknown_pod<'a>(cluster: &'a Cluster, packet: &Packet) -> Option<&'a Node> {
+pub fn refuses_unknown_pod<'a>(cluster: &'a Cluster, packet: &Packet) -> Option<&'a Node> {
     cluster
         .nodes()
         .filter(|node| node.os == Os::Linux && node.settings.unknown_pods == UnknownPods::Drop)
@@ -229,7 +225,7 @@ pub fn refuses_at_interfaces(node: &Node, cluster: &Cluster, packet: &Packet, by
 }
 
 /// The node on whose bridge a packet between two pods is not from one of that node's pod addresses to one host.
-pub(crate) fn refuses_on_bridge<'a>(cluster: &'a Cluster, packet: &Packet) -> Option<&'a Node> {
+pub fn refuses_on_bridge<'a>(cluster: &'a Cluster, packet: &Packet) -> Option<&'a Node> {
     cluster.nodes().filter(|node| node.os == Os::Linux && node.settings.pod_bridge.is_some()).find(|node| {
         let (source, destination) = (packet.source, packet.destination);
         let mut nets =

@@ -2,10 +2,10 @@
 
 use std::fmt::Display;
 
+use chainmail_findings::{FieldPath, Places};
 use serde::{Serialize, Serializer};
 
 use super::{Direction, Policy, PolicyRef, RuleRef};
-use crate::diagnostic::{FieldPath, Places};
 
 /// A policy and where it stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -1,16 +1,16 @@
 //! Which of many ranges hold another one whole, without a look at each.
 
 /// Ranges, by their places in the list that they were taken from.
-pub(crate) struct Holders<T> {
+pub struct Enclosing<T> {
     /// Where each range begins, and its place, in order.
     firsts: Vec<(T, usize)>,
     /// A binary tree over `firsts`, its root at 1: the highest end below each node. Leaves stand at the end.
     highest: Vec<Option<T>>,
 }
 
-impl<T: Copy + Ord> Holders<T> {
+impl<T: Copy + Ord> Enclosing<T> {
     /// Takes where ranges begin and end, both included.
-    pub(crate) fn new(ranges: &[(T, T)]) -> Self {
+    pub fn new(ranges: &[(T, T)]) -> Self {
         let mut firsts: Vec<(T, usize)> =
             ranges.iter().enumerate().map(|(place, (first, _))| (*first, place)).collect();
         firsts.sort_unstable();
@@ -26,7 +26,7 @@ impl<T: Copy + Ord> Holders<T> {
     }
 
     /// Whether one of the ranges that hold a range whole has a property. Each that is asked costs a walk down the tree.
-    pub(crate) fn any(&self, (first, last): (T, T), mut has: impl FnMut(usize) -> bool) -> bool {
+    pub fn any(&self, (first, last): (T, T), mut has: impl FnMut(usize) -> bool) -> bool {
         // All that begin at `first` or before it are leaves side by side, from the first one on.
         let candidates = self.firsts.partition_point(|(start, _)| *start <= first);
         let leaves = self.highest.len() / 2;
@@ -61,7 +61,7 @@ mod tests {
             asked in (0u16..40, 0u16..40).prop_map(|(a, b)| (a.min(b), a.max(b))),
         ) {
             let mut seen = Vec::new();
-            let found = Holders::new(&ranges).any(asked, |place| {
+            let found = Enclosing::new(&ranges).any(asked, |place| {
                 seen.push(place);
                 false
             });

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use chainmail_findings::ObjectRef;
 use chainmail_snapshot::{NodeName, Transport};
 use ipnet::IpNet;
 
 use super::holders::{Contested, Holder, HolderId};
 use super::workload::{Controller, Workload, WorkloadRef};
 use super::{Addresses, Labels, NamespaceName, NodeSettings, PodName, PodRef, Policy, PortName};
-use crate::diagnostic::ObjectRef;
 
 /// A pod's place among the cluster's pods, which are in order of namespace and name. Two have one name where live facts
 /// contradict the reviewed ones, or each other: then each is what one object says of the pod.
@@ -214,7 +214,7 @@ impl Cluster {
     }
 
     /// Sets what of the configuration holds for a node.
-    pub(crate) fn configure(&mut self, node: &NodeName, settings: NodeSettings) {
+    pub fn configure(&mut self, node: &NodeName, settings: NodeSettings) {
         if let Some(node) = self.nodes.get_mut(node) {
             node.settings = settings;
         }

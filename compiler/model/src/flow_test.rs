@@ -1,6 +1,6 @@
 //! Flows that are expected, as they were written.
 
-use crate::diagnostic::ObjectRef;
+use chainmail_findings::ObjectRef;
 
 /// A FlowTest.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,9 +1,13 @@
 //! The cluster as the policies see it: namespaces, pods, nodes and policies, admitted as the API server would, with
 //! its defaults filled in. Built once by admission, read only; everything after this works on it.
 
+// What others wrote never ends the program: it becomes an error that names its place.
+#![warn(clippy::panic, clippy::unreachable, clippy::get_unwrap, clippy::string_slice)]
+
 mod addresses;
 mod admitted;
 mod assumed;
+pub mod enclosing;
 mod flow_test;
 mod holders;
 mod interfaces;
@@ -13,12 +17,14 @@ mod model;
 mod names;
 mod policy;
 mod policy_at;
+pub mod semantics;
+mod service;
 mod settings;
 mod waiver;
 mod workload;
 mod workload_kind;
 
-pub(crate) use addresses::number;
+pub use addresses::number;
 pub use addresses::{AddressRanges, Addresses};
 pub use flow_test::{FlowCase, FlowTest, Words};
 pub use holders::{CLAIMANTS_MAX, Contested, Doubt, Holder, HolderId};
@@ -35,6 +41,7 @@ pub use policy::{
     Rule, RuleRef,
 };
 pub use policy_at::{PolicyAt, RuleAt};
+pub use service::ServiceError;
 pub use settings::{
     AllowTarget, CONFIG_PATH, Enforcement, InvalidPackets, LogLimit, LogLimitError, NodeSettings, Refusal,
     UnknownPods,

@@ -2,10 +2,9 @@
 
 use std::fmt;
 
+use chainmail_findings::{Agreed, Code, Place};
 use chainmail_snapshot::Date;
 use globset::GlobMatcher;
-
-use crate::diagnostic::{Agreed, Code, Place};
 
 /// One `[[waiver]]` of `chainmail.toml`.
 #[derive(Debug, Clone)]
