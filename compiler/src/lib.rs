@@ -12,11 +12,10 @@
 // What others wrote never ends the program: it becomes an error that names its place.
 #![warn(clippy::panic, clippy::unreachable, clippy::get_unwrap, clippy::string_slice)]
 
-pub mod admission;
+pub use chainmail_manifest::admission;
 pub use chainmail_model as cluster;
 mod compile;
-#[warn(clippy::indexing_slicing)]
-pub mod config;
+pub use chainmail_manifest::config;
 pub mod describe;
 pub use chainmail_findings as diagnostic;
 pub mod diff;
@@ -27,17 +26,15 @@ pub mod gate;
 pub use chainmail_model::enclosing as holders;
 pub mod lint;
 pub mod lower;
-#[warn(clippy::indexing_slicing)]
-pub mod manifest;
+pub use chainmail_manifest as manifest;
 pub mod netfilter;
 pub mod policy;
 pub mod prove;
 pub mod query;
 pub mod render;
 pub mod report;
+pub use chainmail_manifest::source;
 pub use chainmail_model::semantics;
-#[warn(clippy::indexing_slicing)]
-pub mod source;
 pub mod waiver;
 pub mod write;
 

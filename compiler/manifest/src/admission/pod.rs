@@ -1,0 +1,176 @@
+//! Pods.
+
+use std::net::IpAddr;
+
+use chainmail_findings::{Code, FieldPath};
+use chainmail_model::{Addresses, ContainerPort, Pod, PodName, PodState, PortName};
+use chainmail_snapshot::{NodeName, Transport};
+
+use super::written::{self, Part};
+use super::{Scope, cidr, label, name, workload};
+use crate as manifest;
+
+/// The pod, if its names are some.
+pub(super) fn admit(scope: &mut Scope<'_>, pod: &manifest::Pod) -> Option<Pod> {
+    let name = name::dns_subdomain(scope, "pod", &pod.metadata);
+    let namespace = name::namespace(scope, &pod.metadata);
+    let called = || match (&namespace, &name) {
+        (Some(namespace), Some(name)) => format!("pod {namespace}/{name}"),
+        _ => "the pod".to_owned(),
+    };
+    let labels = label::labels(scope, pod.metadata.labels.as_ref());
+    let node = node_name(scope, pod);
+    let ports = ports(scope, &FieldPath::root().key("spec"), &pod.spec);
+    let phase = pod.status.phase.as_ref().map_or("", |text| text.0.as_str());
+    let (state, addresses) = if pod.spec.host_network == Some(true) {
+        (PodState::HostNetwork, Addresses::default())
+    } else if matches!(phase, "Succeeded" | "Failed") {
+        // Its address is free, and perhaps another pod's by now. A pod that is being deleted still counts.
+        let message = format!("{} has finished; no rule names its address", called());
+        scope.report(Code::FinishedPod, &FieldPath::root().key("status").key("phase"), message);
+        (PodState::Finished, Addresses::default())
+    } else {
+        let addresses = addresses(scope, pod);
+        let state = if addresses.is_empty() { PodState::NoAddress } else { PodState::Endpoint };
+        (state, addresses)
+    };
+    let (namespace, name) = (namespace?, PodName::admitted(name?));
+    let controller = workload::controller(&pod.metadata);
+    Some(Pod { namespace, name, labels, node, addresses, ports, state, controller, at: scope.at })
+}
+
+/// Whether an address is written, also one that cannot be read.
+pub(super) fn says_an_address(pod: &manifest::Pod) -> bool {
+    let written = |text: &Option<manifest::Text>| text.as_ref().is_some_and(|text| !text.0.is_empty());
+    written(&pod.status.pod_ip) || pod.status.pod_ips.iter().flatten().any(|entry| written(&entry.ip))
+}
+
+/// Where a pod says that it has an address.
+pub(super) fn address_path(pod: &manifest::Pod, address: IpAddr) -> FieldPath {
+    let status = FieldPath::root().key("status");
+    let is_it =
+        |entry: &manifest::PodIp| entry.ip.as_ref().and_then(|text| text.0.parse().ok()) == Some(address);
+    match pod.status.pod_ips.iter().flatten().position(is_it) {
+        Some(index) => status.key("podIPs").index(index).key("ip"),
+        None => status.key("podIP"),
+    }
+}
+
+fn node_name(scope: &mut Scope<'_>, pod: &manifest::Pod) -> Option<NodeName> {
+    let text = pod.spec.node_name.as_ref().filter(|text| !text.0.is_empty())?;
+    match text.0.parse() {
+        Ok(name) => Some(name),
+        Err(_) => {
+            let path = FieldPath::root().key("spec").key("nodeName");
+            scope.report(Code::BadName, &path, format!("{:?} cannot be the name of a node", text.0));
+            None
+        }
+    }
+}
+
+/// All of `podIPs`, or `podIP` where that list is empty.
+fn addresses(scope: &mut Scope<'_>, pod: &manifest::Pod) -> Addresses {
+    let status = FieldPath::root().key("status");
+    let list = status.key("podIPs");
+    let mut found: Vec<(FieldPath, IpAddr)> = Vec::new();
+    for (index, entry) in pod.status.pod_ips.iter().flatten().enumerate() {
+        let path = list.index(index).key("ip");
+        let text = entry.ip.as_ref().map_or("", |text| text.0.as_str());
+        found.extend(cidr::address(scope, &path, text).map(|address| (path, address)));
+    }
+    if let Some(text) = pod.status.pod_ip.as_ref().filter(|text| !text.0.is_empty()) {
+        let path = status.key("podIP");
+        let address = cidr::address(scope, &path, &text.0);
+        match address {
+            Some(address) if found.is_empty() => found.push((path, address)),
+            // The API server keeps podIP equal to the first of podIPs: an address that only one of them has would be
+            // nobody's.
+            Some(address) if found.iter().all(|(_, known)| *known != address) => {
+                scope.report(Code::BadAddress, &path, format!("podIP {address} is not among podIPs"));
+            }
+            Some(_) | None => {}
+        }
+    }
+    let mut addresses = Addresses::default();
+    for (path, address) in found {
+        let taken = match address {
+            IpAddr::V4(v4) => addresses.v4.replace(v4).is_some(),
+            IpAddr::V6(v6) => addresses.v6.replace(v6).is_some(),
+        };
+        if taken {
+            scope.report(Code::BadAddress, &path, "a pod has at most one address of each family");
+        }
+    }
+    addresses
+}
+
+/// The ports of containers and sidecars (init containers that are kept running). Ports of the other init containers
+/// are gone by the time the pod serves. `at` is the place of the pod's spec.
+pub(super) fn ports(scope: &mut Scope<'_>, at: &FieldPath, spec: &manifest::PodSpec) -> Vec<ContainerPort> {
+    let mut ports = Vec::new();
+    for (list, containers) in [("initContainers", &spec.init_containers), ("containers", &spec.containers)] {
+        for (index, container) in containers.iter().flatten().enumerate() {
+            let always = container.restart_policy.as_ref().is_some_and(|text| text.0 == "Always");
+            if list == "initContainers" && !always {
+                continue;
+            }
+            let path = at.key(list).index(index).key("ports");
+            for (index, port) in container.ports.iter().flatten().enumerate() {
+                ports.extend(container_port(scope, &path.index(index), port));
+            }
+        }
+    }
+    ports.sort();
+    ports.dedup();
+    ports
+}
+
+fn container_port(
+    scope: &mut Scope<'_>,
+    path: &FieldPath,
+    port: &manifest::ContainerPort,
+) -> Option<ContainerPort> {
+    let protocol = protocol(scope, &path.key("protocol"), port.protocol.as_ref())?;
+    let number = match port.container_port.map(u16::try_from) {
+        Some(Ok(number)) if number > 0 => number,
+        _ => {
+            let path = path.key("containerPort");
+            scope.report(Code::BadPort, &path, "a containerPort is a number from 1 to 65535");
+            return None;
+        }
+    };
+    if let Some(text) = &port.name {
+        written::check(scope, &path.key("name"), &text.0, Part::Value);
+    }
+    let name = match &port.name {
+        Some(text) if name::port_name_problems(&text.0).is_empty() => {
+            Some(PortName::admitted(text.0.clone()))
+        }
+        Some(text) if !text.0.is_empty() => {
+            let problems = name::port_name_problems(&text.0).join("; ");
+            let message = format!("{:?} cannot be the name of a port: {problems}", text.0);
+            scope.report(Code::BadPortName, &path.key("name"), message);
+            None
+        }
+        _ => None,
+    };
+    Some(ContainerPort { name, protocol, number })
+}
+
+/// A protocol; TCP where none is written.
+pub(super) fn protocol(
+    scope: &mut Scope<'_>,
+    path: &FieldPath,
+    text: Option<&manifest::Text>,
+) -> Option<Transport> {
+    match text.map(|text| text.0.as_str()) {
+        None | Some("TCP") => Some(Transport::Tcp),
+        Some("UDP") => Some(Transport::Udp),
+        Some("SCTP") => Some(Transport::Sctp),
+        Some(other) => {
+            let message = format!("{other:?} is not a protocol");
+            scope.report_with_help(Code::BadProtocol, path, message, "the protocols are TCP, UDP and SCTP");
+            None
+        }
+    }
+}
