@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
+use chainmail_model::{Cluster, Direction};
 use chainmail_snapshot::{ChainName, Family, SetKind, Sha256Hex};
 use ipnet::IpNet;
 
@@ -11,7 +12,6 @@ use super::base::Tail;
 use super::meet::meet;
 use super::peers::inline;
 use super::term::{Payload, Peers, Term, Terms, canonical};
-use crate::cluster::{Cluster, Direction};
 use crate::netfilter::{Comment, IpSet, Match, PortRange, Ports, Protocol, Rule, SetRef, Side, Target};
 use crate::policy::{Admits, ClassId, Origin};
 

@@ -13,26 +13,31 @@
 //! outside a dispatch tree points into it: Linux 6.1 validates every path of an nft table, and a tree that each
 //! allowing rule pointed at would make that quadratic.
 
+// What others wrote never ends the program: it becomes an error that names its place.
+#![warn(clippy::panic, clippy::unreachable, clippy::get_unwrap, clippy::string_slice)]
+
 mod base;
 mod class;
 mod cost;
 mod dispatch;
 mod meet;
+pub mod netfilter;
 mod node;
 mod peers;
+pub mod policy;
+pub mod render;
 mod term;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
+use chainmail_model::{Cluster, Holder, HolderId};
 use chainmail_snapshot::{ChainName, Family, NodeName, SetName};
 
-use crate::cluster::{Cluster, Holder, HolderId};
+use crate::class::ClassChain;
 use crate::netfilter::{IpSet, Ruleset};
+use crate::peers::PeerSets;
 use crate::policy::{AllowedTraffic, Isolation, Origin, PodSets};
-
-use class::ClassChain;
-use peers::PeerSets;
 
 /// The rules and sets of one node.
 #[derive(Debug)]

@@ -6,16 +6,15 @@
 
 mod classes;
 mod index;
-pub(crate) mod limits;
+pub mod limits;
 mod pod_sets;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use chainmail_model::{AddressRanges, Cluster, Direction, HolderId, RuleRef};
 use chainmail_snapshot::Transport;
 use range_set_blaze::RangeSetBlaze;
-
-use crate::cluster::{AddressRanges, Cluster, Direction, HolderId, RuleRef};
 
 pub use classes::allowed_traffic;
 pub use pod_sets::{PodSetId, PodSets};

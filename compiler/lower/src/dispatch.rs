@@ -8,11 +8,11 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::rc::Rc;
 
+use chainmail_model::number;
 use chainmail_snapshot::{ChainName, Family};
 use ipnet::IpNet;
 
 use super::base::Tail;
-use crate::cluster::number;
 use crate::netfilter::{Match, Rule, Side, Target};
 
 /// A pod's address and the chain of its class.

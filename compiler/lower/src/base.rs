@@ -4,13 +4,13 @@
 use std::net::Ipv6Addr;
 use std::rc::Rc;
 
+use chainmail_model::{AllowTarget, InvalidPackets, NodeSettings, Refusal, UnknownPods};
 use chainmail_snapshot::{
     ChainName, DENY_CHAIN, FORWARD_CHAIN, Family, INGRESS_CHAIN, Transport, cut_set_name,
 };
 use ipnet::{IpNet, Ipv6Net};
 
 use super::class::set_ref;
-use crate::cluster::{AllowTarget, InvalidPackets, NodeSettings, Refusal, UnknownPods};
 use crate::netfilter::{ConnState, IpSet, Match, Protocol, Rule, SetRef, Side, SideOrder, Target};
 
 /// ICMPv6 types of neighbour discovery (RFC 4861): without them no neighbour is found.

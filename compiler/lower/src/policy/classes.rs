@@ -2,6 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chainmail_model::{
+    AddressRanges, Cluster, ContainerPort, Contested, Direction, Doubt, Holder, HolderId, NamespaceName,
+    NamespaceScope, Peer, Peers, PortMatch, PortName, Ports, Rule,
+};
 use chainmail_snapshot::Transport;
 use range_set_blaze::RangeSetBlaze;
 
@@ -9,10 +13,6 @@ use super::index::Index;
 use super::pod_sets::PodSets;
 use super::{
     Admits, Allow, AllowedTraffic, Class, ClassId, Isolation, Origin, PeerSet, PortSet, Service, Traffic,
-};
-use crate::cluster::{
-    AddressRanges, Cluster, ContainerPort, Contested, Direction, Doubt, Holder, HolderId, NamespaceName,
-    NamespaceScope, Peer, Peers, PortMatch, PortName, Ports, Rule,
 };
 
 /// A name that a container port may have.
@@ -283,7 +283,7 @@ impl Builder<'_> {
 
 fn names_of(rule: &Rule) -> Vec<Name> {
     let Ports::OneOf(ports) = &rule.ports else { return Vec::new() };
-    let name = |port: &crate::cluster::Port| match &port.which {
+    let name = |port: &chainmail_model::Port| match &port.which {
         PortMatch::Named(name) => Some((port.protocol, name.clone())),
         PortMatch::All | PortMatch::Range(_) => None,
     };

@@ -4,17 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::rc::Rc;
 
+use chainmail_findings::{FieldPath, Places};
+use chainmail_model::Cluster;
 use chainmail_snapshot::{
     ChainName, Family, Manifest, NodeSnapshot, OriginText, Parts, SetName, Sha256Hex, cut_set_name,
 };
 use serde::Serialize;
 
 use super::{cut_set_text, rules_text, set_text};
-use crate::cluster::Cluster;
-use crate::diagnostic::{FieldPath, Places};
-use crate::lower::{ChainOrigins, NodeProgram};
 use crate::netfilter::{IpSet, Ruleset};
 use crate::policy::{Isolation, Origin};
+use crate::{ChainOrigins, NodeProgram};
 
 /// One entry of `provenance.json`: a rule, and what of which policies it comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

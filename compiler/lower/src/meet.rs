@@ -5,11 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chainmail_model::{AddressRanges, Cluster};
 use chainmail_snapshot::Transport;
 use range_set_blaze::RangeSetBlaze;
 
 use super::term::{Payload, Peers, Term, Terms, admits, reduced, simplified};
-use crate::cluster::{AddressRanges, Cluster};
 use crate::policy::{Origin, PodSets, Service};
 
 /// What a class admits at one port, or of what has none.

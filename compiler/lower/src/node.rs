@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
+use chainmail_model::{Direction, Node};
 use chainmail_snapshot::{ChainName, Family, Member, SetKind, is_cut_set};
 use ipnet::IpNet;
 
@@ -10,7 +11,6 @@ use super::base::{self, Base, Tail};
 use super::class::{self, Body};
 use super::dispatch::{self, Leaf};
 use super::{ChainOrigins, Lowering, NodeProgram};
-use crate::cluster::{Direction, Node};
 use crate::netfilter::{CHAINS_ON_A_PATH_MAX, IpSet, Rule, Ruleset, Side, longest_path};
 
 impl Lowering<'_> {

@@ -1,9 +1,9 @@
 //! What a node's program costs its kernel.
 
+use chainmail_model::Cost;
 use chainmail_snapshot::Family;
 
 use super::{ChainOrigins, NodeProgram};
-use crate::cluster::Cost;
 
 impl NodeProgram {
     /// Counts what the rules and sets cost the node.

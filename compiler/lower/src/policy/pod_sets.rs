@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hasher as _};
 
+use chainmail_model::{Cluster, HolderId};
 use chainmail_snapshot::Family;
 use roaring::RoaringBitmap;
-
-use crate::cluster::{Cluster, HolderId};
 
 /// A set of holders, which are pods but for contested addresses; equal sets have equal ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

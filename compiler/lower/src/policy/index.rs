@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use chainmail_model::{
+    Cluster, Contested, Doubt, LabelKey, LabelSelector, NamespaceName, NamespaceScope, PodId, Requirement,
+};
 use roaring::RoaringBitmap;
 
 use super::pod_sets::{PodSetId, PodSets};
-use crate::cluster::{
-    Cluster, Contested, Doubt, LabelKey, LabelSelector, NamespaceName, NamespaceScope, PodId, Requirement,
-};
 
 /// The pods that have a label, and those that have it with each value.
 #[derive(Default)]

@@ -3,11 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chainmail_findings::{Code, Diagnostic, FieldPath, Places};
+use chainmail_model::{Cluster, number};
+
 use super::{
     Admits, Allow, AllowedTraffic, Class, PeerSet, PodSetId, PodSets, PortSet, Traffic, allowed_traffic,
 };
-use crate::cluster::{Cluster, number};
-use crate::diagnostic::{Code, Diagnostic, FieldPath, Places};
 
 /// The most pods of all sets that policies make, each set counted once: about 20 bytes of text each, and 60 in a kernel.
 const MEMBERS: u64 = 8_000_000;
@@ -21,7 +22,7 @@ const PIECES: u64 = 8_000_000;
 const STEPS: u64 = 500_000_000;
 
 /// What is to be said of policies that come to more than is compiled.
-pub(crate) fn check(cluster: &Cluster, places: &dyn Places) -> Option<Diagnostic> {
+pub fn check(cluster: &Cluster, places: &dyn Places) -> Option<Diagnostic> {
     let mut sets = PodSets::default();
     let traffic = allowed_traffic(cluster, &mut sets);
     let (members, widest) = members(&traffic, &sets);

@@ -2,10 +2,9 @@
 
 use std::fmt;
 
+use chainmail_model::{InterfaceName, InterfacePattern, LogLimit};
 use chainmail_snapshot::{COMMENT_MAX, ChainName, Level, MULTIPORT_SLOTS, SetKind, SetName, Transport};
 use ipnet::IpNet;
-
-use crate::cluster::{InterfaceName, InterfacePattern, LogLimit};
 
 /// Which end of a packet a set is asked about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

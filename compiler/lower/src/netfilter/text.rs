@@ -2,10 +2,9 @@
 
 use std::fmt::{self, Write as _};
 
+use chainmail_model::{InterfacePattern, LogLimit};
 use chainmail_snapshot::{DENY_GROUP, DENY_PREFIX, Family, KernelAddress, SetKind};
 use ipnet::IpNet;
-
-use crate::cluster::{InterfacePattern, LogLimit};
 
 use super::{ConnState, Match, PortRange, Ports, Protocol, Rule, SetRef, Side, SideOrder, Target};
 

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
+use chainmail_model::{AddressRanges, Cluster};
 use chainmail_snapshot::{Family, Member, SetKind, SetName};
 use ipnet::IpNet;
 
-use crate::cluster::{AddressRanges, Cluster};
 use crate::netfilter::IpSet;
 use crate::policy::{PodSetId, PodSets, Service};
 

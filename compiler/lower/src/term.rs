@@ -4,11 +4,11 @@ use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use chainmail_model::enclosing::Enclosing;
+use chainmail_model::{AddressRanges, Cluster};
 use chainmail_snapshot::{Family, Transport};
 use range_set_blaze::RangeSetBlaze;
 
-use crate::cluster::{AddressRanges, Cluster};
-use crate::holders::Enclosing;
 use crate::policy::{Allow, Origin, PeerSet, PodSetId, PodSets, PortSet, Service, Traffic};
 
 /// The other end, in one family.
