@@ -29,7 +29,7 @@ pub use chainmail_lower as lower;
 pub use chainmail_lower::netfilter;
 pub use chainmail_lower::policy;
 pub use chainmail_manifest as manifest;
-pub mod prove;
+pub use chainmail_prove as prove;
 pub mod query;
 pub use chainmail_lower::render;
 pub mod report;

@@ -34,10 +34,11 @@ use std::rc::Rc;
 use chainmail_model::{Cluster, Holder, HolderId};
 use chainmail_snapshot::{ChainName, Family, NodeName, SetName};
 
-use crate::class::ClassChain;
 use crate::netfilter::{IpSet, Ruleset};
-use crate::peers::PeerSets;
 use crate::policy::{AllowedTraffic, Isolation, Origin, PodSets};
+
+use class::ClassChain;
+use peers::PeerSets;
 
 /// The rules and sets of one node.
 #[derive(Debug)]

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::rc::Rc;
 
+use chainmail_model::Refusal;
 use chainmail_snapshot::Transport;
 use chainmail_verdict::exact::{
     AddressSet, Ending, ModeSet, Part, Piece, Service, ServiceSet, Summary, Traffic, split,
@@ -11,7 +12,6 @@ use chainmail_verdict::{PortRange, RejectWith};
 
 use super::Agreements;
 use super::contract::{Clause, Contract, Exit, Expected, Way};
-use crate::cluster::Refusal;
 
 /// Packets of which one becomes something else than must.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,15 +7,15 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::rc::Rc;
 
+use chainmail_model::{
+    AllowTarget, Direction, HolderId, InterfacePattern, InvalidPackets, Node, Refusal, UnknownPods,
+};
 use chainmail_snapshot::Family;
 use chainmail_verdict::exact::{AddressSet, Mode, Modes, Part, ServiceSet, Traffic, split};
 use chainmail_verdict::{ConnState, DstKind, End, IfaceName, IfacePattern, Protocol, TcpFlags, Test};
 use ipnet::{IpNet, Ipv6Net};
 
 use super::Meaning;
-use crate::cluster::{
-    AllowTarget, Direction, HolderId, InterfacePattern, InvalidPackets, Node, Refusal, UnknownPods,
-};
 
 /// How allowed packets leave our chains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

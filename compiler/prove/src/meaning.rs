@@ -1,6 +1,6 @@
 //! What policies say of all packets at once.
 //!
-//! [`semantics::judge`](crate::semantics::judge) says it of one packet. This is the same reading of the API text, clause
+//! [`semantics::judge`](chainmail_model::semantics::judge) says it of one packet. This is the same reading of the API text, clause
 //! by clause, with sets in the place of questions; it knows no classes, no kernel sets, and no order of rules. A peer is
 //! worked out once for all rules that name it, and a pod's traffic once for all pods that the same policies select.
 
@@ -10,15 +10,14 @@ use std::iter;
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use chainmail_snapshot::{Family, NodeName, Transport};
-use chainmail_verdict::exact::{AddressSet, ServiceSet, Traffic};
-use chainmail_verdict::{PortRange, Protocol};
-
-use crate::cluster::{
+use chainmail_model::semantics::selects;
+use chainmail_model::{
     Cluster, ContainerPort, Contested, Direction, Doubt, Holder, HolderId, LabelSelector, NamespaceName,
     NamespaceScope, Node, Peer, Peers, Pod, PodId, Policy, Port, PortMatch, PortName, Ports, Rule,
 };
-use crate::semantics::selects;
+use chainmail_snapshot::{Family, NodeName, Transport};
+use chainmail_verdict::exact::{AddressSet, ServiceSet, Traffic};
+use chainmail_verdict::{PortRange, Protocol};
 
 /// The traffic that policies allow, pod by pod.
 pub struct Meaning<'a> {
@@ -170,7 +169,7 @@ impl<'a> Meaning<'a> {
     /// What a holder's allowed traffic hangs on: the policies that isolate it, by their places in the cluster, and where
     /// their rules name ports the holder's own. `None` where it is not isolated. Of a contested address it hangs on who
     /// claims it, too.
-    pub(crate) fn hangs_on(
+    pub fn hangs_on(
         &self,
         direction: Direction,
         holder: HolderId,

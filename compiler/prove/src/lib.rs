@@ -10,6 +10,9 @@
 //! for every destination. A packet that is not refused by the first half and not let out by it meets the second, so a
 //! node whose halves both do as they must lets through what both ends allow, and nothing else.
 
+// What others wrote never ends the program: it becomes an error that names its place.
+#![warn(clippy::panic, clippy::unreachable, clippy::get_unwrap, clippy::string_slice)]
+
 mod compare;
 mod contract;
 mod flaw;
@@ -20,12 +23,11 @@ mod structure;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use chainmail_findings::Places;
+use chainmail_model::{Cluster, Direction, Node, Refusal};
 use chainmail_snapshot::{FORWARD_CHAIN, Family, INGRESS_CHAIN, NodeSnapshot, SetName};
 use chainmail_verdict::exact::{Modes, Stretch, Summaries, Summary, Traffic};
 use chainmail_verdict::{End, Kernel, ReadError, Rule, Ruleset, Sets, Target};
-
-use crate::cluster::{Cluster, Direction, Node, Refusal};
-use crate::diagnostic::Places;
 
 pub use contract::{Exit, Expected, Way};
 pub use flaw::{Difference, Flaw, FlawText};

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use chainmail_findings::Places;
+use chainmail_model::{Cluster, Direction, Node, Policy, PolicyAt, Refusal, RuleAt, Whose, semantics};
 use chainmail_snapshot::{ChainName, Family, NodeName, SetName};
 use chainmail_verdict::exact::{Ending, Mode, Modes, Service, Unprovable};
 use chainmail_verdict::{ConnState, End, Kernel, ReadError, TcpFlags};
@@ -12,9 +14,6 @@ use thiserror::Error;
 use super::Meaning;
 use super::compare::Found;
 use super::contract::{Exit, Expected, Way};
-use crate::cluster::{Cluster, Direction, Node, Policy, PolicyAt, Refusal, RuleAt, Whose};
-use crate::diagnostic::Places;
-use crate::semantics;
 
 /// One thing that is wrong with a node's rules or sets.
 #[derive(Debug, Error)]
