@@ -1,0 +1,79 @@
+//! A report as JUnit XML: a flow test is a suite, an expectation a test case. The elements and attributes are those of
+//! `jenkins-junit.xsd`; there is no time in it, as for equal policies it is to be equal.
+
+use chainmail_model::semantics::Verdict;
+use chainmail_snapshot::escape;
+
+use super::judge::{Outcome, Report};
+use super::text::{body, headline};
+
+/// The report as one XML document.
+#[must_use]
+pub fn junit(report: &Report<'_>) -> String {
+    let all = report.outcomes().count();
+    let mut xml = format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"chainmail test\" tests=\"{all}\" failures=\"{}\">\n",
+        report.failures()
+    );
+    for test in &report.tests {
+        let failures = test.outcomes.iter().filter(|outcome| !outcome.contrary.is_empty()).count();
+        let name = escaped(test.name);
+        xml.push_str(&format!(
+            "  <testsuite name=\"{name}\" tests=\"{}\" failures=\"{failures}\" errors=\"0\" skipped=\"0\">\n",
+            test.outcomes.len()
+        ));
+        for outcome in &test.outcomes {
+            let title = escaped(&title(outcome));
+            xml.push_str(&format!("    <testcase classname=\"{name}\" name=\"{title}\""));
+            if outcome.contrary.is_empty() {
+                xml.push_str("/>\n");
+                continue;
+            }
+            let (message, body) = (escaped(&headline(outcome)), escaped(&body(outcome)));
+            xml.push_str(&format!(
+                ">\n      <failure type=\"flow\" message=\"{message}\">{body}</failure>\n    </testcase>\n"
+            ));
+        }
+        xml.push_str("  </testsuite>\n");
+    }
+    xml.push_str("</testsuites>\n");
+    xml
+}
+
+/// `shop/web -> shop/db: allow tcp/5432`.
+fn title(outcome: &Outcome<'_>) -> String {
+    let want = match outcome.expectation.want {
+        Verdict::Allow => "allow",
+        Verdict::Deny => "deny",
+    };
+    format!("{} -> {}: {want} {}", outcome.case.from, outcome.case.to, outcome.expectation.services)
+}
+
+/// Text that may stand in an element or between double quotes. What XML 1.0 has no character for (§2.2) is spelled out,
+/// among all else that does not belong into text.
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in escape::lines(text).chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\n' => out.push('\n'),
+            '\u{fffe}' | '\u{ffff}' => out.extend(c.escape_default()),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_text_leaves_its_place() {
+        let text = "a\"><failure/>&amp;\u{1b}[31m\u{0}\u{fffe}\n";
+        assert_eq!(escaped(text), "a&quot;&gt;&lt;failure/&gt;&amp;amp;\\u{1b}[31m\\u{0}\\u{fffe}\n");
+    }
+}
