@@ -1,7 +1,8 @@
 //! Findings as annotations of GitHub.
 
-use crate::diagnostic::{Diagnostic, Findings, Severity};
-use crate::report::annotation::{Annotation, At, Level, commands};
+use chainmail_findings::{Diagnostic, Findings, Severity};
+
+use crate::annotation::{Annotation, At, Level, commands};
 
 /// All findings as `::error`, `::warning` and `::notice` commands, the worst first, and a last line that counts them.
 /// Files are named by their paths below `folder`, which is relative to the repository's root.

@@ -1,12 +1,12 @@
 //! A review as annotations of GitHub, at the lines that are the cause.
 
+use chainmail_findings::Agreed;
+use chainmail_review::diff::{Cause, Flow, Isolation, IsolationChange, Review, Side};
 use chainmail_snapshot::escape::line;
 
 use super::words::{counted, headline};
-use crate::diagnostic::Agreed;
-use crate::diff::{Cause, Flow, Isolation, IsolationChange, Review, Side};
-use crate::report::annotation::{Annotation, At, Level, commands};
-use crate::report::escape::short;
+use crate::annotation::{Annotation, At, Level, commands};
+use crate::escape::short;
 
 /// Prints a review: what lets the world in is an error, what opens a warning, what closes or is waived a notice. The last
 /// line is the summary, for the log.
@@ -32,7 +32,7 @@ fn of_flow(flow: &Flow) -> Annotation {
         [one] => short(one, 80),
         [first, rest @ ..] => format!("{} and {} more", short(first, 80), rest.len()),
     };
-    let allowed = |allowed: &crate::query::Allowed| short(&allowed.to_string(), 80);
+    let allowed = |allowed: &chainmail_review::query::Allowed| short(&allowed.to_string(), 80);
     let message = format!(
         "{} → {}: {} before, {} after; chainmail explain {} {} {}",
         ends(&flow.from.ends),
@@ -86,8 +86,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::report::annotation::runner;
-    use crate::report::hostile;
+    use crate::annotation::runner;
+    use crate::hostile;
 
     proptest! {
         #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]

@@ -1,6 +1,9 @@
 //! A review and findings in the forms that other programs take: comments, annotations, SARIF, and the schema of a review's
 //! JSON.
 
+// What others wrote never ends the program: it becomes an error that names its place.
+#![warn(clippy::panic, clippy::unreachable, clippy::get_unwrap, clippy::string_slice)]
+
 mod annotation;
 mod escape;
 pub mod findings;
@@ -16,4 +19,4 @@ pub use links::LinkBase;
 pub use markdown::{BUDGET, MARKER, markdown};
 
 /// The JSON Schema of a review's JSON.
-pub const DIFF_SCHEMA: &str = include_str!("report/diff.schema.json");
+pub const DIFF_SCHEMA: &str = include_str!("diff.schema.json");

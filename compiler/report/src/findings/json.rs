@@ -1,8 +1,7 @@
 //! Findings for programs.
 
+use chainmail_findings::{Agreed, Findings};
 use serde::Serialize;
-
-use crate::diagnostic::{Agreed, Findings};
 
 #[derive(Serialize)]
 struct Line<'a> {

@@ -6,13 +6,14 @@
 
 use std::fmt::Write as _;
 
+use chainmail_findings::Agreed;
+use chainmail_review::diff::{ChainDiff, Change, Flow, Isolation, Line, Mixed, Review, SetDiff, Shape};
+
 use super::links::{LinkBase, Links};
 use super::words::{
     agreed, change_word, counted, ends, headline, outcome_note, reasons, services, short_commit, side,
 };
-use crate::diagnostic::Agreed;
-use crate::diff::{ChainDiff, Change, Flow, Isolation, Line, Mixed, Review, SetDiff, Shape};
-use crate::report::escape::{FENCE, code, fenced, html, short};
+use crate::escape::{FENCE, code, fenced, html, short};
 
 /// What a comment may come to, in bytes. GitHub refuses more than 65,536 characters, and a title or a link may be added.
 pub const BUDGET: usize = 60_000;

@@ -8,7 +8,7 @@ use std::fmt;
 
 use chainmail_snapshot::escape::line;
 
-use crate::report::escape::short;
+use crate::escape::short;
 
 /// How many annotations of one level the service shows of a step.
 pub(crate) const MOST: usize = 10;
@@ -186,7 +186,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::report::hostile;
+    use crate::hostile;
 
     fn annotation() -> impl Strategy<Value = Annotation> {
         let level = prop::sample::select(vec![Level::Error, Level::Warning, Level::Notice]);

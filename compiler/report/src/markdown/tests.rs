@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::report::hostile::review;
+use crate::hostile::review;
 
 /// How many changes a comment says it left out.
 fn left_out(text: &str) -> usize {

@@ -2,8 +2,9 @@
 
 use std::str::FromStr;
 
-use crate::diff::{Cause, Review, Side};
-use crate::report::escape::uri;
+use chainmail_review::diff::{Cause, Review, Side};
+
+use crate::escape::uri;
 
 /// The longest link; a comment has room for other things.
 const MOST: usize = 400;

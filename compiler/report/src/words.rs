@@ -1,12 +1,13 @@
 //! The words of a review in Markdown and annotations. What others wrote stands in code spans.
 
-use super::links::Links;
-use crate::diagnostic::Agreed;
-use crate::diff::{
+use chainmail_findings::Agreed;
+use chainmail_review::diff::{
     Cause, Ends, EndsKind, Flow, FlowChange, Isolation, IsolationChange, Outcome, Presence, Review,
     SideFacts, SourceCounts,
 };
-use crate::report::escape::{code, short};
+
+use super::links::Links;
+use crate::escape::{code, short};
 
 /// So many of a thing.
 pub(super) fn counted(count: usize, one: &str, many: &str) -> String {
@@ -139,7 +140,7 @@ pub(super) fn ends(ends: &Ends, most: usize) -> String {
 
 /// What is allowed before and after.
 pub(super) fn services(flow: &Flow) -> String {
-    let text = |allowed: &crate::query::Allowed| code(&short(&allowed.to_string(), 80));
+    let text = |allowed: &chainmail_review::query::Allowed| code(&short(&allowed.to_string(), 80));
     match flow.change {
         FlowChange::Opened => text(&flow.after),
         FlowChange::Closed => text(&flow.before),
@@ -184,7 +185,7 @@ pub(super) fn isolation(isolation: &Isolation, pods: &str) -> [String; 3] {
     };
     let word = format!("{word} ({})", isolation.direction);
     match isolation.direction {
-        crate::cluster::Direction::Ingress => [word, String::new(), pods.to_owned()],
-        crate::cluster::Direction::Egress => [word, pods.to_owned(), String::new()],
+        chainmail_model::Direction::Ingress => [word, String::new(), pods.to_owned()],
+        chainmail_model::Direction::Egress => [word, pods.to_owned(), String::new()],
     }
 }

@@ -1,16 +1,15 @@
 //! Reviews of names that mean something to whatever prints them, for tests of formats.
 
-use proptest::prelude::*;
-
-use crate::cluster::Direction;
-use crate::diagnostic::Agreed;
-use crate::diff::{
+use chainmail_findings::Agreed;
+use chainmail_model::Direction;
+use chainmail_model::semantics::Service;
+use chainmail_review::diff::{
     Cause, ChainDiff, Change, Ends, EndsKind, Flow, FlowChange, Isolation, IsolationChange, Line, NodeCount,
     Outcome, Presence, Reachability, Review, Role, RuleChanges, RuleLine, SetDiff, Shape, Side, SideFacts,
     Summary, Witness,
 };
-use crate::query::Allowed;
-use crate::semantics::Service;
+use chainmail_review::query::Allowed;
+use proptest::prelude::*;
 
 /// What names are made of: what the API allows, and what it does not.
 const HOSTILE: &[&str] = &[
@@ -159,13 +158,13 @@ pub(crate) fn review() -> impl Strategy<Value = Review> {
                 digest: "0".repeat(64),
             };
             Review {
-                schema: crate::diff::SCHEMA,
+                schema: chainmail_review::diff::SCHEMA,
                 complete: true,
                 base: side(base),
                 head: side(head),
                 summary: Summary {
                     outcome: Outcome::OtherTraffic,
-                    flows: crate::diff::FlowCounts { opened: 1234, ..Default::default() },
+                    flows: chainmail_review::diff::FlowCounts { opened: 1234, ..Default::default() },
                     nodes: 77,
                     ..Default::default()
                 },

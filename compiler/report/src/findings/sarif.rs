@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use chainmail_findings::{Agreed, Code, Diagnostic, Findings, Severity};
 use chainmail_snapshot::Sha256Hex;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::diagnostic::{Agreed, Code, Diagnostic, Findings, Severity};
-use crate::report::escape::uri;
+use crate::escape::uri;
 
 /// GitHub refuses a run with more results.
 const MOST: usize = 25_000;
@@ -84,7 +84,7 @@ fn result<'f>(finding: &Diagnostic, fingerprint: &'f str, codes: &[Code], folder
     }
     let (file, line, column) = match &finding.place {
         Some(place) => (place.file.as_str(), place.line, place.column),
-        None => (crate::cluster::CONFIG_PATH, 1, 1),
+        None => (chainmail_model::CONFIG_PATH, 1, 1),
     };
     let location = json!({"physicalLocation": {
         "artifactLocation": {"uri": uri(&format!("{folder}{file}"))},
