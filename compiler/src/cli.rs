@@ -23,10 +23,9 @@ mod test;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
-
-use chainmail_compiler::diagnostic::Style;
+use chainmail_findings::Style;
 use chainmail_snapshot::Exit;
+use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 /// Compiles Kubernetes network policies to iptables and ipset snapshots, one per node.
 ///

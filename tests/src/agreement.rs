@@ -2,11 +2,11 @@
 
 use std::fmt::Write as _;
 
-use chainmail_compiler::cluster::Cluster;
-use chainmail_compiler::query::EngineError;
-use chainmail_compiler::semantics::{self, Packet, Verdict};
-use chainmail_compiler::source::{CONFIG_PATH, Sources};
-use chainmail_compiler::{Compiler, load};
+use chainmail_manifest::source::{CONFIG_PATH, Sources};
+use chainmail_model::Cluster;
+use chainmail_model::semantics::{self, Packet, Verdict};
+use chainmail_pipeline::{Compiler, load};
+use chainmail_review::query::EngineError;
 
 use crate::shrink::shrink;
 use crate::world::{Layout, World, documents};

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use chainmail_compiler::cluster::{Cluster, Direction, Pod, Policy, PortMatch, Ports, Rule};
-use chainmail_compiler::semantics::{Packet, Service};
+use chainmail_model::semantics::{Packet, Service};
+use chainmail_model::{Cluster, Direction, Pod, Policy, PortMatch, Ports, Rule};
 use chainmail_snapshot::{Family, Transport};
 
 use crate::probes::{STRANGERS, around, edges};

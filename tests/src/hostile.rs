@@ -4,12 +4,12 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each fuzz target uses its own part")]
 
-use chainmail_compiler::diagnostic::{Style, render};
-use chainmail_compiler::report::findings::json;
-use chainmail_compiler::source::{CONFIG_PATH, Inventory, Limits, SourceFile, Sources, from_tree};
-use chainmail_compiler::{Compiler, Loaded, load};
 use chainmail_fetch::trust::{Revoked, Signers};
+use chainmail_findings::{Style, render};
+use chainmail_manifest::source::{CONFIG_PATH, Inventory, Limits, SourceFile, Sources, from_tree};
+use chainmail_pipeline::{Compiler, Loaded, load};
 use chainmail_reconciler::flows::Flow;
+use chainmail_report::findings::json;
 
 /// Reads the bytes as a file of YAML, as one of JSON and as an inventory.
 ///

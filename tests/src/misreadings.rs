@@ -6,8 +6,8 @@
 mod in_manifests;
 mod in_source;
 
-use chainmail_compiler::cluster::Cluster;
-use chainmail_compiler::semantics::{self, Packet, Verdict};
+use chainmail_model::Cluster;
+use chainmail_model::semantics::{self, Packet, Verdict};
 use serde_json::Value;
 
 use crate::world::{Layout, World};
@@ -81,7 +81,7 @@ impl Misreading {
                     return nothing;
                 }
                 let loaded =
-                    chainmail_compiler::load(&World { objects, ..world.clone() }.sources(Layout::JsonList));
+                    chainmail_pipeline::load(&World { objects, ..world.clone() }.sources(Layout::JsonList));
                 if loaded.findings.has_errors() {
                     return nothing;
                 }

@@ -5,10 +5,8 @@
 
 use std::net::IpAddr;
 
-use chainmail_compiler::cluster::{
-    Cluster, Direction, Peer, Peers, Pod, Policy, PortMatch, Ports, Rule, Whose,
-};
-use chainmail_compiler::semantics::{Packet, Service};
+use chainmail_model::semantics::{Packet, Service};
+use chainmail_model::{Cluster, Direction, Peer, Peers, Pod, Policy, PortMatch, Ports, Rule, Whose};
 use chainmail_snapshot::{Family, Transport};
 use ipnet::IpNet;
 

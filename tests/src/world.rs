@@ -14,7 +14,7 @@ mod settings;
 
 use std::net::IpAddr;
 
-use chainmail_compiler::source::{CONFIG_PATH, Inventory, SourceFile, Sources};
+use chainmail_manifest::source::{CONFIG_PATH, Inventory, SourceFile, Sources};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 

@@ -14,13 +14,13 @@ use std::ops::Range;
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use chainmail_compiler::cluster::{Cluster, Direction, Node, Os, Pod, Whose};
-use chainmail_compiler::prove::{Meaning, Prover};
-use chainmail_compiler::query::Engine;
-use chainmail_compiler::semantics::{self, Packet, Service, Verdict};
-use chainmail_compiler::source::Sources;
-use chainmail_compiler::{Compiler, load};
 use chainmail_lab::{Backend, Cell, Endpoint, Lab, LabSpec, Origin, Topology, TruthTable};
+use chainmail_manifest::source::Sources;
+use chainmail_model::semantics::{self, Packet, Service, Verdict};
+use chainmail_model::{Cluster, Direction, Node, Os, Pod, Whose};
+use chainmail_pipeline::{Compiler, load};
+use chainmail_prove::{Meaning, Prover};
+use chainmail_review::query::Engine;
 use chainmail_snapshot::Family;
 use chainmail_tests::breakpoints::packets;
 use chainmail_tests::world::{Layout, World};
@@ -182,7 +182,7 @@ fn observe_one(seed: u64) -> TruthTable {
     // A name that objects give different addresses to is no single end of traffic.
     let is_one_end = |end: &Endpoint| match end {
         Endpoint::Pod(pod) => {
-            let end = pod.to_string().parse::<chainmail_compiler::query::Endpoint>();
+            let end = pod.to_string().parse::<chainmail_review::query::Endpoint>();
             end.is_ok_and(|end| end.end(&cluster).is_ok())
         }
         Endpoint::Node(_) | Endpoint::Address(_) => true,

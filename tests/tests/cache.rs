@@ -11,11 +11,12 @@ mod support;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use chainmail_compiler::manifest::{Cache, CacheFolder, read_with};
-use chainmail_compiler::source::{SourceFile, Sources};
-use chainmail_compiler::{load, load_with};
+use chainmail_manifest::source::{SourceFile, Sources};
+use chainmail_manifest::{Cache, CacheFolder, read_with};
+use chainmail_pipeline::{load, load_with};
 use chainmail_tests::bench_input::{Size, write};
 use chainmail_tests::world::{Layout, World};
+
 use support::{scenario, tree};
 
 /// Everything that comes of what was read: objects, places and findings.

@@ -11,12 +11,11 @@ mod support;
 use std::collections::BTreeMap;
 use std::process::{Command, Output, Stdio};
 
-use chainmail_compiler::cluster::{
-    AllowTarget, InvalidPackets, LogLimit, NodeSettings, Refusal, UnknownPods,
-};
-use chainmail_compiler::diagnostic::Code;
-use chainmail_compiler::load;
-use chainmail_compiler::source::{SourceFile, Sources, from_folder};
+use chainmail_findings::Code;
+use chainmail_manifest::source::{SourceFile, Sources, from_folder};
+use chainmail_model::{AllowTarget, InvalidPackets, LogLimit, NodeSettings, Refusal, UnknownPods};
+use chainmail_pipeline::load;
+
 use support::{git, program, write};
 
 const CLUSTER: &str = "\

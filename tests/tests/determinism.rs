@@ -12,8 +12,9 @@ mod support;
 use std::collections::BTreeMap;
 use std::process::Command;
 
-use chainmail_compiler::source::{SourceFile, Sources};
-use chainmail_compiler::{Compiler, load};
+use chainmail_manifest::source::{SourceFile, Sources};
+use chainmail_pipeline::{Compiler, load};
+
 use support::scenario::{self, State};
 use support::tree;
 

@@ -16,11 +16,11 @@ mod support;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use chainmail_compiler::diagnostic::{Code, Findings, Style, render};
-use chainmail_compiler::flows;
-use chainmail_compiler::load;
-use chainmail_compiler::manifest::FLOW_FILE;
-use chainmail_compiler::source::{self, Inventory, SourceFile, Sources};
+use chainmail_findings::{Code, Findings, Style, render};
+use chainmail_manifest::FLOW_FILE;
+use chainmail_manifest::source::{self, Inventory, SourceFile, Sources};
+use chainmail_pipeline::load;
+use chainmail_review::flows;
 
 /// What a configuration or inventory stands beside.
 const REVIEWED: &str = "\

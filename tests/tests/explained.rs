@@ -5,14 +5,14 @@
 
 use std::collections::BTreeSet;
 
-use chainmail_compiler::cluster::{Cluster, Direction, RuleRef, Whose};
-use chainmail_compiler::describe::{PeerDescription, describe};
-use chainmail_compiler::effort::Effort;
-use chainmail_compiler::explain::{Condition, Explanation, NearMiss, Side, explain};
-use chainmail_compiler::query::{Answer, End, Endpoint, Engine, Question, RulesEngine, Who, matrix};
-use chainmail_compiler::semantics::{self, Packet, Service, Verdict};
-use chainmail_compiler::source::{SourceFile, Sources};
-use chainmail_compiler::{Compiler, load};
+use chainmail_manifest::source::{SourceFile, Sources};
+use chainmail_model::semantics::{self, Packet, Service, Verdict};
+use chainmail_model::{Cluster, Direction, RuleRef, Whose};
+use chainmail_pipeline::{Compiler, load};
+use chainmail_review::describe::{PeerDescription, describe};
+use chainmail_review::effort::Effort;
+use chainmail_review::explain::{Condition, Explanation, NearMiss, Side, explain};
+use chainmail_review::query::{Answer, End, Endpoint, Engine, Question, RulesEngine, Who, matrix};
 use chainmail_snapshot::{Family, Transport};
 use chainmail_tests::probes::Prober;
 use chainmail_tests::seeded::Seeded;

@@ -5,12 +5,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use chainmail_compiler::cluster::{
+use chainmail_model::semantics::{self, Packet, Service, Verdict};
+use chainmail_model::{
     AllowTarget, Cluster, Enforcement, InvalidPackets, Node, NodeSettings, Refusal, UnknownPods,
 };
-use chainmail_compiler::prove::Prover;
-use chainmail_compiler::semantics::{self, Packet, Service, Verdict};
-use chainmail_compiler::{Compiler, kernel_of, load};
+use chainmail_pipeline::{Compiler, kernel_of, load};
+use chainmail_prove::Prover;
 use chainmail_snapshot::Transport;
 use chainmail_tests::agreement::{report, verdicts};
 use chainmail_tests::misreadings;

@@ -9,10 +9,10 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use chainmail_compiler::diagnostic::{Code, Style, render};
-use chainmail_compiler::lint::Linted;
-use chainmail_compiler::source::{SourceFile, Sources};
-use chainmail_compiler::{lint_all, load};
+use chainmail_findings::{Code, Style, render};
+use chainmail_manifest::source::{SourceFile, Sources};
+use chainmail_pipeline::{lint_all, load};
+use chainmail_review::lint::Linted;
 
 /// Two namespaces in good order.
 const REVIEWED: &str = "\

@@ -11,10 +11,10 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::process::Command;
 
-use chainmail_compiler::cluster::Cluster;
-use chainmail_compiler::semantics::{self, Packet, Verdict};
-use chainmail_compiler::source::{SourceFile, Sources};
-use chainmail_compiler::{Compiler, Loaded, load};
+use chainmail_manifest::source::{SourceFile, Sources};
+use chainmail_model::Cluster;
+use chainmail_model::semantics::{self, Packet, Verdict};
+use chainmail_pipeline::{Compiler, Loaded, load};
 use chainmail_tests::agreement::verdicts;
 use chainmail_tests::misreadings::explicit;
 use chainmail_tests::probes::Prober;

@@ -2,8 +2,8 @@
 
 #![allow(clippy::print_stdout, reason = "tests print what they counted, and may panic")]
 
-use chainmail_compiler::load;
-use chainmail_compiler::semantics::{self, Packet, Verdict};
+use chainmail_model::semantics::{self, Packet, Verdict};
+use chainmail_pipeline::load;
 use chainmail_tests::misreadings;
 use chainmail_tests::probes::Prober;
 use chainmail_tests::seeded::Seeded;

@@ -18,10 +18,10 @@ use std::rc::Rc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use chainmail_compiler::cluster::Cluster;
-use chainmail_compiler::prove::{Difference, Flaw, Prover};
-use chainmail_compiler::source::{CONFIG_PATH, SourceFile, Sources};
-use chainmail_compiler::{Compiler, load, semantics};
+use chainmail_manifest::source::{CONFIG_PATH, SourceFile, Sources};
+use chainmail_model::{Cluster, semantics};
+use chainmail_pipeline::{Compiler, load};
+use chainmail_prove::{Difference, Flaw, Prover};
 use chainmail_snapshot::{ChainName, Family, NodeName, NodeSnapshot, SetName, cut_set_name};
 use chainmail_tests::mutation::{Mutant, Node, Slip, Text, differing, kernel, mutants, outcome};
 use chainmail_verdict::exact::{Mode, Service};

@@ -2,10 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "tests may panic")]
 
-use chainmail_compiler::query::{Engine, Probe};
-use chainmail_compiler::semantics::Verdict;
-use chainmail_compiler::source::{SourceFile, Sources};
-use chainmail_compiler::{Compiler, load};
+use chainmail_manifest::source::{SourceFile, Sources};
+use chainmail_model::semantics::Verdict;
+use chainmail_pipeline::{Compiler, load};
+use chainmail_review::query::{Engine, Probe};
 
 /// Two nodes; `x/a` on the first admits and may reach what `policy` says; `x/b` on the second names port 8080 and port
 /// 8081 `web` in two containers.

@@ -12,9 +12,9 @@ mod support;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
-use chainmail_compiler::source::{SourceFile, Sources};
-use chainmail_compiler::{Compiler, kernel_of, load};
 use chainmail_lab::{Backend, Cell, Counters, Endpoint, Lab, LabSpec};
+use chainmail_manifest::source::{SourceFile, Sources};
+use chainmail_pipeline::{Compiler, kernel_of, load};
 use chainmail_snapshot::{Family, Transport};
 use chainmail_verdict::{ConnState, Kernel, Packet, Verdict};
 

@@ -12,16 +12,16 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use chainmail_compiler::cluster::{Cluster, Direction, Node, Os, Pod, PodRef, Rule, UnknownPods, Whose};
-use chainmail_compiler::diff::{
+use chainmail_manifest::source::Sources;
+use chainmail_model::semantics::{self, Packet, Service, Verdict};
+use chainmail_model::{Cluster, Direction, Node, Os, Pod, PodRef, Rule, UnknownPods, Whose};
+use chainmail_pipeline::{Compiler, load};
+use chainmail_review::diff::{
     Ahead, Ends, EndsKind, FleetText, Flow, FlowChange, Manifests, Mixed, Presence, Reachability, Review,
     Revision, review,
 };
-use chainmail_compiler::effort::Effort;
-use chainmail_compiler::query::{Endpoint, Who};
-use chainmail_compiler::semantics::{self, Packet, Service, Verdict};
-use chainmail_compiler::source::Sources;
-use chainmail_compiler::{Compiler, load};
+use chainmail_review::effort::Effort;
+use chainmail_review::query::{Endpoint, Who};
 use chainmail_snapshot::{Family, NodeName};
 use chainmail_tests::breakpoints;
 use chainmail_tests::world::{Layout, World};

@@ -12,10 +12,10 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use chainmail_compiler::cluster::{Cluster, Pod, PodState};
-use chainmail_compiler::diagnostic::Severity;
-use chainmail_compiler::source::{Inventory, SourceFile, Sources};
-use chainmail_compiler::{Loaded, load};
+use chainmail_findings::Severity;
+use chainmail_manifest::source::{Inventory, SourceFile, Sources};
+use chainmail_model::{Cluster, Pod, PodState};
+use chainmail_pipeline::{Loaded, load};
 use ipnet::IpNet;
 
 fn folder() -> PathBuf {

@@ -12,9 +12,9 @@ mod support;
 
 use std::collections::BTreeMap;
 
-use chainmail_compiler::diagnostic::Code;
-use chainmail_compiler::manifest::{Namespace, NetworkPolicy, Node, Pod, Text, read};
-use chainmail_compiler::source::{SourceFile, Sources};
+use chainmail_findings::Code;
+use chainmail_manifest::source::{SourceFile, Sources};
+use chainmail_manifest::{Namespace, NetworkPolicy, Node, Pod, Text, read};
 use chainmail_tests::documents::{generated, of_manifests};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;

@@ -3,12 +3,12 @@
 use std::mem::ManuallyDrop;
 use std::path::PathBuf;
 
-use chainmail_compiler::Compiler;
-use chainmail_compiler::cluster::Node;
-use chainmail_compiler::diagnostic::{Style, render};
-use chainmail_compiler::flows::cases;
-use chainmail_compiler::prove::{Flaw, Prover};
-use chainmail_compiler::write::{Check, Difference, Stage};
+use chainmail_findings::{Style, render};
+use chainmail_model::Node;
+use chainmail_pipeline::Compiler;
+use chainmail_pipeline::write::{Check, Difference, Stage};
+use chainmail_prove::{Flaw, Prover};
+use chainmail_review::flows::cases;
 use chainmail_snapshot::{NodeName, NodeSnapshot, read};
 
 use super::findings::Format;

@@ -1,9 +1,7 @@
 //! `chainmail describe`.
 
-use chainmail_compiler::describe::{
-    Fold, describe, describe_workload, find_policy, json, text, workload_text,
-};
-use chainmail_compiler::query::Endpoint;
+use chainmail_review::describe::{Fold, describe, describe_workload, find_policy, json, text, workload_text};
+use chainmail_review::query::Endpoint;
 use clap::ValueEnum;
 
 use super::formats::{FMT, Output, Outputs};

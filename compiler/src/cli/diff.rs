@@ -3,14 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use chainmail_compiler::cluster::Waiver;
-use chainmail_compiler::diagnostic::Findings;
-use chainmail_compiler::diff::{Detail, FleetText, Manifests, NodeText, Revision, review, text};
-use chainmail_compiler::manifest::Cache;
-use chainmail_compiler::report::{self, LinkBase};
-use chainmail_compiler::source::{Sources, commit_of};
-use chainmail_compiler::waiver::waive;
-use chainmail_compiler::{Compiler, Loaded, lint_all};
+use chainmail_findings::Findings;
+use chainmail_manifest::Cache;
+use chainmail_manifest::source::{Sources, commit_of};
+use chainmail_model::Waiver;
+use chainmail_pipeline::{Compiler, Loaded, lint_all};
+use chainmail_report as report;
+use chainmail_report::LinkBase;
+use chainmail_review::diff::{Detail, FleetText, Manifests, NodeText, Revision, review, text};
+use chainmail_review::waiver::waive;
 use chainmail_snapshot::{Date, Family, Joined, read};
 use clap::ValueEnum;
 

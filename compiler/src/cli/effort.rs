@@ -1,7 +1,7 @@
 //! How long an answer may take.
 
-use chainmail_compiler::effort::{Effort, TooLong};
-use chainmail_compiler::query::EngineError;
+use chainmail_review::effort::{Effort, TooLong};
+use chainmail_review::query::EngineError;
 
 use super::{Exit, Failure};
 

@@ -1,10 +1,10 @@
 //! `chainmail explain`.
 
-use chainmail_compiler::Compiler;
-use chainmail_compiler::cluster::{Cluster, Node};
-use chainmail_compiler::explain::{explain, json, text};
-use chainmail_compiler::query::{End, Endpoint, Who, forwarding_nodes};
-use chainmail_compiler::semantics::Service;
+use chainmail_model::semantics::Service;
+use chainmail_model::{Cluster, Node};
+use chainmail_pipeline::Compiler;
+use chainmail_review::explain::{explain, json, text};
+use chainmail_review::query::{End, Endpoint, Who, forwarding_nodes};
 use clap::ValueEnum;
 
 use super::formats::{FMT, Output, Outputs};

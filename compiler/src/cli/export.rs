@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use chainmail_compiler::write::write_joined;
+use chainmail_pipeline::write::write_joined;
 use chainmail_snapshot::{NodeName, read};
 
 use super::{Exit, Failure, output};

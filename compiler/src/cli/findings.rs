@@ -1,7 +1,7 @@
 //! The formats of findings, for the commands whose result they are.
 
-use chainmail_compiler::diagnostic::{Findings, Style, render};
-use chainmail_compiler::report::findings::{github, json, sarif};
+use chainmail_findings::{Findings, Style, render};
+use chainmail_report::findings::{github, json, sarif};
 use clap::ValueEnum;
 
 /// A format of findings.

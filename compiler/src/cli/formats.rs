@@ -5,8 +5,8 @@ use std::marker::PhantomData;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
 
-use chainmail_compiler::diagnostic::Style;
-use chainmail_compiler::write::write_file;
+use chainmail_findings::Style;
+use chainmail_pipeline::write::write_file;
 use clap::ValueEnum;
 use clap::builder::{EnumValueParser, PossibleValue, TypedValueParser};
 use clap::error::{ContextKind, ContextValue, ErrorKind};

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::str::FromStr;
 
-use chainmail_compiler::diagnostic::Findings;
-use chainmail_compiler::diff::Review;
-use chainmail_compiler::gate::{Gate, judge};
+use chainmail_findings::Findings;
+use chainmail_review::diff::Review;
+use chainmail_review::gate::{Gate, judge};
 
 use super::{Exit, output};
 

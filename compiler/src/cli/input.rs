@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use chainmail_compiler::diagnostic::{Findings, Severity, render};
-use chainmail_compiler::manifest::{Cache, CacheFolder};
-use chainmail_compiler::source::{self, SourceError, SourceFile, Sources};
-use chainmail_compiler::{Loaded, check_questions, load_with};
+use chainmail_findings::{Findings, Severity, render};
+use chainmail_manifest::source::{self, SourceError, SourceFile, Sources};
+use chainmail_manifest::{Cache, CacheFolder};
+use chainmail_pipeline::{Loaded, check_questions, load_with};
 
 use super::output::{self, counted};
 use super::{Exit, Failure, Screen};

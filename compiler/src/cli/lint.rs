@@ -1,10 +1,10 @@
 //! `chainmail lint`.
 
-use chainmail_compiler::diagnostic::{Findings, Severity};
-use chainmail_compiler::lint::{Linted, Unjudged};
-use chainmail_compiler::manifest::Cache;
-use chainmail_compiler::source::Sources;
-use chainmail_compiler::{lint_all, load_with};
+use chainmail_findings::{Findings, Severity};
+use chainmail_manifest::Cache;
+use chainmail_manifest::source::Sources;
+use chainmail_pipeline::{lint_all, load_with};
+use chainmail_review::lint::{Linted, Unjudged};
 use chainmail_snapshot::Date;
 use clap::ValueEnum;
 

@@ -1,7 +1,7 @@
 //! `chainmail query --from --to`.
 
-use chainmail_compiler::cluster::{Cluster, PodState};
-use chainmail_compiler::query::{End, Endpoint, Engine, Question, TooMany, matrix};
+use chainmail_model::{Cluster, PodState};
+use chainmail_review::query::{End, Endpoint, Engine, Question, TooMany, matrix};
 
 use super::formats::Outputs;
 use super::query::{Args, Format};

@@ -1,6 +1,6 @@
 //! Which nodes a command works on.
 
-use chainmail_compiler::cluster::{Cluster, Node, Os};
+use chainmail_model::{Cluster, Node, Os};
 use chainmail_snapshot::NodeName;
 
 use super::{Exit, Failure};

@@ -4,7 +4,7 @@
 
 use std::io::{ErrorKind, IsTerminal as _, Write as _};
 
-use chainmail_compiler::diagnostic::Style;
+use chainmail_findings::Style;
 use chainmail_snapshot::escape::{lines, screen as screen_text};
 
 use super::{Colour, Exit, Failure, Screen};

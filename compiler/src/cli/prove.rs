@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use chainmail_compiler::Compiler;
-use chainmail_compiler::prove::{Flaw, FlawText, Prover, live};
+use chainmail_pipeline::Compiler;
+use chainmail_prove::{Flaw, FlawText, Prover, live};
 use chainmail_snapshot::{Family, NodeName, read};
 use clap::ValueEnum;
 use serde::Serialize;

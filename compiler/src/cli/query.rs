@@ -2,11 +2,11 @@
 
 use std::io::BufRead as _;
 
-use chainmail_compiler::Compiler;
-use chainmail_compiler::cluster::Cluster;
-use chainmail_compiler::query::{Endpoint, Engine, Probe};
-use chainmail_compiler::semantics::{Service, Verdict};
-use chainmail_compiler::source::Sources;
+use chainmail_manifest::source::Sources;
+use chainmail_model::Cluster;
+use chainmail_model::semantics::{Service, Verdict};
+use chainmail_pipeline::Compiler;
+use chainmail_review::query::{Endpoint, Engine, Probe};
 use clap::ValueEnum;
 use serde::Serialize;
 

@@ -1,6 +1,6 @@
 //! `chainmail schema`.
 
-use chainmail_compiler::report::DIFF_SCHEMA;
+use chainmail_report::DIFF_SCHEMA;
 use clap::ValueEnum;
 
 use super::{Exit, Failure, output};

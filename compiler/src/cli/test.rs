@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use chainmail_compiler::cluster::FlowTest;
-use chainmail_compiler::diagnostic::Findings;
-use chainmail_compiler::flows::{Case, ask, cases, contradictions, json, judge, junit, text};
-use chainmail_compiler::manifest::FLOW_FILE;
-use chainmail_compiler::source::{Sources, from_files};
-use chainmail_compiler::{Compiler, load};
+use chainmail_findings::Findings;
+use chainmail_manifest::FLOW_FILE;
+use chainmail_manifest::source::{Sources, from_files};
+use chainmail_model::FlowTest;
+use chainmail_pipeline::{Compiler, load};
+use chainmail_review::flows::{Case, ask, cases, contradictions, json, judge, junit, text};
 use clap::ValueEnum;
 
 use super::effort::EffortArgs;

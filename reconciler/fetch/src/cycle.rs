@@ -1,6 +1,6 @@
 //! One look at what came over from the half that downloads, and all that follows from it. It speaks to nobody.
 
-use chainmail_compiler::source::SourceError;
+use chainmail_manifest::source::SourceError;
 use chainmail_reconciler::clock::Moment;
 use chainmail_reconciler::files::{self, FileError};
 use chainmail_reconciler::lock::{ApplyLock, LockError};

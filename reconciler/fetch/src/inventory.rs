@@ -16,15 +16,16 @@ pub mod status;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use chainmail_compiler::diagnostic::{Code, Diagnostic, Severity};
-use chainmail_compiler::manifest::{Cache, Manifests, read_inventory};
-use chainmail_compiler::source::{self, Sources};
+use chainmail_findings::{Code, Diagnostic, Severity};
+use chainmail_manifest::source::{self, Sources};
+use chainmail_manifest::{Cache, Manifests, read_inventory};
 use chainmail_reconciler::files::{self, FileError};
 use chainmail_snapshot::Sha256Hex;
 use chainmail_snapshot::limits::{INVENTORY_BYTES, INVENTORY_FILE_BYTES};
 use serde::{Deserialize, Serialize};
 
 use crate::state::{json_line, read_json_of};
+
 use folder::{Found, Stamp};
 pub use status::{Counts, InventoryStatus};
 
@@ -189,7 +190,7 @@ impl Inventory {
     /// Whether a finding is about a live object: its place is in the inventory, or it is of two that contradict.
     #[must_use]
     pub fn is_about(&self, finding: &Diagnostic) -> bool {
-        let within = |place: &chainmail_compiler::diagnostic::Place| {
+        let within = |place: &chainmail_findings::Place| {
             place.file.strip_prefix(&self.folder).is_some_and(|rest| rest.starts_with('/'))
         };
         let of_two = [Code::InventoryConflict, Code::ContestedAddress];

@@ -4,15 +4,15 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use chainmail_compiler::cluster::{Cluster, Node};
-use chainmail_compiler::diagnostic::{Diagnostic, Severity, Style, render};
-use chainmail_compiler::manifest::Cache;
-use chainmail_compiler::prove::{Flaw, Prover};
-use chainmail_compiler::query::{Probe, RulesEngine};
-use chainmail_compiler::semantics::Verdict;
-use chainmail_compiler::source::{self, SourceError, Sources};
-use chainmail_compiler::{Compiler, load_with};
+use chainmail_findings::{Diagnostic, Severity, Style, render};
+use chainmail_manifest::Cache;
+use chainmail_manifest::source::{self, SourceError, Sources};
+use chainmail_model::semantics::Verdict;
+use chainmail_model::{Cluster, Node};
+use chainmail_pipeline::{Compiler, load_with};
+use chainmail_prove::{Flaw, Prover};
 use chainmail_reconciler::desired::{Desired, DesiredError};
+use chainmail_review::query::{Probe, RulesEngine};
 use chainmail_snapshot::{Family, Joined, NodeName, SnapshotError, read};
 use chainmail_verdict::{Kernel, Ruleset, Sets};
 use git2::Repository;

@@ -93,10 +93,10 @@ fn each_node_gets_its_own_and_equal_rules_have_one_digest_from_both_sources() {
 
 /// Compiles what is in the clone as `chainmail compile --out snapshots` does.
 fn compile(world: &World) {
-    let sources = chainmail_compiler::source::from_folder(&world.path("clone")).unwrap();
-    let loaded = chainmail_compiler::load(&sources);
-    let mut compiler = chainmail_compiler::Compiler::new(&loaded.cluster, &sources);
-    let mut stage = chainmail_compiler::write::Stage::new(&world.path("clone/snapshots")).unwrap();
+    let sources = chainmail_manifest::source::from_folder(&world.path("clone")).unwrap();
+    let loaded = chainmail_pipeline::load(&sources);
+    let mut compiler = chainmail_pipeline::Compiler::new(&loaded.cluster, &sources);
+    let mut stage = chainmail_pipeline::write::Stage::new(&world.path("clone/snapshots")).unwrap();
     for node in compiler.nodes() {
         stage.add(&compiler.snapshot(node)).unwrap();
     }

@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use chainmail_compiler::source::SourceError;
+use chainmail_manifest::source::SourceError;
 use chainmail_snapshot::Family;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use thiserror::Error;
@@ -23,6 +23,7 @@ use crate::programs::{Origin, ProgramError};
 use crate::scenario::ScenarioError;
 use crate::spec::{Backend, LabName, LabSpec, SpecError, Topology};
 use crate::truth::TruthTable;
+
 use output::Report;
 
 /// Builds the cluster that manifests describe out of network namespaces, applies their policies in it, and sends real

@@ -20,7 +20,7 @@ mod wiring;
 use std::collections::BTreeMap;
 use std::io;
 
-use chainmail_compiler::cluster::{Cluster, Node};
+use chainmail_model::{Cluster, Node};
 use chainmail_snapshot::{Family, Joined, NodeName, SnapshotError};
 use serde::Serialize;
 use thiserror::Error;
@@ -33,6 +33,7 @@ use crate::programs::ProgramError;
 use crate::reaper::Reaper;
 use crate::spec::Backend;
 use crate::state::{self, Paths};
+
 use clock::Job;
 use kernel::{Kernel, Rules};
 use pick::{Pair, Picked};

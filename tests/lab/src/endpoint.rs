@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use chainmail_compiler::cluster::PodRef;
+use chainmail_model::PodRef;
 use chainmail_snapshot::NodeName;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;

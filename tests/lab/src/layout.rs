@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 
-use chainmail_compiler::cluster::{Cluster, Os, PodState, Whose};
+use chainmail_model::{Cluster, Os, PodState, Whose};
 use chainmail_snapshot::{Family, NodeName, Transport};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -317,8 +317,9 @@ fn services(cluster: &Cluster) -> Vec<Service> {
 
 #[cfg(test)]
 mod tests {
+    use chainmail_manifest::source::{SourceFile, Sources};
+
     use super::*;
-    use chainmail_compiler::source::{SourceFile, Sources};
 
     fn layout(manifests: &str, outside: &[&str]) -> Result<Layout, LayoutError> {
         let file = SourceFile { path: "all.yaml".to_owned(), bytes: manifests.as_bytes().to_vec() };

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::thread;
 
-use chainmail_compiler::source::{self, SourceError, Sources};
+use chainmail_manifest::source::{self, SourceError, Sources};
 use chainmail_snapshot::Family;
 use thiserror::Error;
 

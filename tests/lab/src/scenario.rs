@@ -10,7 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use chainmail_compiler::source::{self, SourceError, SourceFile, Sources};
+use chainmail_manifest::source::{self, SourceError, SourceFile, Sources};
 use tempfile::TempDir;
 use thiserror::Error;
 

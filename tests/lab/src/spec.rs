@@ -4,10 +4,10 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use chainmail_compiler::cluster::Cluster;
-use chainmail_compiler::diagnostic::{Style, render};
-use chainmail_compiler::source::Sources;
-use chainmail_compiler::{Loaded, load};
+use chainmail_findings::{Style, render};
+use chainmail_manifest::source::Sources;
+use chainmail_model::Cluster;
+use chainmail_pipeline::{Loaded, load};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -144,8 +144,8 @@ impl LabSpec {
 
 #[cfg(test)]
 mod tests {
-    use chainmail_compiler::cluster::InterfaceName;
-    use chainmail_compiler::source::SourceFile;
+    use chainmail_manifest::source::SourceFile;
+    use chainmail_model::InterfaceName;
 
     use super::*;
 

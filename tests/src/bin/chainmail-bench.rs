@@ -15,7 +15,8 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
-use chainmail_compiler::{manifest, source};
+use chainmail_manifest as manifest;
+use chainmail_manifest::source;
 use chainmail_tests::bench_input::{Size, write};
 use serde::Deserialize;
 

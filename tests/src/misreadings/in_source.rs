@@ -314,7 +314,7 @@ pub(super) const EDITS: [Edit; 47] = [
         "pods on their node's network are selected, and their address is the node's",
         ONLY_PODS,
         "let on_node = |node: &Node| cluster.pods().map(|(_, pod)| pod).find(|pod| {
-                pod.state == chainmail_compiler::cluster::PodState::HostNetwork
+                pod.state == chainmail_model::PodState::HostNetwork
                     && pod.node.as_ref() == Some(&node.name)
             });
             let at_address = match cluster.whose(address) {

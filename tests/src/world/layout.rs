@@ -1,6 +1,6 @@
 //! How objects are laid out in files.
 
-use chainmail_compiler::source::{SourceFile, Sources};
+use chainmail_manifest::source::{SourceFile, Sources};
 use serde_json::{Value, json};
 
 /// A way to write objects down.

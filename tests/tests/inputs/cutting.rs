@@ -1,6 +1,6 @@
 //! A List is read item by item, as if it were read whole.
 
-use chainmail_compiler::diagnostic::Severity;
+use chainmail_findings::Severity;
 use proptest::prelude::*;
 
 use super::*;

@@ -18,14 +18,15 @@ use std::io::Write as _;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use chainmail_compiler::cluster::{Contested, Direction, Doubt};
-use chainmail_compiler::diagnostic::Code;
-use chainmail_compiler::prove::Meaning;
-use chainmail_compiler::source::{Inventory, SourceFile, Sources};
-use chainmail_compiler::{Compiler, Loaded, load};
+use chainmail_findings::Code;
+use chainmail_manifest::source::{Inventory, SourceFile, Sources};
+use chainmail_model::{Contested, Direction, Doubt};
+use chainmail_pipeline::{Compiler, Loaded, load};
+use chainmail_prove::Meaning;
 use chainmail_snapshot::Family;
-use support::{git, program, stderr, write};
 use tempfile::TempDir;
+
+use support::{git, program, stderr, write};
 
 /// The reviewed half of a cluster.
 const POLICY: &str = "\
@@ -115,7 +116,7 @@ fn loaded(reviewed: &str, inventory: &str) -> Loaded {
 
 /// The findings as `severity code line`.
 fn codes(loaded: &Loaded) -> Vec<String> {
-    let line = |d: &&chainmail_compiler::diagnostic::Diagnostic| {
+    let line = |d: &&chainmail_findings::Diagnostic| {
         let place = d.place.as_ref().map_or(String::new(), |place| format!(" {}:{}", place.file, place.line));
         format!("{} {}{place}", d.severity, d.code)
     };

@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use chainmail_compiler::Loaded;
 pub use chainmail_lab::{Scenario, State};
+use chainmail_pipeline::Loaded;
 
 /// The cluster of a state; manifests of a scenario have no errors.
 pub fn loaded(state: &State) -> Loaded {
-    let loaded = chainmail_compiler::load(&state.sources);
+    let loaded = chainmail_pipeline::load(&state.sources);
     assert!(!loaded.findings.has_errors(), "{}: {:?}", state.name, loaded.findings.sorted());
     loaded
 }

@@ -1,6 +1,6 @@
 //! Hands over what follows from the accepted revision and the inventory, where the inventory alone has changed it.
 
-use chainmail_compiler::diagnostic::Code;
+use chainmail_findings::Code;
 use chainmail_reconciler::clock::Moment;
 use chainmail_reconciler::files::{self, FileError};
 use chainmail_reconciler::lock::{ApplyLock, LockError};

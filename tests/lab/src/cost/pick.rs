@@ -7,10 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 
-use chainmail_compiler::cluster::{
+use chainmail_model::semantics::{self, Packet, Service, Verdict};
+use chainmail_model::{
     Cluster, Direction, IpBlock, NamespaceScope, Node, Peer, Peers, Pod, Policy, PortMatch, Ports, Whose,
 };
-use chainmail_compiler::semantics::{self, Packet, Service, Verdict};
 use chainmail_snapshot::{Family, Transport};
 
 use super::figure::Ends;
@@ -242,9 +242,10 @@ fn hosts(block: &IpBlock) -> impl Iterator<Item = IpAddr> {
 
 #[cfg(test)]
 mod tests {
+    use chainmail_manifest::source::{SourceFile, Sources};
+
     use super::*;
     use crate::spec::LabSpec;
-    use chainmail_compiler::source::{SourceFile, Sources};
 
     const MANIFESTS: &str = "
 {apiVersion: v1, kind: Node, metadata: {name: n1}, spec: {podCIDRs: [10.0.0.0/24]}}

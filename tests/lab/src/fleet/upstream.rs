@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use chainmail_compiler::source::Sources;
+use chainmail_manifest::source::Sources;
 use chainmail_snapshot::{Manifest, NodeName};
 
 use super::FleetError;
