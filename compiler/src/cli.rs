@@ -23,8 +23,8 @@ mod test;
 
 use std::process::ExitCode;
 
+use chainmail_contract::Exit;
 use chainmail_findings::Style;
-use chainmail_snapshot::Exit;
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 /// Compiles Kubernetes network policies to iptables and ipset snapshots, one per node.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use chainmail_snapshot::{SetName, Sha256Hex};
+use chainmail_contract::{SetName, Sha256Hex};
 use serde::Serialize;
 
 use crate::changes::{Line, Sign};
@@ -133,7 +133,7 @@ impl Audit {
 
 #[cfg(test)]
 mod tests {
-    use chainmail_snapshot::Family;
+    use chainmail_contract::Family;
 
     use super::*;
     use crate::testing::policy;

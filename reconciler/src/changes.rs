@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::rc::Rc;
 
-use chainmail_snapshot::{FORWARD_CHAIN, Family, SetName};
+use chainmail_contract::{FORWARD_CHAIN, Family, SetName};
 
 use crate::desired::Desired;
 use crate::flip::Edge;

@@ -10,7 +10,7 @@ mod steer;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use chainmail_snapshot::{DENY_GROUP, JsonProblem, SnapshotError};
+use chainmail_contract::{DENY_GROUP, JsonProblem, SnapshotError};
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 use thiserror::Error;
 

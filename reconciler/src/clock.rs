@@ -6,7 +6,7 @@
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use chainmail_snapshot::Date;
+use chainmail_contract::Date;
 use serde::{Deserialize, Serialize, Serializer};
 
 /// Where moments come from.

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use chainmail_snapshot::{
+use chainmail_contract::{
     DENY_CHAIN, FORWARD_CHAIN, Family, INGRESS_CHAIN, Joined, JsonProblem, KernelAddress, Manifest, Member,
     NodeName, Parts, SetName, Sha256Hex,
 };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chainmail_snapshot::{NodeName, Position};
+use chainmail_contract::{NodeName, Position};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 

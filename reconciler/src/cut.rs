@@ -1,6 +1,6 @@
 //! Ends the established flows that new rules refuse, and lets live again those that they allow again.
 
-use chainmail_snapshot::{Family, Joined, SetName, cut_set_name, is_cut_set};
+use chainmail_contract::{Family, Joined, SetName, cut_set_name, is_cut_set};
 use chainmail_verdict::{Kernel as Rules, Ruleset, Sets};
 use thiserror::Error;
 

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
-use chainmail_snapshot::{DENY_PREFIX, Family};
+use chainmail_contract::{DENY_PREFIX, Family};
 use chainmail_verdict::exact::Service;
 use chainmail_verdict::{ConnState, IfaceName, Kernel, Packet};
 use serde::Serialize;

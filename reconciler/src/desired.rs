@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chainmail_snapshot::{DENY_CHAIN, Family, Joined, MemberLines, SetKind, SetName, is_cut_set};
+use chainmail_contract::{DENY_CHAIN, Family, Joined, MemberLines, SetKind, SetName, is_cut_set};
 use chainmail_verdict::record::Create;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;

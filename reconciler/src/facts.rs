@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use chainmail_snapshot::Family;
+use chainmail_contract::Family;
 use chainmail_verdict::Sets;
 use chainmail_verdict::record::{Record, records};
 

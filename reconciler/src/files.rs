@@ -13,8 +13,8 @@ use std::os::unix::fs::{
 };
 use std::path::{Path, PathBuf};
 
-use chainmail_snapshot::beneath::{self, BeneathError};
-use chainmail_snapshot::limits::{CONFIG_BYTES, STATE_BYTES};
+use chainmail_contract::beneath::{self, BeneathError};
+use chainmail_contract::limits::{CONFIG_BYTES, STATE_BYTES};
 use thiserror::Error;
 
 /// A file that could not be read or written.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::iter::Peekable;
 
-use chainmail_snapshot::{ChainName, FORWARD_CHAIN};
+use chainmail_contract::{ChainName, FORWARD_CHAIN};
 
 use crate::desired::{DesiredTable, Jump};
 use crate::live::LiveTable;

@@ -9,7 +9,7 @@ use std::fmt;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
-use chainmail_snapshot::{Family, KernelAddress, Transport, cut_set_name};
+use chainmail_contract::{Family, KernelAddress, Transport, cut_set_name};
 use chainmail_verdict::{ConnState, Kernel, Packet, Payload, Protocol, TcpFlags, Verdict};
 
 /// How long a cut UDP flow stays cut, in seconds. UDP has no end, so another flow may come to the same ports.

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use chainmail_snapshot::{Family, JsonProblem, SetName, Sha256Hex};
+use chainmail_contract::{Family, JsonProblem, SetName, Sha256Hex};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use chainmail_snapshot::{ChainName, Family};
+use chainmail_contract::{ChainName, Family};
 
 use crate::desired::Desired;
 use crate::live::Live;

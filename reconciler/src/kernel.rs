@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use chainmail_snapshot::{Family, SetName};
+use chainmail_contract::{Family, SetName};
 use thiserror::Error;
 
 use crate::apply::ApplyError;

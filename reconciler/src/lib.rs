@@ -75,4 +75,4 @@ pub mod uninstall;
 pub mod unit;
 pub mod user;
 
-pub use chainmail_snapshot::exit;
+pub use chainmail_contract::exit;

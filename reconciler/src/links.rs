@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use chainmail_snapshot::{FORWARD_CHAIN, Family};
+use chainmail_contract::{FORWARD_CHAIN, Family};
 use chainmail_verdict::{IfaceName, IfacePattern, Members, Ruleset, Sets, Test};
 
 /// What the rules in force say of interfaces and local pods.

@@ -4,7 +4,7 @@ mod sets;
 
 use std::collections::BTreeMap;
 
-use chainmail_snapshot::{CHAIN_PREFIX, ChainName, FORWARD_CHAIN, Family, SetName};
+use chainmail_contract::{CHAIN_PREFIX, ChainName, FORWARD_CHAIN, Family, SetName};
 use chainmail_verdict::record::{Record, records, words};
 use thiserror::Error;
 

@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use chainmail_snapshot::Member;
+use chainmail_contract::Member;
 
 /// Members, each once and in order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -61,7 +61,7 @@ impl MemberList {
 
 #[cfg(test)]
 mod tests {
-    use chainmail_snapshot::SetKind;
+    use chainmail_contract::SetKind;
 
     use super::*;
 

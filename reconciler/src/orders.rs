@@ -3,8 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use chainmail_snapshot::limits::ORDERS_BYTES;
-use chainmail_snapshot::{JsonProblem, Sha256Hex};
+use chainmail_contract::limits::ORDERS_BYTES;
+use chainmail_contract::{JsonProblem, Sha256Hex};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use chainmail_snapshot::Sha256Hex;
+use chainmail_contract::Sha256Hex;
 
 /// The folders and files of a node.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use chainmail_snapshot::{Family, SetName, is_cut_set};
+use chainmail_contract::{Family, SetName, is_cut_set};
 
 use crate::desired::{Desired, DesiredTable};
 use crate::flip::Flip;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
-use chainmail_snapshot::Family;
+use chainmail_contract::Family;
 use iptables::IPTables;
 use thiserror::Error;
 

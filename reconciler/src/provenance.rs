@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use chainmail_snapshot::Family;
+use chainmail_contract::Family;
 use serde::Deserialize;
 
 use crate::changes::Line;

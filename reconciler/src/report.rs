@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use chainmail_snapshot::SetName;
+use chainmail_contract::SetName;
 use serde::Serialize;
 
 use crate::flip::{Edge, Flip};

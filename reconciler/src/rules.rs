@@ -16,7 +16,7 @@
 //!    reading and its writing. `chainmail-verdict` must be able to judge it.
 //! 2. The place is an arm in `rules/form.rs`, in the function of the chain. In CM-FORWARD it is also a [`form::Section`],
 //!    which says between which rules it stands.
-//! 3. A new level in `compiler/snapshot/src/grammar.rs`, which the compiler's `netfilter::Match::level` names for it.
+//! 3. A new level in `compiler/contract/src/grammar.rs`, which the compiler's `netfilter::Match::level` names for it.
 //!
 //! `tests/tests/applied.rs` holds that every rule of every scenario and generated cluster is accepted.
 
@@ -27,7 +27,7 @@ mod text;
 
 use std::collections::BTreeMap;
 
-use chainmail_snapshot::{ChainName, FORWARD_CHAIN, Family, SetKind, SetName};
+use chainmail_contract::{ChainName, FORWARD_CHAIN, Family, SetKind, SetName};
 use chainmail_verdict::{ParseError, Reason, Ruleset};
 use thiserror::Error;
 

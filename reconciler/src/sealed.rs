@@ -1,6 +1,6 @@
 //! Short files of the state with a checksum: a wrong byte is found, and not taken for another order or another rule.
 
-use chainmail_snapshot::Sha256Hex;
+use chainmail_contract::Sha256Hex;
 use thiserror::Error;
 
 /// A file whose first line is not the one that was written.

@@ -14,8 +14,8 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use chainmail_snapshot::limits::PROVENANCE_BYTES;
-use chainmail_snapshot::{DENY_CHAIN, Family, NodeName, Sha256Hex};
+use chainmail_contract::limits::PROVENANCE_BYTES;
+use chainmail_contract::{DENY_CHAIN, Family, NodeName, Sha256Hex};
 
 use self::confirm::Awaited;
 pub use self::error::ServiceError;

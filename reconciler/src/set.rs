@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use chainmail_snapshot::{CUT_TIMEOUT, Capacity, Family, MemberLines, SetKind, SetName};
+use chainmail_contract::{CUT_TIMEOUT, Capacity, Family, MemberLines, SetKind, SetName};
 use chainmail_verdict::record::Create;
 
 use crate::members::MemberList;

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use chainmail_snapshot::beneath::{BeneathError, Budget, Folder, Stamp};
-use chainmail_snapshot::limits::{PROVENANCE_BYTES, SNAPSHOT_BYTES, WORDS_BYTES};
-use chainmail_snapshot::{Joined, JsonProblem, NodeName, Sha256Hex, SnapshotError, read};
+use chainmail_contract::beneath::{BeneathError, Budget, Folder, Stamp};
+use chainmail_contract::limits::{PROVENANCE_BYTES, SNAPSHOT_BYTES, WORDS_BYTES};
+use chainmail_contract::{Joined, JsonProblem, NodeName, Sha256Hex, SnapshotError, read};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 

@@ -4,9 +4,9 @@ mod last_good;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chainmail_snapshot::beneath::{Budget, Folder};
-use chainmail_snapshot::limits::{KEPT_BYTES, SNAPSHOT_BYTES, WORDS_BYTES};
-use chainmail_snapshot::{Joined, Manifest, Sha256Hex};
+use chainmail_contract::beneath::{Budget, Folder};
+use chainmail_contract::limits::{KEPT_BYTES, SNAPSHOT_BYTES, WORDS_BYTES};
+use chainmail_contract::{Joined, Manifest, Sha256Hex};
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Clock;
@@ -125,7 +125,7 @@ impl State {
         let folder = self.paths.kept(digest);
         let (manifest, ipsets) = (snapshot.manifest().to_json(), snapshot.ipsets());
         let mut parts = vec![("manifest.json", manifest.as_str()), ("ipsets", ipsets.as_str())];
-        for family in chainmail_snapshot::Family::ALL {
+        for family in chainmail_contract::Family::ALL {
             parts.push((family.rules_file(), snapshot.rules(family)));
         }
         // What has the bytes of a snapshot that was verified is not verified again. A copy of an earlier version may be whole

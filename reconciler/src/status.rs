@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use chainmail_snapshot::{Sha256Hex, escape};
+use chainmail_contract::{Sha256Hex, escape};
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Uptime;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use chainmail_snapshot::{Family, SetName};
+use chainmail_contract::{Family, SetName};
 
 use crate::flip::Flip;
 

@@ -4,7 +4,7 @@
 use std::fmt::Display;
 use std::io::{self, Write};
 
-use chainmail_snapshot::escape;
+use chainmail_contract::escape;
 use serde::Serialize;
 
 /// Prints a result on standard output, made inert.

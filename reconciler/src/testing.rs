@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chainmail_snapshot::{
+use chainmail_contract::{
     Family, Joined, Manifest, Member, Parts, SetKind, SetName, Sha256Hex, content_name, cut_set_name,
 };
 

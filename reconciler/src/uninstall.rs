@@ -1,6 +1,6 @@
 //! The one way out: takes away all that is ours, and nothing else.
 
-use chainmail_snapshot::SetName;
+use chainmail_contract::SetName;
 use thiserror::Error;
 
 use crate::apply::{Outcome, destroy};
@@ -94,7 +94,7 @@ pub fn remove_sets(kernel: &mut dyn Kernel, outcome: &mut Outcome) -> Result<(),
 
 #[cfg(test)]
 mod tests {
-    use chainmail_snapshot::Family;
+    use chainmail_contract::Family;
 
     use super::*;
     use crate::apply::{Change, apply};

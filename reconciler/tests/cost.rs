@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use chainmail_snapshot::{Family, SetKind};
+use chainmail_contract::{Family, SetKind};
 use support::node::{BACKENDS, Node, skipped};
 use support::{Snapshot, set_of};
 

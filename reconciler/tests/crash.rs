@@ -13,9 +13,9 @@ use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
+use chainmail_contract::{Family, SetKind};
 use chainmail_reconciler::config::Confirm;
 use chainmail_reconciler::step::Stage;
-use chainmail_snapshot::{Family, SetKind};
 use support::node::{BACKENDS, Node, REFUSED, assert_code, policy, refused, skipped};
 use support::service::Running;
 use support::{Namespace, Snapshot, set_of};

@@ -12,7 +12,7 @@ use std::net::UdpSocket;
 use std::process::Stdio;
 use std::time::Duration;
 
-use chainmail_snapshot::{Family, SetKind};
+use chainmail_contract::{Family, SetKind};
 use support::node::{BACKENDS, Node, skipped};
 use support::pods::{CLIENT, Pods, SERVER};
 use support::{Snapshot, set_of};

@@ -17,7 +17,7 @@ use std::sync::RwLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use chainmail_snapshot::{Family, SetKind};
+use chainmail_contract::{Family, SetKind};
 use support::node::{BACKENDS, Node, skipped};
 use support::pods::{CLIENT, Pods, SERVER};
 use support::{Snapshot, set_of};

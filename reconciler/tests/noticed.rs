@@ -11,7 +11,7 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use chainmail_snapshot::{Family, SetKind};
+use chainmail_contract::{Family, SetKind};
 use support::node::{BACKENDS, Node, policy, skipped};
 use support::{Snapshot, set_of};
 

@@ -8,8 +8,8 @@
 
 mod support;
 
+use chainmail_contract::{Family, SetKind};
 use chainmail_reconciler::lock::ApplyLock;
-use chainmail_snapshot::{Family, SetKind};
 use support::node::{BACKENDS, Node, assert_code, policy, refused, skipped};
 use support::{Snapshot, set_of};
 

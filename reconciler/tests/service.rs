@@ -10,7 +10,7 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use chainmail_snapshot::{Family, SetKind};
+use chainmail_contract::{Family, SetKind};
 use support::node::{BACKENDS, HIDE_IP6TABLES, Node, assert_code, policy, refused, skipped};
 use support::{Snapshot, set_of};
 

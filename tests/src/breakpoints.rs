@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use chainmail_contract::{Family, Transport};
 use chainmail_model::semantics::{Packet, Service};
 use chainmail_model::{Cluster, Direction, Pod, Policy, PortMatch, Ports, Rule};
-use chainmail_snapshot::{Family, Transport};
 
 use crate::probes::{STRANGERS, around, edges};
 

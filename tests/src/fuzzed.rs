@@ -7,8 +7,8 @@
 
 use std::net::IpAddr;
 
+use chainmail_contract::{Family, SetKind, Transport};
 use chainmail_reconciler::rules::{self, Asked, RuleText, SetKinds};
-use chainmail_snapshot::{Family, SetKind, Transport};
 use chainmail_verdict::exact::{Ending, Modes, Piece, Service, Stretch, Summaries};
 use chainmail_verdict::record::{Record, entries, records, set_texts, words};
 use chainmail_verdict::{

@@ -12,7 +12,7 @@ mod words;
 use std::fmt;
 use std::ops::Range;
 
-use chainmail_snapshot::Family;
+use chainmail_contract::Family;
 
 pub use brute_force::{Node, Outcome, Witness, differing, kernel, outcome};
 pub use lines::mutants;

@@ -5,9 +5,9 @@
 
 use std::net::IpAddr;
 
+use chainmail_contract::{Family, Transport};
 use chainmail_model::semantics::{Packet, Service};
 use chainmail_model::{Cluster, Direction, Peer, Peers, Pod, Policy, PortMatch, Ports, Rule, Whose};
-use chainmail_snapshot::{Family, Transport};
 use ipnet::IpNet;
 
 use crate::seeded::Seeded;

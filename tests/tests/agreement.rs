@@ -14,6 +14,7 @@ use std::ops::Range;
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use chainmail_contract::Family;
 use chainmail_lab::{Backend, Cell, Endpoint, Lab, LabSpec, Origin, Topology, TruthTable};
 use chainmail_manifest::source::Sources;
 use chainmail_model::semantics::{self, Packet, Service, Verdict};
@@ -21,7 +22,6 @@ use chainmail_model::{Cluster, Direction, Node, Os, Pod, Whose};
 use chainmail_pipeline::{Compiler, load};
 use chainmail_prove::{Meaning, Prover};
 use chainmail_review::query::Engine;
-use chainmail_snapshot::Family;
 use chainmail_tests::breakpoints::packets;
 use chainmail_tests::world::{Layout, World};
 use chainmail_verdict::{Protocol, exact};

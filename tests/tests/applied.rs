@@ -15,11 +15,11 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
+use chainmail_contract::{Family, Joined, Manifest, NodeSnapshot, Parts, SetName, Sha256Hex, is_cut_set};
 use chainmail_manifest::source::{CONFIG_PATH, SourceFile, Sources};
 use chainmail_model::Node;
 use chainmail_pipeline::{Compiler, load};
 use chainmail_reconciler::desired::Desired;
-use chainmail_snapshot::{Family, Joined, Manifest, NodeSnapshot, Parts, SetName, Sha256Hex, is_cut_set};
 use chainmail_tests::mutation::{Text, mutants};
 use chainmail_tests::world::{Layout, World};
 

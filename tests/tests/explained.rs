@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 
+use chainmail_contract::{Family, Transport};
 use chainmail_manifest::source::{SourceFile, Sources};
 use chainmail_model::semantics::{self, Packet, Service, Verdict};
 use chainmail_model::{Cluster, Direction, RuleRef, Whose};
@@ -13,7 +14,6 @@ use chainmail_review::describe::{PeerDescription, describe};
 use chainmail_review::effort::Effort;
 use chainmail_review::explain::{Condition, Explanation, NearMiss, Side, explain};
 use chainmail_review::query::{Answer, End, Endpoint, Engine, Question, RulesEngine, Who, matrix};
-use chainmail_snapshot::{Family, Transport};
 use chainmail_tests::probes::Prober;
 use chainmail_tests::seeded::Seeded;
 use chainmail_tests::world::{Layout, World};

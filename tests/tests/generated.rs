@@ -5,13 +5,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use chainmail_contract::Transport;
 use chainmail_model::semantics::{self, Packet, Service, Verdict};
 use chainmail_model::{
     AllowTarget, Cluster, Enforcement, InvalidPackets, Node, NodeSettings, Refusal, UnknownPods,
 };
 use chainmail_pipeline::{Compiler, kernel_of, load};
 use chainmail_prove::Prover;
-use chainmail_snapshot::Transport;
 use chainmail_tests::agreement::{report, verdicts};
 use chainmail_tests::misreadings;
 use chainmail_tests::probes::Prober;

@@ -18,11 +18,11 @@ use std::rc::Rc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use chainmail_contract::{ChainName, Family, NodeName, NodeSnapshot, SetName, cut_set_name};
 use chainmail_manifest::source::{CONFIG_PATH, SourceFile, Sources};
 use chainmail_model::{Cluster, semantics};
 use chainmail_pipeline::{Compiler, load};
 use chainmail_prove::{Difference, Flaw, Prover};
-use chainmail_snapshot::{ChainName, Family, NodeName, NodeSnapshot, SetName, cut_set_name};
 use chainmail_tests::mutation::{Mutant, Node, Slip, Text, differing, kernel, mutants, outcome};
 use chainmail_verdict::exact::{Mode, Service};
 use chainmail_verdict::{Chain, ConnState, End, Kernel, Match, Ruleset, Sets, Target, TcpFlags, Verdict};

@@ -15,8 +15,8 @@ mod support;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
+use chainmail_contract::Family;
 use chainmail_lab::{Backend, Endpoint, Lab, LabSpec};
-use chainmail_snapshot::Family;
 
 /// How long an answer may take; there is one SYN in it and one retransmission.
 const PATIENCE: Duration = Duration::from_millis(1500);

@@ -12,10 +12,10 @@ mod support;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
+use chainmail_contract::{Family, Transport};
 use chainmail_lab::{Backend, Cell, Counters, Endpoint, Lab, LabSpec};
 use chainmail_manifest::source::{SourceFile, Sources};
 use chainmail_pipeline::{Compiler, kernel_of, load};
-use chainmail_snapshot::{Family, Transport};
 use chainmail_verdict::{ConnState, Kernel, Packet, Verdict};
 
 /// A node with this many pods, each isolated both ways by a policy of its own, so that every pod has its own class.

@@ -12,6 +12,7 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use chainmail_contract::{Family, NodeName};
 use chainmail_manifest::source::Sources;
 use chainmail_model::semantics::{self, Packet, Service, Verdict};
 use chainmail_model::{Cluster, Direction, Node, Os, Pod, PodRef, Rule, UnknownPods, Whose};
@@ -22,7 +23,6 @@ use chainmail_review::diff::{
 };
 use chainmail_review::effort::Effort;
 use chainmail_review::query::{Endpoint, Who};
-use chainmail_snapshot::{Family, NodeName};
 use chainmail_tests::breakpoints;
 use chainmail_tests::world::{Layout, World};
 use ipnet::IpNet;

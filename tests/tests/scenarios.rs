@@ -17,11 +17,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use chainmail_contract::{Family, NodeSnapshot};
 use chainmail_lab::{Backend, Cell, Endpoint, Lab, LabSpec, Topology, TruthTable};
 use chainmail_model::semantics::Verdict;
 use chainmail_pipeline::{Compiler, Loaded};
 use chainmail_review::query::{Engine, Probe, RulesEngine};
-use chainmail_snapshot::{Family, NodeSnapshot};
 use chainmail_verdict::{Kernel, Ruleset, Sets};
 use libtest_mimic::{Arguments, Failed, Trial};
 

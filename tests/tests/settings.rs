@@ -13,9 +13,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
 use std::path::Path;
 use std::time::Duration;
 
+use chainmail_contract::Family;
 use chainmail_lab::{Backend, Cell, Counters, Endpoint, Lab, LabSpec, Origin, Topology, TruthTable};
 use chainmail_manifest::source::from_folder;
-use chainmail_snapshot::Family;
 
 const BACKENDS: [Backend; 2] = [Backend::Nft, Backend::Legacy];
 

@@ -28,7 +28,7 @@ fn built_by(packages: &[&str]) -> BTreeSet<String> {
 #[test]
 fn the_applying_daemon_reaches_neither_git_nor_yaml() {
     let daemon = links("chainmail-reconciler");
-    assert!(daemon.contains("chainmail-snapshot"), "the list is a list: {daemon:?}");
+    assert!(daemon.contains("chainmail-contract"), "the list is a list: {daemon:?}");
     for name in &daemon {
         let foreign = ["git2", "yaml", "saphyr", "chainmail-compiler"].iter().any(|word| name.contains(word));
         assert!(!foreign, "chainmail-reconciler links {name}");
@@ -60,13 +60,13 @@ fn only_the_program_that_pulls_is_installed_with_network_code() {
 #[test]
 fn the_judge_shares_no_code_with_what_it_judges() {
     let judge = links("chainmail-verdict");
-    assert!(judge.contains("chainmail-snapshot"));
+    assert!(judge.contains("chainmail-contract"));
     assert!(!judge.contains("chainmail-compiler"), "{judge:?}");
 }
 
 #[test]
 fn the_contract_depends_on_no_program() {
-    let contract = links("chainmail-snapshot");
+    let contract = links("chainmail-contract");
     let ours: Vec<&String> = contract.iter().filter(|name| name.starts_with("chainmail-")).collect();
-    assert_eq!(ours, ["chainmail-snapshot"]);
+    assert_eq!(ours, ["chainmail-contract"]);
 }

@@ -15,8 +15,8 @@ mod support;
 use std::io::Write as _;
 use std::process::Stdio;
 
+use chainmail_contract::Family;
 use chainmail_lab::Namespace;
-use chainmail_snapshot::Family;
 use chainmail_tests::seeded::Seeded;
 use chainmail_verdict::record::{Record, records, words};
 use chainmail_verdict::{Rule, Ruleset};

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use chainmail_snapshot::Date;
+use chainmail_contract::Date;
 use serde::{Serialize, Serializer};
 
 /// What was agreed on; prints as `by ann until 2026-12-31: launch`.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use chainmail_snapshot::escape;
+use chainmail_contract::escape;
 
 use super::{Code, Diagnostic, Findings, Severity};
 

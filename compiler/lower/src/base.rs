@@ -4,10 +4,10 @@
 use std::net::Ipv6Addr;
 use std::rc::Rc;
 
-use chainmail_model::{AllowTarget, InvalidPackets, NodeSettings, Refusal, UnknownPods};
-use chainmail_snapshot::{
+use chainmail_contract::{
     ChainName, DENY_CHAIN, FORWARD_CHAIN, Family, INGRESS_CHAIN, Transport, cut_set_name,
 };
+use chainmail_model::{AllowTarget, InvalidPackets, NodeSettings, Refusal, UnknownPods};
 use ipnet::{IpNet, Ipv6Net};
 
 use super::class::set_ref;

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
+use chainmail_contract::{ChainName, Family, SetKind, Sha256Hex};
 use chainmail_model::{Cluster, Direction};
-use chainmail_snapshot::{ChainName, Family, SetKind, Sha256Hex};
 use ipnet::IpNet;
 
 use super::Lowering;

@@ -1,7 +1,7 @@
 //! What a node's program costs its kernel.
 
+use chainmail_contract::Family;
 use chainmail_model::Cost;
-use chainmail_snapshot::Family;
 
 use super::{ChainOrigins, NodeProgram};
 

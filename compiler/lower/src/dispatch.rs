@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::rc::Rc;
 
+use chainmail_contract::{ChainName, Family};
 use chainmail_model::number;
-use chainmail_snapshot::{ChainName, Family};
 use ipnet::IpNet;
 
 use super::base::Tail;

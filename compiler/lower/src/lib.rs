@@ -31,8 +31,8 @@ mod term;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
+use chainmail_contract::{ChainName, Family, NodeName, SetName};
 use chainmail_model::{Cluster, Holder, HolderId};
-use chainmail_snapshot::{ChainName, Family, NodeName, SetName};
 
 use crate::netfilter::{IpSet, Ruleset};
 use crate::policy::{AllowedTraffic, Isolation, Origin, PodSets};

@@ -5,8 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chainmail_contract::Transport;
 use chainmail_model::{AddressRanges, Cluster};
-use chainmail_snapshot::Transport;
 use range_set_blaze::RangeSetBlaze;
 
 use super::term::{Payload, Peers, Term, Terms, admits, reduced, simplified};

@@ -8,7 +8,7 @@ mod text;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use chainmail_snapshot::{ChainName, Family, Level};
+use chainmail_contract::{ChainName, Family, Level};
 
 pub use check::{CHAINS_ON_A_PATH_MAX, longest_path};
 pub use rule::{

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
+use chainmail_contract::{ChainName, Family, Member, SetKind, is_cut_set};
 use chainmail_model::{Direction, Node};
-use chainmail_snapshot::{ChainName, Family, Member, SetKind, is_cut_set};
 use ipnet::IpNet;
 
 use super::base::{self, Base, Tail};

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
+use chainmail_contract::{Family, Member, SetKind, SetName};
 use chainmail_model::{AddressRanges, Cluster};
-use chainmail_snapshot::{Family, Member, SetKind, SetName};
 use ipnet::IpNet;
 
 use crate::netfilter::IpSet;

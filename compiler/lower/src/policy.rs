@@ -12,8 +12,8 @@ mod pod_sets;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use chainmail_contract::Transport;
 use chainmail_model::{AddressRanges, Cluster, Direction, HolderId, RuleRef};
-use chainmail_snapshot::Transport;
 use range_set_blaze::RangeSetBlaze;
 
 pub use classes::allowed_traffic;

@@ -4,9 +4,9 @@ use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use chainmail_contract::{Family, Transport};
 use chainmail_model::enclosing::Enclosing;
 use chainmail_model::{AddressRanges, Cluster};
-use chainmail_snapshot::{Family, Transport};
 use range_set_blaze::RangeSetBlaze;
 
 use crate::policy::{Allow, Origin, PeerSet, PodSetId, PodSets, PortSet, Service, Traffic};

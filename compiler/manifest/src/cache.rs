@@ -8,7 +8,7 @@ mod folder;
 
 use std::collections::BTreeMap;
 
-use chainmail_snapshot::Sha256Hex;
+use chainmail_contract::Sha256Hex;
 use git2::{ObjectType, Oid};
 
 use super::{FLOW_FILE, Manifests};

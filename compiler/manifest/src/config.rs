@@ -8,7 +8,7 @@ mod settings;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chainmail_snapshot::NodeName;
+use chainmail_contract::NodeName;
 use globset::GlobMatcher;
 
 use settings::Overrides;

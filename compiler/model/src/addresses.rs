@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
 
-use chainmail_snapshot::Family;
+use chainmail_contract::Family;
 use ipnet::{IpNet, Ipv4Net, Ipv4Subnets, Ipv6Net, Ipv6Subnets};
 use range_set_blaze::{CheckSortedDisjoint, RangeSetBlaze, SortedDisjoint as _};
 

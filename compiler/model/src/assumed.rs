@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use chainmail_snapshot::{Family, NodeName, Sha256Hex};
+use chainmail_contract::{Family, NodeName, Sha256Hex};
 use ipnet::IpNet;
 
 use super::model::{Cluster, Node, Os, Pod, PodState};

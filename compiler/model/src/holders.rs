@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use chainmail_snapshot::NodeName;
+use chainmail_contract::NodeName;
 
 use super::Addresses;
 use super::model::{Cluster, ContainerPort, Node, Pod, PodId};

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use chainmail_contract::{NodeName, Transport};
 use chainmail_findings::ObjectRef;
-use chainmail_snapshot::{NodeName, Transport};
 use ipnet::IpNet;
 
 use super::holders::{Contested, Holder, HolderId};

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
+use chainmail_contract::Transport;
 use chainmail_findings::ObjectRef;
-use chainmail_snapshot::Transport;
 use ipnet::IpNet;
 
 use super::{AddressRanges, LabelSelector, NamespaceName, PolicyName, PolicyRef, PortName};

@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 
-use chainmail_snapshot::{Family, Transport};
+use chainmail_contract::{Family, Transport};
 
 use crate::{
     Cluster, Direction, Doubt, LabelSelector, Labels, NamespaceScope, Node, Os, Peer, Peers, Pod, Policy,

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use chainmail_snapshot::Transport;
+use chainmail_contract::Transport;
 use thiserror::Error;
 
 use crate::semantics::{Packet, Service};

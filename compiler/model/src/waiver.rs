@@ -2,8 +2,8 @@
 
 use std::fmt;
 
+use chainmail_contract::Date;
 use chainmail_findings::{Agreed, Code, Place};
-use chainmail_snapshot::Date;
 use globset::GlobMatcher;
 
 /// One `[[waiver]]` of `chainmail.toml`.

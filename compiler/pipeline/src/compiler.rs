@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use chainmail_contract::{Date, NodeName, NodeSnapshot};
 use chainmail_findings::Places;
 use chainmail_lower::Lowering;
 use chainmail_lower::policy::{PodSets, allowed_traffic};
@@ -10,7 +11,6 @@ use chainmail_manifest::source::Sources;
 use chainmail_model::{Cluster, Cost, Node};
 use chainmail_review::lint::{self, Linted};
 use chainmail_review::query::{EngineError, RulesEngine};
-use chainmail_snapshot::{Date, NodeName, NodeSnapshot};
 use chainmail_verdict::{Kernel, ReadError, Sets};
 
 use super::Loaded;

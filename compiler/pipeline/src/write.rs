@@ -8,9 +8,9 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use chainmail_snapshot::beneath::{Budget, Folder};
-use chainmail_snapshot::limits::SNAPSHOT_BYTES;
-use chainmail_snapshot::{Joined, NodeName, NodeSnapshot, SetName};
+use chainmail_contract::beneath::{Budget, Folder};
+use chainmail_contract::limits::SNAPSHOT_BYTES;
+use chainmail_contract::{Joined, NodeName, NodeSnapshot, SetName};
 use tempfile::TempDir;
 use thiserror::Error;
 
@@ -319,8 +319,8 @@ pub fn write_joined(out: &Path, snapshot: &Joined) -> Result<(), WriteError> {
     std::fs::create_dir_all(out).map_err(io(out))?;
     let texts = [
         ("ipsets", snapshot.ipsets()),
-        ("rules.v4", snapshot.rules(chainmail_snapshot::Family::V4).to_owned()),
-        ("rules.v6", snapshot.rules(chainmail_snapshot::Family::V6).to_owned()),
+        ("rules.v4", snapshot.rules(chainmail_contract::Family::V4).to_owned()),
+        ("rules.v6", snapshot.rules(chainmail_contract::Family::V6).to_owned()),
         ("manifest.json", snapshot.manifest().to_json()),
     ];
     for (name, text) in texts {

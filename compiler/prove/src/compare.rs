@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 use std::rc::Rc;
 
+use chainmail_contract::Transport;
 use chainmail_model::Refusal;
-use chainmail_snapshot::Transport;
 use chainmail_verdict::exact::{
     AddressSet, Ending, ModeSet, Part, Piece, Service, ServiceSet, Summary, Traffic, split,
 };

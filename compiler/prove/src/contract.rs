@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::rc::Rc;
 
+use chainmail_contract::Family;
 use chainmail_model::{
     AllowTarget, Direction, HolderId, InterfacePattern, InvalidPackets, Node, Refusal, UnknownPods,
 };
-use chainmail_snapshot::Family;
 use chainmail_verdict::exact::{AddressSet, Mode, Modes, Part, ServiceSet, Traffic, split};
 use chainmail_verdict::{ConnState, DstKind, End, IfaceName, IfacePattern, Protocol, TcpFlags, Test};
 use ipnet::{IpNet, Ipv6Net};

@@ -3,9 +3,9 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use chainmail_contract::{ChainName, Family, NodeName, SetName};
 use chainmail_findings::Places;
 use chainmail_model::{Cluster, Direction, Node, Policy, PolicyAt, Refusal, RuleAt, Whose, semantics};
-use chainmail_snapshot::{ChainName, Family, NodeName, SetName};
 use chainmail_verdict::exact::{Ending, Mode, Modes, Service, Unprovable};
 use chainmail_verdict::{ConnState, End, Kernel, ReadError, TcpFlags};
 use serde::Serialize;
@@ -27,10 +27,10 @@ pub enum Flaw {
         error: ReadError,
     },
     /// The way into our chains is missing.
-    #[error("rules of family {0} have no chain {FORWARD}", FORWARD = chainmail_snapshot::FORWARD_CHAIN)]
+    #[error("rules of family {0} have no chain {FORWARD}", FORWARD = chainmail_contract::FORWARD_CHAIN)]
     NoForwardChain(Family),
     /// FORWARD does not send every packet to our chains, once.
-    #[error("rules of family {0}: FORWARD does not jump to {FORWARD} once and always", FORWARD = chainmail_snapshot::FORWARD_CHAIN)]
+    #[error("rules of family {0}: FORWARD does not jump to {FORWARD} once and always", FORWARD = chainmail_contract::FORWARD_CHAIN)]
     Jump(Family),
     /// Packets become something else than policies say.
     #[error("{0}")]
@@ -303,7 +303,7 @@ fn words(mode: &Mode, service: Service) -> String {
         ConnState::Untracked => "UNTRACKED",
     };
     let mut words = vec![state.to_owned()];
-    if matches!(service, Service::Port(chainmail_snapshot::Transport::Tcp, _)) && mode.flags != TcpFlags::SYN
+    if matches!(service, Service::Port(chainmail_contract::Transport::Tcp, _)) && mode.flags != TcpFlags::SYN
     {
         words.push("not a SYN".to_owned());
     }

@@ -23,9 +23,9 @@ mod structure;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use chainmail_contract::{FORWARD_CHAIN, Family, INGRESS_CHAIN, NodeSnapshot, SetName};
 use chainmail_findings::Places;
 use chainmail_model::{Cluster, Direction, Node, Refusal};
-use chainmail_snapshot::{FORWARD_CHAIN, Family, INGRESS_CHAIN, NodeSnapshot, SetName};
 use chainmail_verdict::exact::{Modes, Stretch, Summaries, Summary, Traffic};
 use chainmail_verdict::{End, Kernel, ReadError, Rule, Ruleset, Sets, Target};
 

@@ -1,6 +1,6 @@
 //! What a kernel printed, told apart by content.
 
-use chainmail_snapshot::Family;
+use chainmail_contract::Family;
 use chainmail_verdict::{Kernel, ParseError, Problem, Ruleset, Sets};
 use thiserror::Error;
 

@@ -10,12 +10,12 @@ use std::iter;
 use std::net::IpAddr;
 use std::rc::Rc;
 
+use chainmail_contract::{Family, NodeName, Transport};
 use chainmail_model::semantics::selects;
 use chainmail_model::{
     Cluster, ContainerPort, Contested, Direction, Doubt, Holder, HolderId, LabelSelector, NamespaceName,
     NamespaceScope, Node, Peer, Peers, Pod, PodId, Policy, Port, PortMatch, PortName, Ports, Rule,
 };
-use chainmail_snapshot::{Family, NodeName, Transport};
 use chainmail_verdict::exact::{AddressSet, ServiceSet, Traffic};
 use chainmail_verdict::{PortRange, Protocol};
 

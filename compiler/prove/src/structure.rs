@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use chainmail_snapshot::{FORWARD_CHAIN, Family, cut_set_name, is_cut_set};
+use chainmail_contract::{FORWARD_CHAIN, Family, cut_set_name, is_cut_set};
 use chainmail_verdict::{ChainId, Condition, ForwardJump, Kernel, Rule, Ruleset, Target};
 
 use super::Flaw;

@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use chainmail_snapshot::escape::line;
+use chainmail_contract::escape::line;
 
 use crate::escape::short;
 
@@ -111,7 +111,7 @@ fn inert(text: &str) -> String {
 /// What the runner makes of printed text.
 #[cfg(test)]
 pub(crate) mod runner {
-    use chainmail_snapshot::escape::line;
+    use chainmail_contract::escape::line;
 
     /// A command as it is decoded.
     #[derive(Debug, Clone, PartialEq, Eq)]

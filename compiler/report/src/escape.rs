@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use chainmail_snapshot::escape::visible;
+use chainmail_contract::escape::visible;
 
 /// A path as a relative reference of RFC 3986.
 pub(crate) fn uri(path: &str) -> String {

@@ -1,8 +1,8 @@
 //! A review as annotations of GitHub, at the lines that are the cause.
 
+use chainmail_contract::escape::line;
 use chainmail_findings::Agreed;
 use chainmail_review::diff::{Cause, Flow, Isolation, IsolationChange, Review, Side};
-use chainmail_snapshot::escape::line;
 
 use super::words::{counted, headline};
 use crate::annotation::{Annotation, At, Level, commands};

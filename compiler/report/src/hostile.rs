@@ -108,7 +108,7 @@ fn flow() -> impl Strategy<Value = Flow> {
 fn shape() -> impl Strategy<Value = Shape> {
     let line = name().prop_map(|text| RuleLine { line: Line::Added(text), from: Vec::new() });
     let chain = (name(), prop::collection::vec(line, 0..6)).prop_map(|(chain, lines)| ChainDiff {
-        family: chainmail_snapshot::Family::V4,
+        family: chainmail_contract::Family::V4,
         chain,
         was: None,
         change: Change::Changed,

@@ -7,12 +7,12 @@ mod resolve;
 mod text;
 mod workload;
 
+use chainmail_contract::Transport;
 use chainmail_findings::Places;
 use chainmail_model::{
     Cluster, Direction, NamespaceScope, Peer, Peers, Policy, PolicyAt, PolicyRef, Port, PortMatch, Ports,
     RuleAt,
 };
-use chainmail_snapshot::Transport;
 use serde::Serialize;
 use thiserror::Error;
 
@@ -226,7 +226,7 @@ struct Document<'a, T> {
 #[must_use]
 pub fn json(description: &impl Serialize) -> String {
     let document = Document { schema: SCHEMA, description };
-    chainmail_snapshot::escape::json(
+    chainmail_contract::escape::json(
         &serde_json::to_string_pretty(&document).expect("a description has only string keys"),
     ) + "\n"
 }

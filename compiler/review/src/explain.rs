@@ -8,10 +8,10 @@ mod miss;
 mod side;
 mod text;
 
+use chainmail_contract::Family;
 use chainmail_findings::Places;
 use chainmail_model::Cluster;
 use chainmail_model::semantics::{self, Packet, Service, Verdict};
-use chainmail_snapshot::Family;
 use chainmail_verdict::{Target, Verdict as KernelVerdict, Walk};
 use serde::{Serialize, Serializer};
 
@@ -185,7 +185,7 @@ struct Document<'a> {
 #[must_use]
 pub fn json(explanations: &[Explanation]) -> String {
     let document = Document { schema: SCHEMA, explanations };
-    chainmail_snapshot::escape::json(
+    chainmail_contract::escape::json(
         &serde_json::to_string_pretty(&document).expect("explanations have only string keys"),
     ) + "\n"
 }

@@ -18,9 +18,9 @@ mod waivers;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chainmail_contract::{Date, NodeName};
 use chainmail_findings::{Findings, Places};
 use chainmail_model::{Cluster, Cost, Level, LintSettings, NamespaceName, Waiver};
-use chainmail_snapshot::{Date, NodeName};
 
 use context::Context;
 

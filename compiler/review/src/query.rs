@@ -10,9 +10,9 @@ mod probe;
 
 use std::collections::BTreeMap;
 
+use chainmail_contract::{Family, NodeName};
 use chainmail_model::semantics::{self, Packet, Service, Verdict};
 use chainmail_model::{Cluster, Node};
-use chainmail_snapshot::{Family, NodeName};
 use chainmail_verdict::{ConnState, Kernel, Packet as KernelPacket, Payload, ReadError, Walk};
 use thiserror::Error;
 

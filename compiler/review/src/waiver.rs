@@ -1,7 +1,7 @@
 //! Which rows of a review a waiver covers.
 
+use chainmail_contract::Date;
 use chainmail_model::{Covered, Waiver};
-use chainmail_snapshot::Date;
 use globset::GlobMatcher;
 
 use crate::diff::{Ends, EndsKind, Flow, Isolation, Review};

@@ -4,7 +4,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use chainmail_snapshot::Date;
+use chainmail_contract::Date;
 
 /// The day on which waivers are judged.
 #[derive(Debug, Clone, Copy, clap::Args)]

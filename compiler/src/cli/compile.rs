@@ -3,13 +3,13 @@
 use std::mem::ManuallyDrop;
 use std::path::PathBuf;
 
+use chainmail_contract::{NodeName, NodeSnapshot, read};
 use chainmail_findings::{Style, render};
 use chainmail_model::Node;
 use chainmail_pipeline::Compiler;
 use chainmail_pipeline::write::{Check, Difference, Stage};
 use chainmail_prove::{Flaw, Prover};
 use chainmail_review::flows::cases;
-use chainmail_snapshot::{NodeName, NodeSnapshot, read};
 
 use super::findings::Format;
 use super::formats::{FMT, Output, Outputs};

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use chainmail_contract::{Date, Family, Joined, read};
 use chainmail_findings::Findings;
 use chainmail_manifest::Cache;
 use chainmail_manifest::source::{Sources, commit_of};
@@ -12,7 +13,6 @@ use chainmail_report as report;
 use chainmail_report::LinkBase;
 use chainmail_review::diff::{Detail, FleetText, Manifests, NodeText, Revision, review, text};
 use chainmail_review::waiver::waive;
-use chainmail_snapshot::{Date, Family, Joined, read};
 use clap::ValueEnum;
 
 use super::clock::TodayArgs;

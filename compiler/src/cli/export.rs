@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
+use chainmail_contract::{NodeName, read};
 use chainmail_pipeline::write::write_joined;
-use chainmail_snapshot::{NodeName, read};
 
 use super::{Exit, Failure, output};
 

@@ -1,11 +1,11 @@
 //! `chainmail lint`.
 
+use chainmail_contract::Date;
 use chainmail_findings::{Findings, Severity};
 use chainmail_manifest::Cache;
 use chainmail_manifest::source::Sources;
 use chainmail_pipeline::{lint_all, load_with};
 use chainmail_review::lint::{Linted, Unjudged};
-use chainmail_snapshot::Date;
 use clap::ValueEnum;
 
 use super::clock::TodayArgs;

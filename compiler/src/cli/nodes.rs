@@ -1,7 +1,7 @@
 //! Which nodes a command works on.
 
+use chainmail_contract::NodeName;
 use chainmail_model::{Cluster, Node, Os};
-use chainmail_snapshot::NodeName;
 
 use super::{Exit, Failure};
 

@@ -4,8 +4,8 @@
 
 use std::io::{ErrorKind, IsTerminal as _, Write as _};
 
+use chainmail_contract::escape::{lines, screen as screen_text};
 use chainmail_findings::Style;
-use chainmail_snapshot::escape::{lines, screen as screen_text};
 
 use super::{Colour, Exit, Failure, Screen};
 

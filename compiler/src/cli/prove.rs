@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
+use chainmail_contract::{Family, NodeName, read};
 use chainmail_pipeline::Compiler;
 use chainmail_prove::{Flaw, FlawText, Prover, live};
-use chainmail_snapshot::{Family, NodeName, read};
 use clap::ValueEnum;
 use serde::Serialize;
 

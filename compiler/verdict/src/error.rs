@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use chainmail_snapshot::{Family, NameError};
+use chainmail_contract::{Family, NameError};
 use thiserror::Error;
 
 /// Which of a snapshot's texts, or of the kernel's, is spoken of.

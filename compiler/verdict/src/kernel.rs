@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use chainmail_snapshot::{ChainName, FORWARD_CHAIN, Family, SetName};
+use chainmail_contract::{ChainName, FORWARD_CHAIN, Family, SetName};
 use thiserror::Error;
 
 use crate::error::FileKind;

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use chainmail_snapshot::Transport;
+use chainmail_contract::Transport;
 use ipnet::IpNet;
 
 use crate::{ConnState, DstKind, End, IfaceName, PacketError, PortRange, Protocol, TcpFlags};

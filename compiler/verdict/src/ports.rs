@@ -1,6 +1,6 @@
 //! Protocols, ports and TCP flags, as rules and packets both speak of them.
 
-use chainmail_snapshot::Transport;
+use chainmail_contract::Transport;
 
 /// An IP protocol by number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

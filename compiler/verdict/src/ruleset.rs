@@ -1,6 +1,6 @@
 //! The rules of table `filter` of one family: ours understood, those of others opaque.
 
-use chainmail_snapshot::{ChainName, DENY_GROUP, DENY_PREFIX, FORWARD_CHAIN, Family, SetName, is_our_chain};
+use chainmail_contract::{ChainName, DENY_GROUP, DENY_PREFIX, FORWARD_CHAIN, Family, SetName, is_our_chain};
 
 use crate::error::{FileKind, ParseError, Place, Reason};
 use crate::parse::{RuleNames, Tokens, parse_rule};
@@ -294,7 +294,7 @@ fn read_foreign(names: &RuleNames<'_>, chain: &TableChain<'_>) -> Result<Foreign
 
 /// Finds the jump into our chains. A comment may say `-j CM-FORWARD` too, so words are read with their quotes.
 fn reference(names: &RuleNames<'_>, rule: &TableRule<'_>) -> Result<Option<Reference>, ParseError> {
-    if !rule.text.contains(chainmail_snapshot::CHAIN_PREFIX) {
+    if !rule.text.contains(chainmail_contract::CHAIN_PREFIX) {
         return Ok(None);
     }
     let place = Place { file: FileKind::Rules(names.family()), line: rule.line };

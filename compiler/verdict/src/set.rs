@@ -9,7 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chainmail_snapshot::{Family, Member, SetKind, SetName, content_name};
+use chainmail_contract::{Family, Member, SetKind, SetName, content_name};
 
 use crate::{End, Packet};
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use chainmail_snapshot::{Family, is_our_chain};
+use chainmail_contract::{Family, is_our_chain};
 
 use crate::error::{FileKind, ParseError, Place, Reason};
 use crate::record::{Line, Record, records};

@@ -1,6 +1,6 @@
 //! One packet's way through our chains, as netfilter takes it.
 
-use chainmail_snapshot::{FORWARD_CHAIN, Family};
+use chainmail_contract::{FORWARD_CHAIN, Family};
 use thiserror::Error;
 
 use crate::ruleset::{Chain, ChainId, Denial, Rule, Target};

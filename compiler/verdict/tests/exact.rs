@@ -5,7 +5,7 @@
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use chainmail_snapshot::{Family, Transport};
+use chainmail_contract::{Family, Transport};
 use chainmail_verdict::exact::{
     AddressSet, Ending, Modes, Piece, Service, ServiceSet, Stretch, Summaries, Traffic,
 };

@@ -4,7 +4,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use chainmail_snapshot::{Family, Transport};
+use chainmail_contract::{Family, Transport};
 use chainmail_verdict::{ConnState, Kernel, Members, Packet, Payload, Ruleset, Sets, TcpFlags, Verdict};
 use ipnet::Ipv4Net;
 use proptest::collection::{btree_set, vec};

@@ -8,7 +8,7 @@ mod layout;
 
 use std::process::Command;
 
-use chainmail_snapshot::{Family, Transport};
+use chainmail_contract::{Family, Transport};
 use chainmail_verdict::{Chain, Kernel, Members, Packet, Ruleset, Set, Sets, Table};
 
 use layout::{RULES_V4, RULES_V6, SETS};

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-use chainmail_snapshot::{Family, Transport};
+use chainmail_contract::{Family, Transport};
 use chainmail_verdict::{
     Condition, ConnState, ConnStates, DstKind, DstKinds, End, ForwardJump, IcmpPattern, IfacePattern, Match,
     MultiportEnd, Nflog, Policy, PortRange, Protocol, RateLimit, RejectWith, Rule, Ruleset, Sense, Table,

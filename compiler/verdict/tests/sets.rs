@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use chainmail_snapshot::{Family, Transport};
+use chainmail_contract::{Family, Transport};
 use chainmail_verdict::{Flow, Members, Set, SetType, Sets};
 
 fn only(text: &str) -> Set {

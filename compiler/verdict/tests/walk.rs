@@ -6,7 +6,7 @@ mod layout;
 
 use std::net::IpAddr;
 
-use chainmail_snapshot::{Family, Transport};
+use chainmail_contract::{Family, Transport};
 use chainmail_verdict::{
     ConnState, DstKind, Kernel, Packet, PacketError, Payload, Problem, Ruleset, Sets, TcpFlags, Verdict,
     Walk, WalkError,

@@ -10,9 +10,9 @@ use std::num::NonZeroU8;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use chainmail_contract::{NodeName, Sha256Hex};
 use chainmail_reconciler::config::ConfigError;
 use chainmail_review::query::Probe;
-use chainmail_snapshot::{NodeName, Sha256Hex};
 use git2::Oid;
 use serde::Deserialize;
 

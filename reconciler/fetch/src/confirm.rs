@@ -10,12 +10,12 @@ pub mod word;
 
 use std::fmt;
 
+use chainmail_contract::Sha256Hex;
 use chainmail_reconciler::clock::Moment;
 use chainmail_reconciler::config;
 use chainmail_reconciler::files::{self, FileError};
 use chainmail_reconciler::spool::{confirms, pointer};
 use chainmail_reconciler::status::{Status, Sync};
-use chainmail_snapshot::Sha256Hex;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Confirm;

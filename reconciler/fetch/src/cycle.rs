@@ -1,11 +1,11 @@
 //! One look at what came over from the half that downloads, and all that follows from it. It speaks to nobody.
 
+use chainmail_contract::{Sha256Hex, read};
 use chainmail_manifest::source::SourceError;
 use chainmail_reconciler::clock::Moment;
 use chainmail_reconciler::files::{self, FileError};
 use chainmail_reconciler::lock::{ApplyLock, LockError};
 use chainmail_reconciler::spool::pointer;
-use chainmail_snapshot::{Sha256Hex, read};
 
 use crate::config::{BranchStatement, Config, Mode, Trust};
 use crate::confirm::{self, Reach, remember_reach};

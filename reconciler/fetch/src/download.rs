@@ -7,9 +7,9 @@ pub mod export;
 pub mod folder;
 mod tags;
 
+use chainmail_contract::Sha256Hex;
 use chainmail_reconciler::clock::Moment;
 use chainmail_reconciler::files::{self, FileError};
-use chainmail_snapshot::Sha256Hex;
 use git2::{Repository, RepositoryInitOptions};
 
 use crate::config::Config;

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use chainmail_snapshot::{DENY_CHAIN, FORWARD_CHAIN, Family, Joined, NodeName};
+use chainmail_contract::{DENY_CHAIN, FORWARD_CHAIN, Family, Joined, NodeName};
 
 use crate::config::Hold;
 use crate::make::Made;

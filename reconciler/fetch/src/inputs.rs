@@ -4,10 +4,10 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use chainmail_contract::beneath::BeneathError;
+use chainmail_contract::{NameError, NodeName, Sha256Hex};
 use chainmail_reconciler::config::ConfigError;
 use chainmail_reconciler::files::{self, FileError};
-use chainmail_snapshot::beneath::BeneathError;
-use chainmail_snapshot::{NameError, NodeName, Sha256Hex};
 use thiserror::Error;
 
 use crate::config::{BranchStatement, Config, Mode, Trust};

@@ -16,12 +16,12 @@ pub mod status;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use chainmail_contract::Sha256Hex;
+use chainmail_contract::limits::{INVENTORY_BYTES, INVENTORY_FILE_BYTES};
 use chainmail_findings::{Code, Diagnostic, Severity};
 use chainmail_manifest::source::{self, Sources};
 use chainmail_manifest::{Cache, Manifests, read_inventory};
 use chainmail_reconciler::files::{self, FileError};
-use chainmail_snapshot::Sha256Hex;
-use chainmail_snapshot::limits::{INVENTORY_BYTES, INVENTORY_FILE_BYTES};
 use serde::{Deserialize, Serialize};
 
 use crate::state::{json_line, read_json_of};

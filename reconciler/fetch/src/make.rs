@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use chainmail_contract::{Family, Joined, NodeName, SnapshotError, read};
 use chainmail_findings::{Diagnostic, Severity, Style, render};
 use chainmail_manifest::Cache;
 use chainmail_manifest::source::{self, SourceError, Sources};
@@ -13,7 +14,6 @@ use chainmail_pipeline::{Compiler, load_with};
 use chainmail_prove::{Flaw, Prover};
 use chainmail_reconciler::desired::{Desired, DesiredError};
 use chainmail_review::query::{Probe, RulesEngine};
-use chainmail_snapshot::{Family, Joined, NodeName, SnapshotError, read};
 use chainmail_verdict::{Kernel, Ruleset, Sets};
 use git2::Repository;
 use thiserror::Error;

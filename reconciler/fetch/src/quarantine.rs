@@ -11,9 +11,9 @@ pub mod record;
 use std::fs::File;
 use std::io::{self, BufReader, Read as _};
 
+use chainmail_contract::Sha256Hex;
+use chainmail_contract::beneath::{BeneathError, Folder};
 use chainmail_reconciler::clock::Moment;
-use chainmail_snapshot::Sha256Hex;
-use chainmail_snapshot::beneath::{BeneathError, Folder};
 use git2::Oid;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;

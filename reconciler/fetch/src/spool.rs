@@ -1,10 +1,10 @@
 //! What is handed over to the applying half: a folder named by its digest, whole or not there, and the file that names
 //! the one that is to be in force. It reads all of it as another user.
 
+use chainmail_contract::limits::PROVENANCE_BYTES;
+use chainmail_contract::{Family, Joined, NodeName, Sha256Hex, read};
 use chainmail_reconciler::files::{self, FileError};
 use chainmail_reconciler::spool;
-use chainmail_snapshot::limits::PROVENANCE_BYTES;
-use chainmail_snapshot::{Family, Joined, NodeName, Sha256Hex, read};
 
 use crate::paths::Paths;
 

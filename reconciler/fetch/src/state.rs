@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use chainmail_contract::beneath::BeneathError;
+use chainmail_contract::limits::STATE_BYTES;
+use chainmail_contract::{JsonProblem, Sha256Hex};
 use chainmail_reconciler::files::{self, FileError};
-use chainmail_snapshot::beneath::BeneathError;
-use chainmail_snapshot::limits::STATE_BYTES;
-use chainmail_snapshot::{JsonProblem, Sha256Hex};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;

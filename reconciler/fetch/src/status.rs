@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
+use chainmail_contract::{Sha256Hex, escape};
 use chainmail_reconciler::exit::Exit;
-use chainmail_snapshot::{Sha256Hex, escape};
 use serde::{Deserialize, Serialize};
 
 use crate::inventory::InventoryStatus;

@@ -14,7 +14,7 @@ mod trailer;
 
 use std::path::PathBuf;
 
-use chainmail_snapshot::Sha256Hex;
+use chainmail_contract::Sha256Hex;
 use git2::{Oid, Repository};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;

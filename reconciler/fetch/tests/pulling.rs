@@ -105,7 +105,7 @@ fn compile(world: &World) {
 
 /// Describes a node's committed files anew, as somebody who knows the format would.
 fn remanifest(world: &World, node: &str) {
-    use chainmail_snapshot::{Manifest, Parts, Sha256Hex};
+    use chainmail_contract::{Manifest, Parts, Sha256Hex};
     let folder = world.path("clone/snapshots/nodes").join(node);
     let text = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
     let before: Manifest = serde_json::from_str(&text("manifest.json")).unwrap();

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use chainmail_snapshot::DENY_GROUP;
+use chainmail_contract::DENY_GROUP;
 use clap::Args;
 use serde::Serialize;
 

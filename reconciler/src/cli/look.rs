@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use chainmail_snapshot::limits::STATUS_BYTES;
-use chainmail_snapshot::{Family, JsonProblem, Sha256Hex, escape};
+use chainmail_contract::limits::STATUS_BYTES;
+use chainmail_contract::{Family, JsonProblem, Sha256Hex, escape};
 use clap::Args;
 use serde::Serialize;
 
@@ -117,7 +117,7 @@ pub(super) fn verify(paths: &Paths, args: OutputArgs) -> Result<Answer, CliError
 /// The snapshot that the kernel is kept at: the last good one, unless another one waits to be confirmed.
 pub(super) fn in_force(
     paths: &Paths,
-    node: &chainmail_snapshot::NodeName,
+    node: &chainmail_contract::NodeName,
 ) -> Result<Option<Loaded>, CliError> {
     if let Some(digest) = state::awaiting(paths) {
         return Ok(Some(spool::load_kept(paths, &digest, node)?));

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use chainmail_snapshot::{Family, Joined, NodeName, read};
+use chainmail_contract::{Family, Joined, NodeName, read};
 use clap::Args;
 
 use super::{Answer, CliError, Output};

@@ -1,6 +1,6 @@
 //! The configuration, and what it leaves open: the node's name and the backend.
 
-use chainmail_snapshot::NodeName;
+use chainmail_contract::NodeName;
 
 use super::{Answer, CliError};
 use crate::config::Config;

@@ -1,6 +1,6 @@
 //! The commands by which a person overrules fetch. The service does what they say; they only write it down.
 
-use chainmail_snapshot::Sha256Hex;
+use chainmail_contract::Sha256Hex;
 use clap::Args;
 
 use super::{Answer, CliError};

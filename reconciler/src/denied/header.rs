@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use chainmail_snapshot::{Family, Transport};
+use chainmail_contract::{Family, Transport};
 use chainmail_verdict::exact::Service;
 use chainmail_verdict::{ConnState, Packet, Payload, Protocol, TcpFlags};
 

@@ -1,4 +1,4 @@
-use chainmail_snapshot::Sha256Hex;
+use chainmail_contract::Sha256Hex;
 
 use super::*;
 use crate::testing::{cut_set, rules, set_of, snapshot};

@@ -5,7 +5,7 @@ use std::fmt;
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use chainmail_snapshot::Family;
+use chainmail_contract::Family;
 use clap::ValueEnum;
 use serde::Deserialize;
 

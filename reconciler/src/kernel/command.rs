@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use chainmail_snapshot::{DENY_CHAIN, Family, SetName};
+use chainmail_contract::{DENY_CHAIN, Family, SetName};
 
 use crate::apply::{ApplyError, Change, bring};
 use crate::desired::Desired;

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use chainmail_snapshot::{Family, SetName};
+use chainmail_contract::{Family, SetName};
 use chainmail_verdict::record::{Create, Record, words};
 
 use crate::apply::ApplyError;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use chainmail_snapshot::{Member, SetName, is_cut_set};
+use chainmail_contract::{Member, SetName, is_cut_set};
 use chainmail_verdict::record::{Create, entries, set_texts};
 
 use super::LiveError;

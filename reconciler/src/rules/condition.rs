@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use chainmail_snapshot::{
+use chainmail_contract::{
     COMMENT_MAX, ChainName, DENY_GROUP, DENY_PREFIX, Family, KernelAddress, SetKind, SetName, Transport,
 };
 use chainmail_verdict::{

@@ -1,6 +1,6 @@
 //! Which rules stand in which chain: the forms of `compiler/src/lower`, an arm each.
 
-use chainmail_snapshot::{ChainName, DENY_CHAIN, Family, INGRESS_CHAIN, SetKind, Transport};
+use chainmail_contract::{ChainName, DENY_CHAIN, Family, INGRESS_CHAIN, SetKind, Transport};
 use chainmail_verdict::End;
 use ipnet::IpNet;
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use chainmail_snapshot::{ChainName, DENY_CHAIN, FORWARD_CHAIN, INGRESS_CHAIN};
+use chainmail_contract::{ChainName, DENY_CHAIN, FORWARD_CHAIN, INGRESS_CHAIN};
 
 /// The chain that judges packets of isolated pods.
 pub(super) const EGRESS_CHAIN: &str = "CM-EGRESS";

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use chainmail_snapshot::{Family, SetName};
+use chainmail_contract::{Family, SetName};
 use chainmail_verdict::record::words;
 use serde::{Deserialize, Serialize};
 

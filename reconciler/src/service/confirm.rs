@@ -4,7 +4,7 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use chainmail_snapshot::Sha256Hex;
+use chainmail_contract::Sha256Hex;
 
 use super::{Done, Good, Reach, Service, ServiceError};
 use crate::clock::{Clock, Moment, stamp};

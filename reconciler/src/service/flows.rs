@@ -1,6 +1,6 @@
 //! Ends the flows that the rules in force refuse, and remembers that this failed, also over a restart.
 
-use chainmail_snapshot::{Joined, Sha256Hex};
+use chainmail_contract::{Joined, Sha256Hex};
 
 use super::{Service, Settings};
 use crate::cut;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use chainmail_snapshot::Sha256Hex;
+use chainmail_contract::Sha256Hex;
 
 /// The first wait before a snapshot that failed is tried again; it doubles each time.
 pub(super) const FIRST: Duration = Duration::from_secs(30);

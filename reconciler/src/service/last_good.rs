@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use chainmail_snapshot::Sha256Hex;
+use chainmail_contract::Sha256Hex;
 
 use super::Service;
 use crate::closed::Closed;

@@ -16,7 +16,7 @@ use crate::kernel::fake::{FakeKernel, Fault};
 use crate::orders::{Pause, Pin};
 use crate::state::{self, Event};
 use crate::testing::{policy_snapshot, spool, state_of};
-use chainmail_snapshot::Joined;
+use chainmail_contract::Joined;
 
 thread_local! {
     /// What the clock of the host says.

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use chainmail_snapshot::Sha256Hex;
-use chainmail_snapshot::beneath::Stamp;
+use chainmail_contract::Sha256Hex;
+use chainmail_contract::beneath::Stamp;
 
 use super::{Reach, Service, ServiceError};
 use crate::kernel::Kernel;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use chainmail_snapshot::{NodeName, Sha256Hex};
+use chainmail_contract::{NodeName, Sha256Hex};
 
 use super::{Entry, history, stood};
 use crate::files;

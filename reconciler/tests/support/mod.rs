@@ -15,7 +15,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use chainmail_snapshot::{
+use chainmail_contract::{
     Capacity, Family, Manifest, Member, Parts, SetKind, SetName, Sha256Hex, content_name, cut_set_name,
     is_cut_set,
 };

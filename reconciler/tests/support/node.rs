@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use chainmail_snapshot::{Family, SetKind};
+use chainmail_contract::{Family, SetKind};
 
 use super::{Done, Namespace, Snapshot, set_of};
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::node::Node;
 use super::{Namespace, Snapshot, set_of};
-use chainmail_snapshot::{Family, SetKind};
+use chainmail_contract::{Family, SetKind};
 
 pub(crate) const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 8, 1, 1);
 pub(crate) const SERVER: Ipv4Addr = Ipv4Addr::new(10, 8, 2, 9);

@@ -10,8 +10,8 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use chainmail_contract::Family;
 use chainmail_manifest::source::SourceError;
-use chainmail_snapshot::Family;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use thiserror::Error;
 

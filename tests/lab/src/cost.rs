@@ -20,8 +20,8 @@ mod wiring;
 use std::collections::BTreeMap;
 use std::io;
 
+use chainmail_contract::{Family, Joined, NodeName, SnapshotError};
 use chainmail_model::{Cluster, Node};
-use chainmail_snapshot::{Family, Joined, NodeName, SnapshotError};
 use serde::Serialize;
 use thiserror::Error;
 

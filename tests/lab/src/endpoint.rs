@@ -4,8 +4,8 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
+use chainmail_contract::NodeName;
 use chainmail_model::PodRef;
-use chainmail_snapshot::NodeName;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use chainmail_snapshot::NodeName;
+use chainmail_contract::NodeName;
 use serde_json::Value;
 use thiserror::Error;
 

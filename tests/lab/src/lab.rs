@@ -6,7 +6,7 @@ mod run;
 
 use std::net::IpAddr;
 
-use chainmail_snapshot::{Family, NodeName};
+use chainmail_contract::{Family, NodeName};
 
 use crate::endpoint::Endpoint;
 use crate::layout::{Layout, NetnsName};

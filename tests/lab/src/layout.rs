@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 
+use chainmail_contract::{Family, NodeName, Transport};
 use chainmail_model::{Cluster, Os, PodState, Whose};
-use chainmail_snapshot::{Family, NodeName, Transport};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use chainmail_snapshot::{Family, Transport};
+use chainmail_contract::{Family, Transport};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 

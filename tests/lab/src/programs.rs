@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::thread;
 
+use chainmail_contract::Family;
 use chainmail_manifest::source::{self, SourceError, Sources};
-use chainmail_snapshot::Family;
 use thiserror::Error;
 
 use crate::probe::{Probe, Service};

@@ -15,7 +15,7 @@ mod text;
 
 use std::collections::BTreeMap;
 
-use chainmail_snapshot::Family;
+use chainmail_contract::Family;
 use thiserror::Error;
 
 use crate::endpoint::Endpoint;

@@ -10,11 +10,11 @@ mod support;
 
 use std::collections::BTreeMap;
 
+use chainmail_contract::{Family, NodeName};
 use chainmail_lab::{
     Backend, Cell, Counters, Endpoint, Lab, LabSpec, Observed, Probe, Service, Topology, TruthTable,
 };
 use chainmail_manifest::source::{SourceFile, Sources};
-use chainmail_snapshot::{Family, NodeName};
 
 use support::{MANIFESTS, can_run, namespaces};
 

@@ -9,11 +9,11 @@ mod support;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use chainmail_contract::NodeName;
 use chainmail_lab::{
     ALICE, Counters, Endpoint, Lab, LabSpec, Member, Remote, Saved, Scenario, Signing, Source, Upstream,
 };
 use chainmail_manifest::source::{SourceFile, Sources};
-use chainmail_snapshot::NodeName;
 use tempfile::TempDir;
 
 const PUSHES: u16 = 100;

@@ -1,7 +1,7 @@
 //! Whatever table is printed, reading it gives the same table.
 
+use chainmail_contract::{Family, Transport};
 use chainmail_lab::{Block, Cell, Endpoint, Service, TruthTable};
-use chainmail_snapshot::{Family, Transport};
 use proptest::collection::btree_set;
 use proptest::prelude::*;
 

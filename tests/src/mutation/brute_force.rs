@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write as _};
 use std::net::IpAddr;
 
-use chainmail_snapshot::{Family, Transport, cut_set_name};
+use chainmail_contract::{Family, Transport, cut_set_name};
 use chainmail_verdict::{
     ConnState, DstKind, End, IfaceName, Kernel, Match, Members, Packet, Payload, RejectWith, Ruleset, Sets,
     Target, Test, Verdict,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use chainmail_snapshot::{Family, Transport};
+use chainmail_contract::{Family, Transport};
 use chainmail_verdict::{
     End, IcmpPattern, IfaceName, IfacePattern, Members, MultiportEnd, Payload, PortRange, Protocol, TcpFlags,
     Test,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use chainmail_snapshot::Family;
+use chainmail_contract::Family;
 
 use super::words::{self, Names};
 use super::{Mutant, Slip, Text};

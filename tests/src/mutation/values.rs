@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use chainmail_snapshot::Family;
+use chainmail_contract::Family;
 
 use super::Slip;
 use super::words::Names;

@@ -1,6 +1,6 @@
 //! Slips at the words of one line.
 
-use chainmail_snapshot::Family;
+use chainmail_contract::Family;
 
 use super::{Slip, values};
 

@@ -18,12 +18,12 @@ use std::io::Write as _;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use chainmail_contract::Family;
 use chainmail_findings::Code;
 use chainmail_manifest::source::{Inventory, SourceFile, Sources};
 use chainmail_model::{Contested, Direction, Doubt};
 use chainmail_pipeline::{Compiler, Loaded, load};
 use chainmail_prove::Meaning;
-use chainmail_snapshot::Family;
 use tempfile::TempDir;
 
 use support::{git, program, stderr, write};

@@ -53,14 +53,14 @@ pub fn skipped() -> bool {
 }
 
 /// Loads rule texts, each with the sets that it asks, and fails where the kernel then holds other rules than the text has.
-pub fn load_each(backend: &str, texts: &[(chainmail_snapshot::Family, String, std::rc::Rc<String>)]) {
+pub fn load_each(backend: &str, texts: &[(chainmail_contract::Family, String, std::rc::Rc<String>)]) {
     let folder = tempfile::tempdir().unwrap();
     let mut script = String::new();
     let mut sets: Option<&std::rc::Rc<String>> = None;
     for (number, (family, text, of_text)) in texts.iter().enumerate() {
         let tool = match family {
-            chainmail_snapshot::Family::V4 => "iptables",
-            chainmail_snapshot::Family::V6 => "ip6tables",
+            chainmail_contract::Family::V4 => "iptables",
+            chainmail_contract::Family::V6 => "ip6tables",
         };
         if sets.is_none_or(|sets| !std::rc::Rc::ptr_eq(sets, of_text)) {
             super::write(folder.path(), &format!("{number}.sets"), of_text);

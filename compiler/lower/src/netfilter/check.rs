@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chainmail_snapshot::ChainName;
+use chainmail_contract::ChainName;
 
 use super::Ruleset;
 

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
+use chainmail_contract::{COMMENT_MAX, ChainName, Level, MULTIPORT_SLOTS, SetKind, SetName, Transport};
 use chainmail_model::{InterfaceName, InterfacePattern, LogLimit};
-use chainmail_snapshot::{COMMENT_MAX, ChainName, Level, MULTIPORT_SLOTS, SetKind, SetName, Transport};
 use ipnet::IpNet;
 
 /// Which end of a packet a set is asked about.

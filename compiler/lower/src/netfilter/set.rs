@@ -1,6 +1,6 @@
 //! Sets.
 
-use chainmail_snapshot::{Family, Member, MemberLines, SetKind, SetName};
+use chainmail_contract::{Family, Member, MemberLines, SetKind, SetName};
 
 /// A set that is named by its content. Members are of its kind and family.
 #[derive(Debug, Clone, PartialEq, Eq)]

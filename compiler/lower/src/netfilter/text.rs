@@ -2,8 +2,8 @@
 
 use std::fmt::{self, Write as _};
 
+use chainmail_contract::{DENY_GROUP, DENY_PREFIX, Family, KernelAddress, SetKind};
 use chainmail_model::{InterfacePattern, LogLimit};
-use chainmail_snapshot::{DENY_GROUP, DENY_PREFIX, Family, KernelAddress, SetKind};
 use ipnet::IpNet;
 
 use super::{ConnState, Match, PortRange, Ports, Protocol, Rule, SetRef, Side, SideOrder, Target};

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chainmail_contract::Transport;
 use chainmail_model::{
     AddressRanges, Cluster, ContainerPort, Contested, Direction, Doubt, Holder, HolderId, NamespaceName,
     NamespaceScope, Peer, Peers, PortMatch, PortName, Ports, Rule,
 };
-use chainmail_snapshot::Transport;
 use range_set_blaze::RangeSetBlaze;
 
 use super::index::Index;

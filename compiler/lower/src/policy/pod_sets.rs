@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hasher as _};
 
+use chainmail_contract::Family;
 use chainmail_model::{Cluster, HolderId};
-use chainmail_snapshot::Family;
 use roaring::RoaringBitmap;
 
 /// A set of holders, which are pods but for contested addresses; equal sets have equal ids.

@@ -1,6 +1,6 @@
 //! `ipset restore` text.
 
-use chainmail_snapshot::{CUT_TIMEOUT, Capacity, Family, cut_set_name};
+use chainmail_contract::{CUT_TIMEOUT, Capacity, Family, cut_set_name};
 
 use crate::netfilter::IpSet;
 

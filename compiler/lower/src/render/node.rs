@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use chainmail_findings::{FieldPath, Places};
-use chainmail_model::Cluster;
-use chainmail_snapshot::{
+use chainmail_contract::{
     ChainName, Family, Manifest, NodeSnapshot, OriginText, Parts, SetName, Sha256Hex, cut_set_name,
 };
+use chainmail_findings::{FieldPath, Places};
+use chainmail_model::Cluster;
 use serde::Serialize;
 
 use super::{cut_set_text, rules_text, set_text};

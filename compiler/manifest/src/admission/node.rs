@@ -2,9 +2,9 @@
 
 use std::net::IpAddr;
 
+use chainmail_contract::NodeName;
 use chainmail_findings::{Code, FieldPath};
 use chainmail_model::{LabelKey, Node, NodeSettings, Os};
-use chainmail_snapshot::NodeName;
 use ipnet::IpNet;
 
 use super::{Scope, cidr, label, name};

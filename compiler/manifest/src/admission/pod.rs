@@ -2,9 +2,9 @@
 
 use std::net::IpAddr;
 
+use chainmail_contract::{NodeName, Transport};
 use chainmail_findings::{Code, FieldPath};
 use chainmail_model::{Addresses, ContainerPort, Pod, PodName, PodState, PortName};
-use chainmail_snapshot::{NodeName, Transport};
 
 use super::written::{self, Part};
 use super::{Scope, cidr, label, name, workload};

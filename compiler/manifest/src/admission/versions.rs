@@ -4,9 +4,9 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use chainmail_contract::Family;
 use chainmail_findings::{Code, Findings, Places};
 use chainmail_model::{Addresses, ContainerPort, Pod, PodState};
-use chainmail_snapshot::Family;
 
 use super::{Scope, name_path, report_duplicate};
 use crate as manifest;

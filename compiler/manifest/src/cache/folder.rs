@@ -10,7 +10,7 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use chainmail_snapshot::Sha256Hex;
+use chainmail_contract::Sha256Hex;
 
 /// What the folder may come to, in bytes: some thirty states of a repository of 10,000 pods.
 const LIMIT: u64 = 64 << 20;

@@ -4,12 +4,12 @@ mod waiver;
 
 use std::ops::Range;
 
+use chainmail_contract::Position;
 use chainmail_findings::{Code, Diagnostic, Findings, Place, nearest};
 use chainmail_model::{
     AllowTarget, Enforcement, InterfaceName, InterfacePattern, InvalidPackets, LogLimit, PodInterfaces,
     UnknownPods,
 };
-use chainmail_snapshot::Position;
 use globset::GlobBuilder;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};

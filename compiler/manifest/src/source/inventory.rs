@@ -7,8 +7,8 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
-use chainmail_snapshot::beneath::{BeneathError, Folder};
-use chainmail_snapshot::limits::INVENTORY_FILE_BYTES;
+use chainmail_contract::beneath::{BeneathError, Folder};
+use chainmail_contract::limits::INVENTORY_FILE_BYTES;
 
 use super::SourceError;
 use super::folder::{file_name, walk};

@@ -45,7 +45,7 @@ pub fn json(findings: &Findings) -> String {
             waived: diagnostic.waived.as_ref(),
         };
         let line = serde_json::to_string(&line).expect("strings and numbers are always JSON");
-        out.push_str(&chainmail_snapshot::escape::json(&line));
+        out.push_str(&chainmail_contract::escape::json(&line));
         out.push('\n');
     }
     out

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use chainmail_contract::Sha256Hex;
 use chainmail_findings::{Agreed, Code, Diagnostic, Findings, Severity};
-use chainmail_snapshot::Sha256Hex;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -55,7 +55,7 @@ pub fn sarif(findings: &Findings, folder: &str) -> String {
             "results": results,
         }],
     });
-    chainmail_snapshot::escape::json(&serde_json::to_string_pretty(&log).expect("a log has only string keys"))
+    chainmail_contract::escape::json(&serde_json::to_string_pretty(&log).expect("a log has only string keys"))
         + "\n"
 }
 

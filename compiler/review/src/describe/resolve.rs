@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use chainmail_contract::Transport;
 use chainmail_model::{
     Cluster, NamespaceScope, Peer, Peers, Pod, PodState, Policy, PortName, Whose, semantics,
 };
-use chainmail_snapshot::Transport;
 use serde::Serialize;
 
 /// Pods that a line means.

@@ -69,7 +69,7 @@ fn selector(text: &str, everything: &str) -> String {
 impl Printer {
     fn line(&mut self, depth: usize, line: &str) {
         self.text.push_str(&"  ".repeat(depth));
-        self.text.push_str(&chainmail_snapshot::escape::line(line));
+        self.text.push_str(&chainmail_contract::escape::line(line));
         self.text.push('\n');
     }
 

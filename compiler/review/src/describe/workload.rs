@@ -1,11 +1,11 @@
 //! A workload: its pods, the policies that isolate them, and the rules that mean them.
 
+use chainmail_contract::Transport;
+use chainmail_contract::escape::lines;
 use chainmail_findings::{FieldPath, Places};
 use chainmail_model::{
     Cluster, ContainerPort, Direction, Peers, Pod, PodState, Policy, PolicyAt, RuleAt, semantics,
 };
-use chainmail_snapshot::Transport;
-use chainmail_snapshot::escape::lines;
 use serde::Serialize;
 
 use super::Fold;

@@ -4,10 +4,10 @@
 
 use std::net::IpAddr;
 
+use chainmail_contract::Family;
 use chainmail_findings::Agreed;
 use chainmail_model::Direction;
 use chainmail_model::semantics::{Service, Verdict};
-use chainmail_snapshot::Family;
 use serde::{Serialize, Serializer};
 
 use super::rules::{ChainDiff, Change, SetDiff};
@@ -435,7 +435,7 @@ impl Review {
     /// The review as one JSON document; `docs/diff.md` has its shape.
     #[must_use]
     pub fn json(&self) -> String {
-        chainmail_snapshot::escape::json(
+        chainmail_contract::escape::json(
             &serde_json::to_string_pretty(self).expect("a review has only string keys"),
         ) + "\n"
     }

@@ -22,9 +22,9 @@ mod words;
 
 use std::collections::BTreeMap;
 
+use chainmail_contract::Family;
 use chainmail_model::{Cluster, Direction};
 use chainmail_prove::Meaning;
-use chainmail_snapshot::Family;
 use chainmail_verdict::exact::AddressSet;
 use roaring::RoaringBitmap;
 

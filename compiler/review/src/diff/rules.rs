@@ -11,7 +11,7 @@ mod shapes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use chainmail_snapshot::{Family, NodeName, NodeSnapshot, OriginText, SetName, Sha256Hex};
+use chainmail_contract::{Family, NodeName, NodeSnapshot, OriginText, SetName, Sha256Hex};
 use serde::{Serialize, Serializer};
 
 use super::RuleChanges;

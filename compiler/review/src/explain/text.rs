@@ -44,7 +44,7 @@ pub(super) fn explanation(explanation: &Explanation) -> String {
     let width = lines.iter().map(|(head, _)| head.len()).max().unwrap_or(0);
     let mut text = format!("{verdict}  {}\n", packet(explanation));
     for (head, line) in lines {
-        text.push_str(&format!("  {head:width$}  {}\n", chainmail_snapshot::escape::line(&line)));
+        text.push_str(&format!("  {head:width$}  {}\n", chainmail_contract::escape::line(&line)));
     }
     text
 }

@@ -59,7 +59,7 @@ pub fn json(report: &Report<'_>) -> String {
         .map(|test| TestView { name: test.name, expectations: test.outcomes.iter().map(outcome).collect() });
     let document =
         Document { schema: SCHEMA, expectations, failures: report.failures(), tests: tests.collect() };
-    chainmail_snapshot::escape::json(
+    chainmail_contract::escape::json(
         &serde_json::to_string_pretty(&document).expect("a report has only string keys"),
     ) + "\n"
 }

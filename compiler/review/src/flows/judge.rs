@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use chainmail_contract::Family;
 use chainmail_findings::{Code, Diagnostic, Findings, Places};
 use chainmail_model::Cluster;
 use chainmail_model::semantics::Verdict;
-use chainmail_snapshot::Family;
 
 use super::case::{Case, Expectation, Side};
 use crate::effort::Effort;

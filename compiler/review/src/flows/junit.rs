@@ -1,8 +1,8 @@
 //! A report as JUnit XML: a flow test is a suite, an expectation a test case. The elements and attributes are those of
 //! `jenkins-junit.xsd`; there is no time in it, as for equal policies it is to be equal.
 
+use chainmail_contract::escape;
 use chainmail_model::semantics::Verdict;
-use chainmail_snapshot::escape;
 
 use super::judge::{Outcome, Report};
 use super::text::{body, headline};

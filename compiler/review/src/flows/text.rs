@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use chainmail_contract::escape;
 use chainmail_findings::Style;
 use chainmail_model::semantics::Verdict;
-use chainmail_snapshot::escape;
 
 use super::judge::{Contrary, Outcome, Report};
 use crate::explain::decisions;

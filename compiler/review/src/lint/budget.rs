@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use chainmail_contract::NodeName;
 use chainmail_findings::{Code, Diagnostic, Findings, Places};
 use chainmail_model::{Budget, Cluster, Cost};
-use chainmail_snapshot::NodeName;
 
 pub(super) fn check(
     cluster: &Cluster,

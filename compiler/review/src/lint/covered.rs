@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::rc::Rc;
 
+use chainmail_contract::Family;
 use chainmail_findings::Code;
 use chainmail_model::enclosing::Enclosing;
 use chainmail_model::{
     Direction, NamespaceName, Peer, Peers, Pod, PodId, PodState, Policy, PortMatch, Ports, Rule, RuleRef,
 };
 use chainmail_prove::Meaning;
-use chainmail_snapshot::Family;
 use chainmail_verdict::exact::Traffic;
 
 use super::context::{Context, rule_path};

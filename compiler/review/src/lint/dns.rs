@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chainmail_contract::Transport;
 use chainmail_findings::Code;
 use chainmail_model::{NamespaceName, Peer, Peers, PodRef, Policy, PortMatch, Ports, Rule};
-use chainmail_snapshot::Transport;
 
 use super::context::{Context, is_selectable, spec};
 

@@ -1,10 +1,10 @@
 //! Doors left open, and one that is shut by a default: who may reach pods that nobody thought of.
 
+use chainmail_contract::Family;
 use chainmail_findings::{Code, Diagnostic, FieldPath};
 use chainmail_model::{
     AddressRanges, Direction, Namespace, Peer, Peers, Policy, PolicyTypes, PortMatch, Ports, Rule,
 };
-use chainmail_snapshot::Family;
 
 use super::context::{Context, is_selectable, peers, rules, spec};
 

@@ -3,9 +3,9 @@
 
 use std::collections::BTreeSet;
 
+use chainmail_contract::Transport;
 use chainmail_findings::{Code, FieldPath, nearest};
 use chainmail_model::{Direction, Peer, Peers, Pod, Policy, Port, PortMatch, Ports, Rule};
-use chainmail_snapshot::Transport;
 
 use super::context::{Context, peers, rules};
 

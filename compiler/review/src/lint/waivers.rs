@@ -1,8 +1,8 @@
 //! Waivers: what they cover is told and fails nothing; those that are over or of no use are themselves found.
 
+use chainmail_contract::Date;
 use chainmail_findings::{Code, Diagnostic, Findings};
 use chainmail_model::{Covered, LintSettings, Waiver};
-use chainmail_snapshot::Date;
 
 pub(super) fn apply(findings: &mut Findings, waivers: &[Waiver], settings: &LintSettings, today: Date) {
     let mut about_waivers = Findings::default();

@@ -8,9 +8,9 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
+use chainmail_contract::{Family, Transport};
 use chainmail_model::semantics::{self, Packet, Service, Verdict};
 use chainmail_model::{Cluster, Direction, HolderId, Peers, PortMatch, PortName, Ports};
-use chainmail_snapshot::{Family, Transport};
 use chainmail_verdict::exact::{self, ServiceSet};
 use range_set_blaze::RangeSetBlaze;
 use serde::ser::{Serialize, SerializeMap as _, Serializer};

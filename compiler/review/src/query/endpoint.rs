@@ -5,8 +5,8 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
+use chainmail_contract::Family;
 use chainmail_model::{WorkloadKind, WorkloadRef};
-use chainmail_snapshot::Family;
 use ipnet::IpNet;
 use thiserror::Error;
 

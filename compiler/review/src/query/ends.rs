@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
 
+use chainmail_contract::Family;
 use chainmail_findings::nearest;
 use chainmail_model::{Addresses, Cluster, Owner, Pod, PodRef, PodState, WorkloadRef};
-use chainmail_snapshot::Family;
 use ipnet::IpNet;
 
 use super::endpoint::{Endpoint, EndpointError};

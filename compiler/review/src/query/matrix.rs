@@ -9,9 +9,9 @@ mod picture;
 
 use std::collections::BTreeMap;
 
+use chainmail_contract::Family;
 use chainmail_model::semantics::Service;
 use chainmail_model::{Cluster, Owner, PodRef, WorkloadRef};
-use chainmail_snapshot::Family;
 use thiserror::Error;
 
 use super::allowed::{Allowed, Finder};

@@ -7,8 +7,8 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use chainmail_contract::Family;
 use chainmail_model::{AddressRanges, Cluster, Node, Policy, UnknownPods};
-use chainmail_snapshot::Family;
 use ipnet::IpNet;
 
 /// Addresses that nothing tells apart.

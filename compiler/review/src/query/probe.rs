@@ -1,8 +1,8 @@
 //! One question: from where, to where, for what.
 
+use chainmail_contract::{Family, Transport};
 use chainmail_model::Cluster;
 use chainmail_model::semantics::{Packet, Service};
-use chainmail_snapshot::{Family, Transport};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use chainmail_snapshot::Family;
+use chainmail_contract::Family;
 use ipnet::IpNet;
 
 use super::Intervals;

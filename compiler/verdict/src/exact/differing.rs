@@ -86,7 +86,7 @@ fn by_peers(traffic: &Traffic) -> Vec<Peers<'_>> {
 mod tests {
     use std::net::IpAddr;
 
-    use chainmail_snapshot::{Family, Transport};
+    use chainmail_contract::{Family, Transport};
     use proptest::prelude::*;
 
     use super::*;

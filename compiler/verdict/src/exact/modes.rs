@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use chainmail_snapshot::{Transport, is_cut_set};
+use chainmail_contract::{Transport, is_cut_set};
 
 use super::Service;
 use crate::packet::{EPHEMERAL_PORT, USUAL_HOP_LIMIT};

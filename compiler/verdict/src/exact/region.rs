@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use chainmail_snapshot::is_cut_set;
+use chainmail_contract::is_cut_set;
 
 use super::summary::SetContents;
 use super::{AddressSet, ModeSet, Modes, ServiceSet, Traffic};
@@ -245,7 +245,7 @@ fn among(subjects: &AddressSet, addresses: &AddressSet) -> Holding {
 
 fn any_port(ranges: &[crate::PortRange]) -> ServiceSet {
     let of = |transport| ServiceSet::ports(transport, ranges.iter().copied());
-    chainmail_snapshot::Transport::ALL
+    chainmail_contract::Transport::ALL
         .into_iter()
         .fold(ServiceSet::none(), |all, transport| all.union(&of(transport)))
 }

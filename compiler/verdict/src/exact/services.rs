@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use chainmail_snapshot::{Family, Transport};
+use chainmail_contract::{Family, Transport};
 
 use super::Intervals;
 use crate::{PortRange, Protocol};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use chainmail_snapshot::{ChainName, Family, SetName};
+use chainmail_contract::{ChainName, Family, SetName};
 
 use super::region::{Asked, Holding};
 use super::traffic::Differences;

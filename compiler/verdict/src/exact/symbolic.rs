@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::rc::Rc;
 
-use chainmail_snapshot::{ChainName, FORWARD_CHAIN, Family};
+use chainmail_contract::{ChainName, FORWARD_CHAIN, Family};
 use thiserror::Error;
 
 use super::region::{Asked, Holding, Part, split};

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::ops::Range;
 use std::rc::Rc;
 
-use chainmail_snapshot::{Family, Transport};
+use chainmail_contract::{Family, Transport};
 
 use super::services::{PLACES, place_of, service_at};
 use super::{AddressSet, Service, ServiceSet};

@@ -1,6 +1,6 @@
 //! The matches of `iptables-extensions(8)` that rules of ours may load with `-m`, and their options.
 
-use chainmail_snapshot::{Family, MULTIPORT_SLOTS, Transport};
+use chainmail_contract::{Family, MULTIPORT_SLOTS, Transport};
 
 use super::rule::{Draft, RuleNames};
 use super::tokens::Tokens;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chainmail_snapshot::{Family, SetName};
+use chainmail_contract::{Family, SetName};
 
 use super::match_options::{Loaded, Seen};
 use super::tokens::Tokens;

@@ -1,6 +1,6 @@
 //! What follows `-j`.
 
-use chainmail_snapshot::{Family, is_our_chain};
+use chainmail_contract::{Family, is_our_chain};
 
 use super::rule::RuleNames;
 use super::tokens::Tokens;

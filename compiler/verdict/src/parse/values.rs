@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use chainmail_snapshot::{Family, Transport};
+use chainmail_contract::{Family, Transport};
 use ipnet::IpNet;
 
 use crate::error::{ParseError, Place};

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use chainmail_snapshot::{Family, SetName, Transport};
+use chainmail_contract::{Family, SetName, Transport};
 use ipnet::IpNet;
 
 use super::{Flow, Members, NetMembers, Set, SetType};

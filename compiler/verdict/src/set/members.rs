@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use chainmail_snapshot::Transport;
+use chainmail_contract::Transport;
 use ipnet::IpNet;
 
 /// The members of one set, all of its family, each once.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use chainmail_snapshot::{SetName, is_our_set};
+use chainmail_contract::{SetName, is_our_set};
 
 use super::draft::Draft;
 use super::{Set, Sets};

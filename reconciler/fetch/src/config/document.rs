@@ -7,9 +7,9 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use chainmail_contract::{NodeName, Sha256Hex};
 use chainmail_reconciler::config::{ConfigError, OF_THE_REPOSITORY};
 use chainmail_review::query::{Endpoint, Probe};
-use chainmail_snapshot::{NodeName, Sha256Hex};
 use git2::Oid;
 use serde::Deserialize;
 use toml::Spanned;

@@ -4,10 +4,10 @@
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
+use chainmail_contract::Sha256Hex;
 use chainmail_reconciler::clock::Moment;
 use chainmail_reconciler::files::{self, FileError};
 use chainmail_reconciler::spool::Refusal;
-use chainmail_snapshot::Sha256Hex;
 use notify::{RecursiveMode, Watcher as _};
 use serde::{Deserialize, Serialize};
 

@@ -1,10 +1,10 @@
 //! Hands over what follows from the accepted revision and the inventory, where the inventory alone has changed it.
 
+use chainmail_contract::Sha256Hex;
 use chainmail_findings::Code;
 use chainmail_reconciler::clock::Moment;
 use chainmail_reconciler::files::{self, FileError};
 use chainmail_reconciler::lock::{ApplyLock, LockError};
-use chainmail_snapshot::Sha256Hex;
 use thiserror::Error;
 
 use super::status::{HandedLive, InventoryStatus};

@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
+use chainmail_contract::Sha256Hex;
 use chainmail_reconciler::clock::Moment;
-use chainmail_snapshot::Sha256Hex;
 use serde::{Deserialize, Serialize};
 
 use super::{ITEMS_TOLD, Inventory};

@@ -1,6 +1,6 @@
+use chainmail_contract::Sha256Hex;
 use chainmail_reconciler::clock::Uptime;
 use chainmail_reconciler::config::Confirm;
-use chainmail_snapshot::Sha256Hex;
 
 use super::*;
 use crate::cycle::unknown;

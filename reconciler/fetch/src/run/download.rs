@@ -3,8 +3,8 @@
 use std::sync::mpsc::{Sender, channel};
 use std::time::Instant;
 
+use chainmail_contract::Sha256Hex;
 use chainmail_reconciler::unit::{stop_on_signals, tell};
-use chainmail_snapshot::Sha256Hex;
 use notify::RecursiveMode;
 use sd_notify::NotifyState;
 

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::collections::BTreeSet;
 
-use chainmail_snapshot::Sha256Hex;
+use chainmail_contract::Sha256Hex;
 use git2::{Odb, Oid, Repository};
 
 use super::object::Payload;

@@ -1,7 +1,7 @@
 //! Commits and tags as their signers wrote them. They are read strictly: what one reader of Git's objects takes in another
 //! way than the next is refused, and what is told of an object stands in the text that its signature covers.
 
-use chainmail_snapshot::Sha256Hex;
+use chainmail_contract::Sha256Hex;
 use git2::{ObjectType, Odb, Oid};
 
 use super::SignatureError;

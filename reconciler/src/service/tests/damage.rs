@@ -126,7 +126,7 @@ fn what_is_kept_is_bounded_in_bytes_and_the_last_good_one_stays() {
     let (node, snapshots) = node();
     let large = |snapshot: &Joined| {
         let path = node.paths().kept(&snapshot.manifest().digest).join("provenance.json");
-        std::fs::File::create(path).unwrap().set_len(chainmail_snapshot::limits::KEPT_BYTES).unwrap();
+        std::fs::File::create(path).unwrap().set_len(chainmail_contract::limits::KEPT_BYTES).unwrap();
     };
     large(&snapshots[2]);
     let mut service = node.start(FakeKernel::new());

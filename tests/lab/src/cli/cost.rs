@@ -8,7 +8,7 @@ use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use chainmail_snapshot::{Family, Joined, NodeName, read};
+use chainmail_contract::{Family, Joined, NodeName, read};
 use clap::{Args, ValueEnum, value_parser};
 
 use super::{CliError, Ending, Output};
@@ -60,7 +60,7 @@ enum WhichNode {
 }
 
 impl FromStr for WhichNode {
-    type Err = chainmail_snapshot::NameError;
+    type Err = chainmail_contract::NameError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if text == "busiest" { Ok(WhichNode::Busiest) } else { text.parse().map(WhichNode::Named) }

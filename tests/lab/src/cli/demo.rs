@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use chainmail_snapshot::Family;
+use chainmail_contract::Family;
 use clap::Args;
 use tempfile::TempDir;
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use chainmail_snapshot::Family;
+use chainmail_contract::Family;
 
 use crate::lab::Lab;
 use crate::probe::{Observed, Probe};

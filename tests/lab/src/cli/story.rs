@@ -4,8 +4,8 @@ use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::time::Instant;
 
+use chainmail_contract::NodeName;
 use chainmail_manifest::source::Sources;
-use chainmail_snapshot::NodeName;
 use clap::Args;
 use tempfile::TempDir;
 

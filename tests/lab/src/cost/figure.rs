@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use chainmail_snapshot::Transport;
+use chainmail_contract::Transport;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 

@@ -7,11 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 
+use chainmail_contract::{Family, Transport};
 use chainmail_model::semantics::{self, Packet, Service, Verdict};
 use chainmail_model::{
     Cluster, Direction, IpBlock, NamespaceScope, Node, Peer, Peers, Pod, Policy, PortMatch, Ports, Whose,
 };
-use chainmail_snapshot::{Family, Transport};
 
 use super::figure::Ends;
 use crate::probe;

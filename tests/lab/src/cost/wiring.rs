@@ -149,7 +149,7 @@ fn mac(side: Side, index: usize) -> String {
 mod tests {
     use super::*;
     use crate::cost::pick::Pair;
-    use chainmail_snapshot::Transport;
+    use chainmail_contract::Transport;
 
     #[test]
     fn the_pod_has_a_namespace_and_its_peer_is_elsewhere() {

@@ -5,8 +5,8 @@
 use std::path::Path;
 use std::process::Command;
 
+use chainmail_contract::{Manifest, NodeName};
 use chainmail_manifest::source::Sources;
-use chainmail_snapshot::{Manifest, NodeName};
 
 use super::FleetError;
 use crate::programs;

@@ -1,6 +1,6 @@
 //! Questions to a lab: what packets do, and what the rules say.
 
-use chainmail_snapshot::Family;
+use chainmail_contract::Family;
 
 use super::{Lab, LabError};
 use crate::endpoint::Endpoint;

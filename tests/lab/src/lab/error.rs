@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use chainmail_snapshot::Family;
+use chainmail_contract::Family;
 use thiserror::Error;
 
 use crate::endpoint::Endpoint;

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::{Child, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use chainmail_snapshot::NodeName;
+use chainmail_contract::NodeName;
 
 use super::{Lab, LabError};
 use crate::endpoint::Endpoint;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use chainmail_snapshot::{Family, NodeName};
+use chainmail_contract::{Family, NodeName};
 use serde::{Deserialize, Serialize};
 
 use super::LayoutError;

@@ -10,7 +10,7 @@
 use std::fmt::{self, Write as _};
 use std::net::IpAddr;
 
-use chainmail_snapshot::Family;
+use chainmail_contract::Family;
 use ipnet::IpNet;
 
 use super::{Layout, NetnsName, NodeSite, PodSite};

@@ -1,7 +1,7 @@
 //! Packets that no ordinary socket sends: an SCTP INIT (this works where the kernel has no SCTP), an ICMP echo. Each
 //! carries a token that tells probes apart.
 
-use chainmail_snapshot::Family;
+use chainmail_contract::Family;
 
 /// RFC 9260 3.3.2: the parts of an INIT chunk after the common header.
 const INIT_CHUNK: usize = 20;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::fmt::Write as _;
 use std::str::FromStr;
 
-use chainmail_snapshot::Family;
+use chainmail_contract::Family;
 use thiserror::Error;
 
 use super::{Block, Cell, TruthTable, Twice};

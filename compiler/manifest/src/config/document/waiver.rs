@@ -1,8 +1,8 @@
 //! `[[waiver]]`.
 
+use chainmail_contract::Date;
 use chainmail_findings::{Agreed, Code, nearest};
 use chainmail_model::{Covered, Waiver};
-use chainmail_snapshot::Date;
 use globset::{GlobBuilder, GlobMatcher};
 use toml::de::{DeTable, DeValue};
 

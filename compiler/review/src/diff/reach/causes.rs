@@ -3,13 +3,13 @@
 //! Who decides is asked of [`semantics`] on both sides. The side that lets the packet through tells what would have to be
 //! there, and the other one which part of that is not.
 
+use chainmail_contract::Family;
 use chainmail_findings::{FieldPath, ObjectRef};
 use chainmail_model::semantics::{self, Packet, selects};
 use chainmail_model::{
     Cluster, Direction, Doubt, LabelKey, LabelSelector, Labels, Namespace, NamespaceScope, Peer, Peers, Pod,
     Policy, Rule, Whose,
 };
-use chainmail_snapshot::Family;
 
 use crate::diff::{Cause, Manifests, Role, Side};
 

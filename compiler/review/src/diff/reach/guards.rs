@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use chainmail_contract::{Family, NodeName};
 use chainmail_model::{Cluster, Direction, Node, Pod, UnknownPods};
-use chainmail_snapshot::{Family, NodeName};
 use chainmail_verdict::exact::AddressSet;
 use ipnet::IpNet;
 

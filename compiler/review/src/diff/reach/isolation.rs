@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use chainmail_contract::Sha256Hex;
 use chainmail_model::{Direction, semantics};
-use chainmail_snapshot::Sha256Hex;
 use roaring::RoaringBitmap;
 
 use super::causes::Why;

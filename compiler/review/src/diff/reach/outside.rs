@@ -74,7 +74,7 @@ pub(super) fn example(addresses: &AddressSet) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
-    use chainmail_snapshot::Family;
+    use chainmail_contract::Family;
 
     use super::*;
 

@@ -6,8 +6,8 @@
 
 use std::collections::BTreeMap;
 
+use chainmail_contract::Family;
 use chainmail_model::Direction;
-use chainmail_snapshot::Family;
 use chainmail_verdict::exact::{AddressSet, ServiceSet};
 use roaring::RoaringBitmap;
 

@@ -4,8 +4,8 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use chainmail_contract::Family;
 use chainmail_model::{Cluster, Pod, PodId, PodRef};
-use chainmail_snapshot::Family;
 use chainmail_verdict::exact::AddressSet;
 use roaring::RoaringBitmap;
 

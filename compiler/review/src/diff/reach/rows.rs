@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chainmail_contract::{Family, NodeName, Sha256Hex};
 use chainmail_model::semantics::{self, Service};
 use chainmail_model::{Direction, PodState, Policy};
-use chainmail_snapshot::{Family, NodeName, Sha256Hex};
 use chainmail_verdict::exact::AddressSet;
 use roaring::RoaringBitmap;
 

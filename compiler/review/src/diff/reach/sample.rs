@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use chainmail_contract::{Family, Transport};
 use chainmail_model::Direction;
 use chainmail_model::semantics::{Packet, Service};
-use chainmail_snapshot::{Family, Transport};
 use chainmail_verdict::exact::AddressSet;
 use roaring::RoaringBitmap;
 

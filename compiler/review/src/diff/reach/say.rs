@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::rc::Rc;
 
+use chainmail_contract::Family;
 use chainmail_model::{Cluster, ContainerPort, Direction, Holder, semantics};
 use chainmail_prove::Meaning;
-use chainmail_snapshot::Family;
 use chainmail_verdict::exact::{AddressSet, ServiceSet, Traffic};
 use roaring::RoaringBitmap;
 

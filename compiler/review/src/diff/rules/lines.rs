@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chainmail_snapshot::{Family, OriginText, is_our_chain, is_our_set};
+use chainmail_contract::{Family, OriginText, is_our_chain, is_our_set};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use similar::{Algorithm, ChangeTag, TextDiff};

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chainmail_snapshot::Sha256Hex;
+use chainmail_contract::Sha256Hex;
 
 use super::{ChainDiff, Change, NodeDiff, SetDiff};
 use crate::diff::{OwnChains, Shape};

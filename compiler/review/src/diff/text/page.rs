@@ -1,7 +1,7 @@
 //! Lines of at most 100 columns.
 
+use chainmail_contract::escape;
 use chainmail_findings::Style;
-use chainmail_snapshot::escape;
 
 /// What a line is about, and so its colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! Rules that come and go, nodes that are alike together, and members of sets.
 
-use chainmail_snapshot::OriginText;
+use chainmail_contract::OriginText;
 
 use super::Detail;
 use super::page::{Page, Tone, WIDTH, cut};

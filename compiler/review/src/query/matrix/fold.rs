@@ -1,6 +1,6 @@
 //! Networks outside whose answers are those of the wider network around them tell nothing, and are left out.
 
-use chainmail_snapshot::Family;
+use chainmail_contract::Family;
 use ipnet::IpNet;
 
 use super::{Answer, Matrix};

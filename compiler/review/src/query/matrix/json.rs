@@ -84,7 +84,7 @@ impl Matrix {
             to: views(&self.destinations),
             pairs,
         };
-        chainmail_snapshot::escape::json(
+        chainmail_contract::escape::json(
             &serde_json::to_string_pretty(&document).expect("the answers have only string keys"),
         ) + "\n"
     }
