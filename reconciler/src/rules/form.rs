@@ -1,4 +1,4 @@
-//! Which rules stand in which chain: the forms of `compiler/src/lower`, an arm each.
+//! Which rules stand in which chain: the forms of `compiler/lower`, an arm each.
 
 use chainmail_contract::{ChainName, DENY_CHAIN, Family, INGRESS_CHAIN, SetKind, Transport};
 use chainmail_verdict::End;

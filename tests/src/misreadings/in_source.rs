@@ -1,4 +1,4 @@
-//! Misreadings that are one replacement in the text of `compiler/src/semantics.rs`. The build makes a module of each.
+//! Misreadings that are one replacement in the text of `compiler/model/src/semantics.rs`. The build makes a module of each.
 
 /// A wrong reading as an edit of the right one.
 #[derive(Debug, Clone, Copy)]
