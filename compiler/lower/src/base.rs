@@ -10,7 +10,6 @@ use chainmail_contract::{
 use chainmail_model::{AllowTarget, InvalidPackets, NodeSettings, Refusal, UnknownPods};
 use ipnet::{IpNet, Ipv6Net};
 
-use super::class::set_ref;
 use crate::netfilter::{ConnState, IpSet, Match, Protocol, Rule, SetRef, Side, SideOrder, Target};
 
 /// ICMPv6 types of neighbour discovery (RFC 4861): without them no neighbour is found.
@@ -128,14 +127,14 @@ impl Base<'_> {
             rules.push(Rule::new([checked, Match::State(ConnState::Invalid)], target));
         }
         if let Some(set) = &self.egress {
-            rules.push(Rule::new([Match::InSet(set_ref(set, Side::Src))], Target::Jump(egress())));
+            rules.push(Rule::new([Match::InSet(set.asked(Side::Src))], Target::Jump(egress())));
         }
         if let Some(set) = &self.ingress {
             let target = match self.settings.allow {
                 AllowTarget::Return => Target::Goto(ingress()),
                 AllowTarget::Accept => Target::Jump(ingress()),
             };
-            rules.push(Rule::new([Match::InSet(set_ref(set, Side::Dst))], target));
+            rules.push(Rule::new([Match::InSet(set.asked(Side::Dst))], target));
         }
         if self.settings.allow == AllowTarget::Accept {
             self.accept_local(&mut rules, &[]);
@@ -157,7 +156,7 @@ impl Base<'_> {
             return;
         }
         for side in [Side::Src, Side::Dst] {
-            let local = Match::InSet(set_ref(&self.local, side));
+            let local = Match::InSet(self.local.asked(side));
             rules.push(Rule::new(matches.iter().cloned().chain([local]), Target::Accept));
         }
     }
@@ -204,7 +203,7 @@ impl Base<'_> {
         }
         match (&self.pod_cidrs[..], &self.pod_nets) {
             ([net], _) => refuse(vec![Match::NotSource(*net), within()]),
-            (_, Some(nets)) => refuse(vec![within(), Match::NotInSet(set_ref(nets, Side::Src))]),
+            (_, Some(nets)) => refuse(vec![within(), Match::NotInSet(nets.asked(Side::Src))]),
             // No pod of this node has an address of this family.
             (_, None) => refuse(vec![within()]),
         }
@@ -218,7 +217,7 @@ impl Base<'_> {
         }
         let mut refuse = |side, where_from: Match| {
             let stranger =
-                (!self.local.members().is_empty()).then(|| Match::NotInSet(set_ref(&self.local, side)));
+                (!self.local.members().is_empty()).then(|| Match::NotInSet(self.local.asked(side)));
             rules.push(Rule::new([where_from].into_iter().chain(stranger), self.refuse()));
         };
         for net in &self.pod_cidrs {
@@ -237,6 +236,6 @@ impl Base<'_> {
         sets.dedup_by_key(|set| set.name().clone());
         let tail = Tail::of(self.settings).target();
         let sides = sets.into_iter().flat_map(|set| [(set, Side::Src), (set, Side::Dst)]);
-        sides.map(|(set, side)| Rule::new([Match::InSet(set_ref(set, side))], tail.clone())).collect()
+        sides.map(|(set, side)| Rule::new([Match::InSet(set.asked(side))], tail.clone())).collect()
     }
 }

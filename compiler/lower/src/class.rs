@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use chainmail_contract::{ChainName, Family, SetKind, Sha256Hex};
+use chainmail_contract::{ChainName, Family, Sha256Hex};
 use chainmail_model::{Cluster, Direction};
 use ipnet::IpNet;
 
@@ -12,7 +12,7 @@ use super::base::Tail;
 use super::meet::meet;
 use super::peers::inline;
 use super::term::{Payload, Peers, Term, Terms, canonical};
-use crate::netfilter::{Comment, IpSet, Match, PortRange, Ports, Protocol, Rule, SetRef, Side, Target};
+use crate::netfilter::{Comment, IpSet, Match, PortRange, Ports, Protocol, Rule, Side, Target};
 use crate::policy::{Admits, ClassId, Origin};
 
 /// A class in one family, with one end for what it denies.
@@ -91,7 +91,7 @@ impl Lowering<'_> {
         }
         if !terms.services.is_empty() {
             let set = self.peer_sets.of_services(family, &terms.services);
-            let matches = [Match::InSet(set_ref(&set, peer_side(direction)))];
+            let matches = [Match::InSet(set.asked(peer_side(direction)))];
             rules.push((Rule::new(matches, Target::Return), terms.service_origins.clone()));
         }
         // Nothing comes after a rule that meets every packet.
@@ -159,16 +159,10 @@ impl PeerMatch {
         }
         matches.extend_from_slice(payload);
         if let PeerMatch::Set(set) = self {
-            matches.push(Match::InSet(set_ref(set, side)));
+            matches.push(Match::InSet(set.asked(side)));
         }
         matches
     }
-}
-
-/// Asks a set about one end of a packet.
-pub(super) fn set_ref(set: &IpSet, side: Side) -> SetRef {
-    debug_assert!(set.kind() != SetKind::HashIpPort || side == Side::Dst, "a service is a destination");
-    SetRef::Content { name: set.name().clone(), kind: set.kind(), side }
 }
 
 /// At which end of a packet the peer is.

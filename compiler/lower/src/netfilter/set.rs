@@ -2,6 +2,8 @@
 
 use chainmail_contract::{Family, Member, MemberLines, SetKind, SetName};
 
+use super::{SetRef, Side};
+
 /// A set that is named by its content. Members are of its kind and family.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IpSet {
@@ -42,5 +44,12 @@ impl IpSet {
     #[must_use]
     pub fn members(&self) -> &MemberLines {
         &self.members
+    }
+
+    /// A question to the set about one end of a packet.
+    #[must_use]
+    pub fn asked(&self, side: Side) -> SetRef {
+        debug_assert!(self.kind != SetKind::HashIpPort || side == Side::Dst, "a service is a destination");
+        SetRef::Content { name: self.name.clone(), kind: self.kind, side }
     }
 }
