@@ -15,6 +15,7 @@ mod labels;
 mod lints;
 mod model;
 mod names;
+mod owner;
 mod policy;
 mod policy_at;
 pub mod semantics;
