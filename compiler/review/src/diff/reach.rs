@@ -17,6 +17,7 @@ mod pods;
 mod rows;
 mod sample;
 mod say;
+mod sides;
 mod touched;
 mod words;
 
@@ -36,7 +37,8 @@ use causes::Why;
 use guards::Guards;
 use pairs::Block;
 use pods::Pods;
-use say::{Says, Sides};
+use say::Says;
+use sides::Sides;
 use touched::Touched;
 
 /// What changes between pods of one presence: services before and after.

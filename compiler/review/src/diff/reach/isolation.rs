@@ -8,7 +8,7 @@ use roaring::RoaringBitmap;
 
 use super::causes::Why;
 use super::pods::{Both, Pods};
-use super::say::Sides;
+use super::sides::Sides;
 use super::words::Words;
 use crate::diff::{Isolation, IsolationChange, Presence, Role, Side};
 

@@ -11,7 +11,7 @@ use roaring::RoaringBitmap;
 use super::causes::Why;
 use super::pairs::Block;
 use super::pods::{At, Pods};
-use super::say::Sides;
+use super::sides::Sides;
 use super::words::Words;
 use super::{Change, Found, Outer, outside, sample};
 use crate::diff::{Cause, Ends, EndsKind, Flow, FlowChange, Mixed, NodeCount, Presence, Side, Witness};

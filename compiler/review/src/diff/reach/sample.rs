@@ -11,7 +11,7 @@ use roaring::RoaringBitmap;
 
 use super::outside;
 use super::pods::{At, Pods};
-use super::say::Sides;
+use super::sides::Sides;
 use crate::diff::Side;
 use crate::query::Allowed;
 

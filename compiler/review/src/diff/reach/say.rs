@@ -9,13 +9,13 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use chainmail_contract::Family;
-use chainmail_model::{Cluster, ContainerPort, Direction, Holder, semantics};
-use chainmail_prove::Meaning;
+use chainmail_model::{ContainerPort, Direction, Holder, semantics};
 use chainmail_verdict::exact::{AddressSet, ServiceSet, Traffic};
 use roaring::RoaringBitmap;
 
 use super::guards::Guards;
 use super::pods::{At, Both, Pods};
+use super::sides::Sides;
 use super::touched::Touched;
 use crate::diff::{Presence, Side};
 
@@ -60,13 +60,6 @@ pub(super) struct Says<'m, 'a> {
     of_pod: Vec<KindId>,
     /// Sets of peers that guards refuse, by what keys have of them.
     refused: Vec<AddressSet>,
-}
-
-/// Both sides of a comparison.
-#[derive(Clone, Copy)]
-pub(super) struct Sides<'m, 'a> {
-    pub(super) clusters: [&'a Cluster; 2],
-    pub(super) meanings: [&'m Meaning<'a>; 2],
 }
 
 impl<'m, 'a> Says<'m, 'a> {

@@ -9,7 +9,7 @@ use chainmail_model::{
 };
 
 use super::pods::{Both, Pods};
-use super::say::Sides;
+use super::sides::Sides;
 use crate::diff::{Presence, Side};
 
 /// With more pods than these to ask for, no policy is taken to mean the same.
