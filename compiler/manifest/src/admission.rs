@@ -12,6 +12,7 @@ mod node;
 mod pod;
 mod pods;
 mod policy;
+mod ports;
 mod selector;
 mod versions;
 mod workload;

@@ -6,7 +6,7 @@ use chainmail_model::{
     PortMatch, PortName, PortRange, Ports, Rule,
 };
 
-use super::pod::protocol;
+use super::ports::protocol;
 use super::written::{self, Part};
 use super::{Scope, cidr, name, selector};
 use crate as manifest;

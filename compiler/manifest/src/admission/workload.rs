@@ -4,7 +4,7 @@ use chainmail_findings::{Code, FieldPath};
 use chainmail_model::{Controller, Labels, PodState, Workload, WorkloadKind, WorkloadName, WorkloadRef};
 
 use super::name::{self, is_dns_subdomain};
-use super::{Scope, label, pod, selector};
+use super::{Scope, label, ports, selector};
 use crate as manifest;
 use crate::ObjectMeta;
 
@@ -22,7 +22,7 @@ pub(super) fn admit(
         return None;
     };
     let labels = label::map(scope, &path.key("metadata").key("labels"), template.metadata.labels.as_ref());
-    let ports = pod::ports(scope, &path.key("spec"), &template.spec);
+    let ports = ports::ports(scope, &path.key("spec"), &template.spec);
     let own = FieldPath::root().key("spec").key("selector");
     let selector = workload.spec.selector.as_ref().map(|text| selector::selector(scope, &own, text));
     let state =
