@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use chainmail_findings::Code;
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError};
 
+use super::decode_error::DecodeError;
 use super::merge::{self, Merges};
-use super::yaml::DecodeError;
 use crate::source::outline::{MERGE_KEY, Spot, spot};
 
 /// The deepest nesting that is read. A NetworkPolicy has about ten levels, a Pod about fifteen.

@@ -2,9 +2,10 @@
 
 use serde::Deserialize;
 
+use super::decode_error::DecodeError;
 use super::kind::{Item, Kind, classify};
 use super::text::Text;
-use super::yaml::{self, DecodeError, Syntax};
+use super::yaml::{self, Syntax};
 
 /// `apiVersion` and `kind` of a document, where it has them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]

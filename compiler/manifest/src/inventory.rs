@@ -10,7 +10,7 @@ use super::head::head;
 use super::items::{Piece, Stop, pieces};
 use super::json_items::{self, Position};
 use super::kind::{Item, Kind};
-use super::read::{Decode, Reader};
+use super::reader::{Decode, Reader};
 use super::shape;
 use super::yaml::{Syntax, json_error};
 use crate::source::{Inventory, Sources};

@@ -21,6 +21,7 @@
 pub mod admission;
 mod cache;
 pub mod config;
+mod decode_error;
 mod document;
 mod fault;
 mod file;
@@ -36,8 +37,10 @@ mod locate;
 mod merge;
 mod network_policy;
 mod object;
+mod objects;
 mod places;
 mod read;
+mod reader;
 mod shape;
 pub mod source;
 mod text;
@@ -55,9 +58,9 @@ pub use network_policy::{
 pub use object::{
     Container, ContainerPort, Namespace, Node, ObjectMeta, OwnerReference, Pod, PodIp, PodSpec,
 };
-pub use read::FLOW_FILE;
-pub(crate) use read::{LIVE_NAMESPACE_LEFT_OUT, LIVE_NODE_LEFT_OUT, LIVE_POD_LEFT_OUT, WORKLOAD_LEFT_OUT};
-pub use read::{Located, Manifests, read, read_inventory, read_with};
+pub use objects::{FLOW_FILE, Located, Manifests};
+pub(crate) use objects::{LIVE_NAMESPACE_LEFT_OUT, LIVE_NODE_LEFT_OUT, LIVE_POD_LEFT_OUT, WORKLOAD_LEFT_OUT};
+pub use read::{read, read_inventory, read_with};
 pub use text::{Annotations, Text, TextMap};
 pub(crate) use workload::workload_kind;
 pub use workload::{PodTemplate, Workload};

@@ -6,8 +6,9 @@
 
 use chainmail_findings::Code;
 
+use super::decode_error::DecodeError;
 use super::tree;
-use super::yaml::{DecodeError, Value};
+use super::yaml::Value;
 use crate::source::outline::MERGE_KEY;
 
 /// Whether a document has merge keys.

@@ -209,8 +209,9 @@ mod tests {
     use serde_yaml::{Mapping, Value};
 
     use super::*;
+    use crate::decode_error::DecodeError;
     use crate::fault::faults;
-    use crate::yaml::{DecodeError, Syntax, decode};
+    use crate::yaml::{Syntax, decode};
     use crate::{FlowTest, Namespace, NetworkPolicy, Node, Pod, Workload};
 
     /// A value that has every field of a shape.

@@ -3,6 +3,7 @@
 use chainmail_findings::Code;
 use serde::de::DeserializeOwned;
 
+use super::decode_error::DecodeError;
 use super::guard::guard;
 use super::merge::{Merges, merged};
 use crate::source::outline::Spot;
@@ -14,15 +15,6 @@ pub(super) enum Syntax {
     Yaml,
     /// JSON.
     Json,
-}
-
-/// A document that could not be decoded: where, if known, and why.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct DecodeError {
-    pub(super) at: Option<Spot>,
-    pub(super) code: Code,
-    pub(super) message: String,
-    pub(super) help: Option<String>,
 }
 
 /// A value that was read but not yet given a type: an item of a List.
