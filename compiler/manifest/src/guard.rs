@@ -37,6 +37,37 @@ pub(super) fn guard(text: &str) -> Result<Merges, DecodeError> {
     Ok(Merges::None)
 }
 
+/// The characters that end a line in YAML 1.1 and not in YAML 1.2, with their escapes.
+const ODD_LINE_ENDS: [(char, &str); 3] = [('\u{85}', "\\N"), ('\u{2028}', "\\L"), ('\u{2029}', "\\P")];
+
+/// Refuses characters that end a line for some programs only: a comment in front of one hides what stands behind it from a
+/// reader, and the decoder reads that as a line of its own.
+///
+/// # Errors
+/// At the first such character.
+pub(super) fn check_line_ends(text: &str) -> Result<(), DecodeError> {
+    if text.is_ascii() {
+        return Ok(());
+    }
+    let found = text.char_indices().find_map(|(at, character)| {
+        ODD_LINE_ENDS.iter().find(|(odd, _)| *odd == character).map(|(_, escape)| (at, character, escape))
+    });
+    let Some((at, character, escape)) = found else { return Ok(()) };
+    let before = text.split_at(at).0;
+    let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().map_or(0, |line| line.chars().count()) + 1;
+    Err(DecodeError {
+        at: Some(Spot { line: number(line), column: number(column) }),
+        code: Code::Syntax,
+        message: format!(
+            "the character U+{:04X} ends a line for some YAML programs and not for others",
+            u32::from(character)
+        ),
+        help: Some(format!("remove it, or write \"{escape}\" in double quotes")),
+    })
+}
+
 fn events(text: &str) -> Result<Merges, DecodeError> {
     let mut depth = 0;
     let mut merges = Merges::None;
@@ -158,6 +189,15 @@ mod tests {
         for (text, expected) in rows {
             let short: String = text.chars().take(40).collect();
             assert_eq!(guard(text).err().map(|error| error.code), expected, "{short}");
+        }
+    }
+
+    #[test]
+    fn a_line_ends_for_all_programs_or_for_none() {
+        for (character, escape) in ODD_LINE_ENDS {
+            let error = check_line_ends(&format!("é: 1\nü: b # c{character}d: 1\n")).unwrap_err();
+            assert_eq!((error.code, error.at), (Code::Syntax, Some(Spot { line: 2, column: 9 })));
+            assert!(check_line_ends(&format!("é: \"a{escape}b\"\r\n")).is_ok());
         }
     }
 

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use super::decode_error::DecodeError;
+use super::guard::check_line_ends;
 use super::kind::{Item, Kind, classify};
 use super::text::Text;
 use super::yaml::{self, Syntax};
@@ -19,6 +20,12 @@ impl Head {
     /// What the object is.
     pub(super) fn classify(&self) -> Kind {
         classify(word(&self.api_version), word(&self.kind))
+    }
+
+    /// What the items of an object of this kind are, where it is a list by its name.
+    pub(super) fn listed(&self) -> Option<Item> {
+        let kind = self.kind().strip_suffix("List").filter(|item| !item.is_empty())?;
+        Some(Item { api_version: self.api_version().to_owned(), kind: kind.to_owned() })
     }
 
     /// As an item of a list, of which it may leave out what the list says.
@@ -45,6 +52,9 @@ fn word(text: &Option<Text>) -> &str {
 
 /// Reads the head. Most documents are not of a kind that is used, and decoding one costs fifty times this scan.
 pub(super) fn head(text: &str, syntax: Syntax) -> Result<Head, DecodeError> {
+    if syntax == Syntax::Yaml {
+        check_line_ends(text)?;
+    }
     match scan(text) {
         Some(head) if syntax == Syntax::Yaml => Ok(head),
         _ => yaml::decode::<Option<Head>>(text, syntax).map(Option::unwrap_or_default),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chainmail_findings::{Code, Diagnostic, FieldPath, FileId, Findings, ObjectRef, Place, Places, Segment};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::decode_error::DecodeError;
 use super::document::{Document, split, split_json};
@@ -24,9 +24,25 @@ use super::yaml::{self, Syntax};
 use crate::source::outline::{Outline, Spot};
 use crate::source::{STDIN_PATH, SourceFile, Sources};
 
+/// A List. Other fields are refused: with `Items` in the place of `items` its objects would be left out without a word.
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct List {
+    #[serde(rename = "apiVersion")]
+    _api_version: IgnoredAny,
+    #[serde(rename = "kind")]
+    _kind: IgnoredAny,
+    #[serde(default, rename = "metadata")]
+    _metadata: IgnoredAny,
+    /// `null` is an empty list, as the API reads it.
+    #[serde(deserialize_with = "Deserialize::deserialize")]
     items: Option<Vec<yaml::Value>>,
+}
+
+/// An object of any kind that has items. kubectl takes these for objects, whatever the kind is called.
+#[derive(Deserialize)]
+struct Items {
+    items: Vec<yaml::Value>,
 }
 
 /// An object before it has a type.
@@ -35,6 +51,20 @@ pub(super) enum Decode<'a> {
     Text(&'a str, Syntax),
     /// An item of the List that a text holds.
     Value { value: yaml::Value, text: &'a str, index: usize, document: ObjectRef },
+}
+
+/// Returns whether a document may have `items` at its root. Most documents of kinds that are not used have none, and decoding
+/// one costs fifty times this look; in block style the root's keys have the indentation of the first one.
+fn may_have_items(text: &str) -> bool {
+    let is_key =
+        |line: &&str| !matches!(line.trim_start().as_bytes().first(), None | Some(b'#' | b'-' | b'%'));
+    let Some(first) = text.lines().find(is_key) else { return false };
+    let depth = first.len() - first.trim_start_matches(' ').len();
+    let at_root = |line: &str| {
+        let key = line.get(depth..).unwrap_or_default().trim_start_matches(['"', '\'']);
+        key.starts_with("items")
+    };
+    if first.trim_start().starts_with('{') { text.contains("items") } else { text.lines().any(at_root) }
 }
 
 /// What was read, and what is to be said about it.
@@ -75,7 +105,7 @@ impl<'a> Reader<'a> {
             self.findings.push(Diagnostic::new(Code::LfsPointer, Some(place), message).help(help));
             return;
         }
-        let json = || serde_json::Deserializer::from_str(text).into_iter::<serde::de::IgnoredAny>();
+        let json = || serde_json::Deserializer::from_str(text).into_iter::<IgnoredAny>();
         // The name says what a file is in; standard input has none.
         let is_json = file.path.ends_with(".json")
             || file.path == STDIN_PATH && text.starts_with('{') && json().all(|value| value.is_ok());
@@ -126,9 +156,13 @@ impl<'a> Reader<'a> {
             Ok(list) => list,
             Err(error) => return self.refuse(at, text, &[], &shape::LIST, error),
         };
+        self.items(at, text, list.items.unwrap_or_default(), item);
+    }
+
+    fn items(&mut self, at: ObjectRef, text: &str, items: Vec<yaml::Value>, item: Option<&Item>) {
         let lines = if self.sources.is_live(at) { item_places(text) } else { Vec::new() };
         let document = at;
-        for (index, value) in list.items.unwrap_or_default().into_iter().enumerate() {
+        for (index, value) in items.into_iter().enumerate() {
             let at = places::of_item(at, index, lines.get(index).copied());
             let word = |key: &str| value.get(key).cloned();
             let head =
@@ -167,7 +201,15 @@ impl<'a> Reader<'a> {
                     self.report(Code::UnknownKind, at, "kind", "a List within a List is not read".to_owned());
                 }
             },
-            Kind::Other => self.count(&head),
+            Kind::Other => {
+                self.count(&head);
+                if let Decode::Text(text, syntax) = decode
+                    && may_have_items(text)
+                    && let Ok(Items { items }) = yaml::decode(text, syntax)
+                {
+                    self.items(at, text, items, head.listed().as_ref());
+                }
+            }
             Kind::NotOurs => {
                 let place = self.sources.place(at, &FieldPath::root().key("kind"));
                 let message = format!("there is no kind {:?} of {}", head.kind(), head.api_version());

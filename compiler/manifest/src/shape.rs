@@ -46,8 +46,10 @@ use Shape::{Any, Boolean, IntOrString, Integer, List, Object, String, Strings, W
 pub(super) const HEAD: Shape = Object(&[("apiVersion", String), ("kind", String)], Ignored);
 
 /// A List of objects.
-pub(super) const LIST: Shape =
-    Object(&[("apiVersion", String), ("kind", String), ("items", List(&Any, NeverNull))], Ignored);
+pub(super) const LIST: Shape = Object(
+    &[("apiVersion", String), ("kind", String), ("metadata", Any), ("items", List(&Any, NeverNull))],
+    Refused,
+);
 
 const OWNER: Shape =
     Object(&[("apiVersion", String), ("kind", String), ("name", String), ("controller", Boolean)], Ignored);

@@ -103,8 +103,9 @@ fn property(text: &str) -> String {
     inert(&line(text)).replace('%', "%25").replace(':', "%3A").replace(',', "%2C")
 }
 
-/// Commands of the older form begin anywhere in a line, with `##[`.
-fn inert(text: &str) -> String {
+/// Returns the text without commands of the older form, which a runner takes anywhere in a line: they begin with `##[`.
+#[must_use]
+pub fn inert(text: &str) -> String {
     text.replace("##[", "#\\u{23}[")
 }
 

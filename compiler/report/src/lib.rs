@@ -14,6 +14,7 @@ mod links;
 mod markdown;
 mod words;
 
+pub use annotation::inert;
 pub use github::github;
 pub use links::LinkBase;
 pub use markdown::{BUDGET, MARKER, markdown};

@@ -3,6 +3,7 @@
 use std::mem::ManuallyDrop;
 use std::path::PathBuf;
 
+use chainmail_contract::escape;
 use chainmail_contract::{NodeName, NodeSnapshot, read};
 use chainmail_findings::{Style, render};
 use chainmail_model::Node;
@@ -161,7 +162,7 @@ pub(super) fn check(args: &CheckArgs, screen: Screen) -> Result<Exit, Failure> {
         }
     };
     for (kind, count) in &loaded.other_kinds {
-        line.push_str(&format!("; {count} {kind} not used"));
+        line.push_str(&format!("; {count} {} not used", escape::line(kind)));
     }
     if loaded.not_objects > 0 {
         let (one, many) = ("document is no Kubernetes object", "documents are no Kubernetes objects");

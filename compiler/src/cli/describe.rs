@@ -1,5 +1,6 @@
 //! `chainmail describe`.
 
+use chainmail_report::inert;
 use chainmail_review::describe::{Fold, describe, describe_workload, find_policy, json, text, workload_text};
 use chainmail_review::query::Endpoint;
 use clap::ValueEnum;
@@ -44,7 +45,7 @@ pub(super) fn run(args: &Args, screen: Screen) -> Result<Exit, Failure> {
     if let Ok(endpoint @ Endpoint::Workload { .. }) = args.name.parse() {
         let description = describe_workload(&cluster, &sources, &endpoint).map_err(|e| Failure::input(&e))?;
         outputs.print(screen, |format, _| match format {
-            Format::Text => workload_text(&description, fold),
+            Format::Text => inert(&workload_text(&description, fold)),
             Format::Json => json(&description),
         })?;
         return Ok(Exit::Done);
@@ -52,7 +53,7 @@ pub(super) fn run(args: &Args, screen: Screen) -> Result<Exit, Failure> {
     let policy = find_policy(&cluster, &args.name).map_err(|e| Failure::input(&e))?;
     let description = describe(&cluster, &sources, policy);
     outputs.print(screen, |format, _| match format {
-        Format::Text => text(&description, fold),
+        Format::Text => inert(&text(&description, fold)),
         Format::Json => json(&description),
     })?;
     Ok(Exit::Done)

@@ -10,7 +10,7 @@ use chainmail_manifest::source::{Sources, commit_of};
 use chainmail_model::Waiver;
 use chainmail_pipeline::{Compiler, Loaded, lint_all};
 use chainmail_report as report;
-use chainmail_report::LinkBase;
+use chainmail_report::{LinkBase, inert};
 use chainmail_review::diff::{Detail, FleetText, Manifests, NodeText, Revision, review, text};
 use chainmail_review::waiver::waive;
 use clap::ValueEnum;
@@ -98,7 +98,7 @@ pub(super) fn run(args: &Args, screen: Screen) -> Result<Exit, Failure> {
         (false, false) => Detail::Short,
     };
     outputs.print(screen, |format, style| match format {
-        Format::Text => text(&review, detail, style),
+        Format::Text => inert(&text(&review, detail, style)),
         Format::Json => review.json(),
         Format::Markdown => report::markdown(&review, args.link_base.as_ref()),
         Format::Github => report::github(&review),

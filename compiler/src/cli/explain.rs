@@ -3,6 +3,7 @@
 use chainmail_model::semantics::Service;
 use chainmail_model::{Cluster, Node};
 use chainmail_pipeline::Compiler;
+use chainmail_report::inert;
 use chainmail_review::explain::{explain, json, text};
 use chainmail_review::query::{End, Endpoint, Who, forwarding_nodes};
 use clap::ValueEnum;
@@ -64,7 +65,7 @@ pub(super) fn run(args: &Args, screen: Screen) -> Result<Exit, Failure> {
     let explanations = explain(cluster, &sources, &rules, (&source, &destination), args.service)
         .map_err(|e| Failure::input(&e))?;
     outputs.print(screen, |format, _| match format {
-        Format::Text => text(&explanations),
+        Format::Text => inert(&text(&explanations)),
         Format::Json => json(&explanations),
     })?;
     Ok(Exit::Done)

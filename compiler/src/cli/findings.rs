@@ -2,6 +2,7 @@
 
 use chainmail_findings::{Findings, Style, render};
 use chainmail_report::findings::{github, json, sarif};
+use chainmail_report::inert;
 use clap::ValueEnum;
 
 /// A format of findings.
@@ -21,7 +22,7 @@ impl Format {
     /// Findings in this format. `folder` is where files are in the repository.
     pub(super) fn render(self, findings: &Findings, folder: &str, style: Style) -> String {
         match self {
-            Format::Text => render(findings, style),
+            Format::Text => inert(&render(findings, style)),
             Format::Json => json(findings),
             Format::Sarif => sarif(findings, folder),
             Format::Github => github(findings, folder),

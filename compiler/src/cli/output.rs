@@ -6,6 +6,7 @@ use std::io::{ErrorKind, IsTerminal as _, Write as _};
 
 use chainmail_contract::escape::{lines, screen as screen_text};
 use chainmail_findings::Style;
+use chainmail_report::inert;
 
 use super::{Colour, Exit, Failure, Screen};
 
@@ -46,12 +47,12 @@ pub(super) fn counted(count: usize, one: &str, many: &str) -> String {
 
 /// Says something beside the result. Where standard error is gone there is nobody to tell.
 pub(super) fn error_line(line: &str) {
-    let _nobody_listens = writeln!(std::io::stderr().lock(), "{}", lines(line));
+    let _nobody_listens = writeln!(std::io::stderr().lock(), "{}", lines(&inert(line)));
 }
 
 /// Prints findings.
 pub(super) fn error_text(text: &str) {
-    let _nobody_listens = write!(std::io::stderr().lock(), "{}", screen_text(text));
+    let _nobody_listens = write!(std::io::stderr().lock(), "{}", screen_text(&inert(text)));
 }
 
 /// Prints help, version or a usage error where it belongs.

@@ -7,6 +7,7 @@ use chainmail_manifest::FLOW_FILE;
 use chainmail_manifest::source::{Sources, from_files};
 use chainmail_model::FlowTest;
 use chainmail_pipeline::{Compiler, load};
+use chainmail_report::inert;
 use chainmail_review::flows::{Case, ask, cases, contradictions, json, judge, junit, text};
 use clap::ValueEnum;
 
@@ -98,7 +99,7 @@ pub(super) fn run(args: &Args, screen: Screen) -> Result<Exit, Failure> {
     let report = judge(asked, &cluster, &manifests, rules, &mut args.effort.effort())
         .map_err(|error| args.effort.failure(&error))?;
     outputs.print(screen, |format, style| match format {
-        Format::Text => text(&report, style),
+        Format::Text => inert(&text(&report, style)),
         Format::Json => json(&report),
         Format::Junit => junit(&report),
     })?;

@@ -53,7 +53,9 @@ pub fn from_folder_with(root: &Path, config: Option<SourceFile>) -> Result<Sourc
                 unread = Walked::<()>::given_up(file.path, Why::Total(TOTAL_BYTES)).unread;
                 break;
             }
-            files.push(file);
+            if !snapshots::is_part(&file.path, &file.bytes) {
+                files.push(file);
+            }
         }
     }
     Ok(Sources::new(files).with_unread(unread).with_configuration(config))
@@ -142,6 +144,5 @@ pub(super) fn walk(root: &Path, filter: &FileFilter) -> Result<Walked<PathBuf>, 
             walked.unread.push(Unread { path, why });
         }
     }
-    snapshots::leave_out(&mut walked.files, |(path, _)| path);
     Ok(walked)
 }

@@ -134,7 +134,10 @@ pub fn from_tree(
     let walked = sizes.within_limits(walk(repository, tree, &filter)?)?;
     let mut files = Vec::with_capacity(walked.files.len());
     for (path, id) in walked.files {
-        files.push(SourceFile { path, bytes: content(id)? });
+        let bytes = content(id)?;
+        if !snapshots::is_part(&path, &bytes) {
+            files.push(SourceFile { path, bytes });
+        }
     }
     let unread = linked.into_iter().chain(walked.unread).collect();
     Ok(Sources::new(files).with_unread(unread).with_configuration(config))
@@ -239,6 +242,5 @@ fn walk(repository: &Repository, tree: &Tree<'_>, filter: &FileFilter) -> Result
             walked.unread.push(Unread { path, why });
         }
     }
-    snapshots::leave_out(&mut walked.files, |(path, _)| path);
     Ok(walked)
 }

@@ -59,12 +59,14 @@ fn escaped(text: &str) -> String {
             '<' => out.push_str("&lt;"),
             '>' => out.push_str("&gt;"),
             '"' => out.push_str("&quot;"),
-            '\n' => out.push('\n'),
+            // Raw, it would begin a line of a log in which a runner of CI looks for commands.
+            '\n' => out.push_str("&#10;"),
             '\u{fffe}' | '\u{ffff}' => out.extend(c.escape_default()),
             c => out.push(c),
         }
     }
-    out
+    // Commands of the older form begin anywhere in a line.
+    out.replace("##[", "##&#91;")
 }
 
 #[cfg(test)]
@@ -73,7 +75,10 @@ mod tests {
 
     #[test]
     fn no_text_leaves_its_place() {
-        let text = "a\"><failure/>&amp;\u{1b}[31m\u{0}\u{fffe}\n";
-        assert_eq!(escaped(text), "a&quot;&gt;&lt;failure/&gt;&amp;amp;\\u{1b}[31m\\u{0}\\u{fffe}\n");
+        let text = "a\"><failure/>&amp;\u{1b}[31m\u{0}\u{fffe}\n::error::##[error]";
+        assert_eq!(
+            escaped(text),
+            "a&quot;&gt;&lt;failure/&gt;&amp;amp;\\u{1b}[31m\\u{0}\\u{fffe}&#10;::error::##&#91;error]"
+        );
     }
 }
