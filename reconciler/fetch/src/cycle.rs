@@ -405,7 +405,8 @@ fn take(
     };
     let verified = trust::judge(incoming.repository(), config, &inputs.keys, &known)?;
     let commit = git2::Oid::from_str(&verified.commit)?;
-    let left_out = incoming.left_out(commit, look).map_err(|error| lacking(error, look, commit))?;
+    let left_out =
+        incoming.left_out(commit, look, config.limits.file).map_err(|error| lacking(error, look, commit))?;
     // The inventory may have changed what was handed over since the beginning, for the sake of the same revision.
     let _lock = ApplyLock::wait_for_file(&paths.state(), HANDING_OVER)?;
     let accepted = read_json::<Accepted>(&paths.accepted())?;
@@ -463,7 +464,8 @@ fn lacking(error: IncomingError, look: &Look, commit: git2::Oid) -> Refusal {
     }
 }
 
-/// Names the file where a revision cannot be read since one was left out.
+/// Names the file where a revision cannot be read since one was left out. That it is too large is only said, by the half
+/// that downloads, so the next look asks again.
 fn too_large(refusal: Refusal, commit: git2::Oid, left_out: &[FileLeftOut], config: &Config) -> Refusal {
     // Git names the object that it looked for.
     let is_meant = |file: &&FileLeftOut| refusal.reason.contains(&file.id.to_string());
@@ -474,7 +476,7 @@ fn too_large(refusal: Refusal, commit: git2::Oid, left_out: &[FileLeftOut], conf
             let reason = format!(
                 "{path} of commit {commit} has {bytes} bytes, more than limits.file_megabytes ({most} bytes), and was not taken"
             );
-            Refusal::new(State::Broken, reason)
+            Refusal::new(State::Broken, reason).caused_by(Cause::Host)
         }
         None => refusal,
     }

@@ -8,6 +8,8 @@ pub mod folder;
 mod tags;
 
 use chainmail_contract::Sha256Hex;
+use std::collections::BTreeSet;
+
 use chainmail_reconciler::clock::Moment;
 use chainmail_reconciler::files::{self, FileError};
 use git2::{Repository, RepositoryInitOptions};
@@ -138,7 +140,8 @@ fn take(paths: &Paths, config: &Config, before: Option<Look>, look: &mut Look) -
     };
     let known = before.as_ref().filter(same).map_or(&[][..], |before| &before.passed_over);
     let taken = fresh(paths, config, look, known)?;
-    for passed in taken.passed_over.iter().filter(|passed| !known.contains(passed)) {
+    let told: BTreeSet<&PassedOver> = known.iter().collect();
+    for passed in taken.passed_over.iter().filter(|passed| !told.contains(passed)) {
         tracing::warn!("{passed}");
     }
     look.heads = taken.heads;
@@ -269,7 +272,8 @@ fn taken(
         room: config.limits.quarantine.saturating_sub(used),
     };
     let Written { left_out, passed_over: more } = export.write(&paths.quarantine().join(&objects.file))?;
-    heads.retain(|head| more.iter().all(|passed| passed.tag != *head));
+    let passed: BTreeSet<&Head> = more.iter().map(|passed| &passed.tag).collect();
+    heads.retain(|head| !passed.contains(head));
     heads.sort();
     passed_over.extend(more);
     passed_over.sort();

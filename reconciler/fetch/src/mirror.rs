@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use chainmail_reconciler::files::{self, FileError};
-use git2::{Odb, Oid, Repository};
+use git2::{Odb, OdbLookupFlags, Oid, Repository};
 use thiserror::Error;
 
 use crate::quarantine::object::{Kind, Link, links};
@@ -153,7 +153,7 @@ fn compact(path: &Path, from: &Repository, commit: Oid, most: u64) -> Result<(),
         drop_all(left_over)?;
     }
     let objects = from.odb()?;
-    let wanted = reachable(from, &objects, commit)?;
+    let wanted = reachable(from, &objects, commit, None)?;
     skeleton(&new, &[], &BTreeMap::new())?;
     let made = Repository::open_bare(&new)?;
     write_pack::<git2::Error>(&made, wanted.len(), wanted.iter().map(|id| object(&objects, *id)))?;
@@ -168,16 +168,34 @@ fn compact(path: &Path, from: &Repository, commit: Oid, most: u64) -> Result<(),
     Ok(drop_all(&old)?)
 }
 
+/// Adds what a store lacks of a revision's history and files.
+fn add(path: &Path, from: &Repository, commit: Oid) -> Result<(), MirrorError> {
+    let store = Repository::open_bare(path)?;
+    let (objects, known) = (from.odb()?, store.odb()?);
+    let accepted = store.refname_to_id(ACCEPTED).ok().filter(|accepted| holds(&store, *accepted));
+    let mut wanted = reachable(from, &objects, commit, accepted)?;
+    // Nothing else writes the store: the folder of packs need not be read anew for each object.
+    wanted.retain(|id| !known.exists_ext(*id, OdbLookupFlags::NO_REFRESH));
+    Ok(write_pack::<git2::Error>(&store, wanted.len(), wanted.iter().map(|id| object(&objects, *id)))?)
+}
+
 fn object(objects: &Odb<'_>, id: Oid) -> Result<(Kind, Vec<u8>), git2::Error> {
     let object = objects.read(id)?;
     let kind = Kind::of(object.kind()).ok_or_else(|| git2::Error::from_str("an object is of no kind"))?;
     Ok((kind, object.data().to_vec()))
 }
 
-/// The commits of a revision's history, and its folders and files. A file that was left out is not there.
-fn reachable(from: &Repository, objects: &Odb<'_>, commit: Oid) -> Result<BTreeSet<Oid>, git2::Error> {
+/// The commits of a revision's history that are not in that of another, and its folders and files. A file that was left out
+/// is not there.
+fn reachable(
+    from: &Repository,
+    objects: &Odb<'_>,
+    commit: Oid,
+    known: Option<Oid>,
+) -> Result<BTreeSet<Oid>, git2::Error> {
     let mut walk = from.revwalk()?;
     walk.push(commit)?;
+    known.map_or(Ok(()), |known| walk.hide(known))?;
     let mut found: BTreeSet<Oid> = walk.collect::<Result<_, _>>()?;
     let mut folders = vec![from.find_commit(commit)?.tree_id()];
     while let Some(folder) = folders.pop() {

@@ -22,8 +22,10 @@ use crate::paths::Paths;
 use crate::status::State;
 use record::{Limits, Reader, RecordError};
 
-/// The most bytes of `look.json`: some 30,000 tags.
+/// The most bytes of `look.json`. [`MOST_TAGS`] take about half of it.
 pub const MOST_LOOK: u64 = 4_000_000;
+/// The most tags that are looked at, the highest numbers first.
+pub const MOST_TAGS: usize = 10_000;
 /// The most characters that are told of a reason.
 const MOST_REASON: usize = 2000;
 /// What the name of a file of objects begins with; 16 hex digits follow.
@@ -43,7 +45,7 @@ pub struct Look {
     pub config: Sha256Hex,
     /// What the verifier needed when the look began.
     pub answers: Needs,
-    /// The branch and the tags of the remote, sorted; none where it did not answer.
+    /// The branch and at most [`MOST_TAGS`] tags of the remote, sorted; none where it did not answer.
     pub heads: Vec<Head>,
     /// Why there is nothing new to judge, where there is not.
     pub failed: Option<Failure>,

@@ -23,7 +23,7 @@ use crate::config::{Config, Transport};
 use crate::hosts::{self, HostsError};
 use crate::mirror::{TAGS, TIP};
 use crate::paths::Paths;
-use crate::quarantine::{Head, NotTaken, PassedOver, TAG_BYTES};
+use crate::quarantine::{Head, MOST_TAGS, NotTaken, PassedOver, TAG_BYTES};
 use local::Local;
 
 /// A remote that gave nothing.
@@ -220,7 +220,7 @@ impl<'a> Reach<'a> {
     }
 }
 
-/// What the remote has: the branch, and where tags are asked for the tags. Nothing is taken yet.
+/// What the remote has: the branch, and where tags are asked for at most [`MOST_TAGS`]. Nothing is taken yet.
 ///
 /// # Errors
 /// When it does not answer, or has no such branch.
@@ -237,22 +237,35 @@ pub fn heads(config: &Config, paths: &Paths) -> Result<Vec<Head>, RemoteError> {
             connection.list().map_err(fail)?.iter().map(head).collect()
         }
     };
-    let mut heads = Vec::new();
-    let mut known = Vec::new();
+    let (mut heads, mut tags, mut known) = (Vec::new(), Vec::new(), Vec::new());
     for head in listed {
         if let Some(branch) = head.name.strip_prefix("refs/heads/") {
             known.push(branch.to_owned());
         }
-        if head.name == config.branch.reference() || (config.trust.wants_tags() && head.tag().is_some()) {
+        if head.name == config.branch.reference() {
             heads.push(head);
+        } else if let Some(number) = head.tag().filter(|_| config.trust.wants_tags()) {
+            tags.push((number, head));
         }
     }
-    if !heads.iter().any(|head| head.name == config.branch.reference()) {
+    if heads.is_empty() {
         let remote = config.remote.to_string();
         return Err(RemoteError::NoBranch { remote, branch: config.branch.as_str().to_owned(), known });
     }
+    heads.extend(highest(tags));
     heads.sort();
     Ok(heads)
+}
+
+/// The tags with the highest numbers. Anybody who may push can make any number of tags, and the verifier does not read a list
+/// of more than `look.json` may hold.
+fn highest(mut tags: Vec<(u64, Head)>) -> impl Iterator<Item = Head> {
+    tags.sort_by_key(|(number, _)| Reverse(*number));
+    let lower = tags.len().saturating_sub(MOST_TAGS);
+    if lower > 0 {
+        tracing::debug!("{lower} tags are not looked at, since {MOST_TAGS} have higher numbers");
+    }
+    tags.into_iter().take(MOST_TAGS).map(|(_, head)| head)
 }
 
 /// The text of a file that has one line, without the end of that line.

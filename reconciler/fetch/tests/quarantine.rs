@@ -19,7 +19,7 @@ use chainmail_fetch::cycle::cycle;
 use chainmail_fetch::paths::Paths;
 use chainmail_fetch::quarantine::object::{Kind, id};
 use chainmail_fetch::quarantine::record::{Limits, Reader, Writer};
-use chainmail_fetch::quarantine::{Failure, Look};
+use chainmail_fetch::quarantine::{Failure, LeftOut, Look};
 use chainmail_fetch::status::State;
 use chainmail_fetch::trust::First;
 use support::{Node, World, ok, policy};
@@ -231,10 +231,7 @@ fn nothing_comes_out_of_a_forged_quarantine_that_nobody_signed() {
             }
             10 => {
                 look.left_out = (0..=255)
-                    .map(|byte| chainmail_fetch::quarantine::LeftOut {
-                        id: git2::Oid::from_bytes(&[byte; 20]).unwrap(),
-                        bytes: u64::MAX,
-                    })
+                    .map(|byte| LeftOut { id: git2::Oid::from_bytes(&[byte; 20]).unwrap(), bytes: u64::MAX })
                     .collect();
                 objects.retain(|(kind, _)| *kind != Kind::Blob);
                 "files are left out".to_owned()
@@ -276,6 +273,30 @@ fn nothing_comes_out_of_a_forged_quarantine_that_nobody_signed() {
     attack.put(&attack.look, &bytes(&attack.objects));
     assert_eq!(attack.verify("as it should be"), State::Synced);
     assert!(attack.node.status().handed.is_some_and(|handed| handed.commit == attack.next));
+}
+
+/// That a file is too large is said by the half that downloads alone, so it does not outlast the one who says it.
+#[test]
+fn a_file_that_is_said_to_be_too_large_is_asked_for_again() {
+    let attack = Attack::new();
+    let policy =
+        |(kind, bytes): &&Object| *kind == Kind::Blob && bytes.starts_with(b"apiVersion: networking");
+    let (kind, bytes_of) = attack.objects.iter().find(policy).unwrap();
+    let blob = id(*kind, bytes_of).unwrap();
+    let without: Vec<Object> = attack.objects.iter().filter(|object| !policy(object)).cloned().collect();
+    for (said, expected) in
+        [(40, State::Unreachable), (32_000_000, State::Unreachable), (32_000_001, State::Broken)]
+    {
+        attack.restore();
+        let mut look = attack.look.clone();
+        look.left_out = vec![LeftOut { id: blob, bytes: said }];
+        attack.put(&look, &bytes(&without));
+        assert_eq!(attack.verify(&format!("{said} bytes")), expected);
+        let reason = attack.node.status().reason.unwrap();
+        assert_eq!(reason.contains("db.yaml of commit"), expected == State::Broken, "{reason}");
+        attack.put(&attack.look, &bytes(&attack.objects));
+        assert_eq!(attack.verify("as it should be"), State::Synced);
+    }
 }
 
 #[test]

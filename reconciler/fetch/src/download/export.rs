@@ -77,6 +77,13 @@ pub enum ExportError {
     },
 }
 
+impl ExportError {
+    /// Whether fewer objects could be written.
+    fn is_of_content(&self) -> bool {
+        matches!(self, ExportError::TooMuch { .. } | ExportError::Object { .. })
+    }
+}
+
 impl Export<'_> {
     /// Writes the objects; those of a file's contents that are too large are left out, and answered.
     ///
@@ -105,23 +112,49 @@ impl Export<'_> {
         }
         let newest = match self.mode {
             Mode::Range | Mode::Off => Some(tip),
-            // The tag with the highest number may be one of which nobody has heard: then the verifier asks for another.
+            // The highest tag may be one that nobody signed: then the verifier asks for the files of another.
             Mode::Tag => {
                 let of_branch = kept.iter().filter(|tag| tag.is_of_branch);
                 of_branch.max_by_key(|tag| tag.head.tag()).map(|tag| tag.commit)
             }
         };
-        if let Some(commit) = newest {
-            list.files(self.repository.find_commit(commit)?.tree_id(), &mut seen)?;
+        let asked = match self.needs.wanted {
+            Wanted::Files(commit) if self.tree(commit).is_ok() => Some(commit),
+            Wanted::Files(_) | Wanted::Nothing | Wanted::Objects => None,
+        };
+        // Of the tip it is known that its files are needed. Those of the highest tag are needed where they were asked for.
+        let needed = match self.mode {
+            Mode::Range | Mode::Off => newest,
+            Mode::Tag => asked.filter(|asked| newest == Some(*asked)),
+        };
+        if let Some(commit) = needed {
+            list.files(self.tree(commit)?, &mut seen)?;
         }
-        if let Wanted::Files(commit) = self.needs.wanted
-            && let Ok(commit) = self.repository.find_commit(commit)
-        {
-            list.files(commit.tree_id(), &mut seen)?;
+        let mut lengths = Vec::new();
+        for commit in [asked, newest].into_iter().flatten().filter(|commit| needed != Some(*commit)) {
+            let before = list.len();
+            match list.files(self.tree(commit)?, &mut seen) {
+                Ok(()) => lengths.push((before, commit)),
+                Err(error @ ExportError::Object { .. }) => {
+                    list.back_to(before, &mut seen);
+                    tracing::warn!("the files of {commit} are not handed over: {error}");
+                }
+                Err(error) => return Err(error),
+            }
         }
-        list.write(path, self.room)?;
+        while let Err(error) = list.write(path, self.room) {
+            let Some((before, commit)) = lengths.pop().filter(|_| error.is_of_content()) else {
+                return Err(error);
+            };
+            list.back_to(before, &mut seen);
+            tracing::warn!("the files of {commit} are not handed over: {error}");
+        }
         list.left_out.truncate(MOST_LEFT_OUT);
         Ok(Written { left_out: list.left_out, passed_over })
+    }
+
+    fn tree(&self, commit: Oid) -> Result<Oid, git2::Error> {
+        Ok(self.repository.find_commit(commit)?.tree_id())
     }
 
     /// The commits of the branch that the verifier does not have.
@@ -144,7 +177,27 @@ pub(super) struct List<'a> {
     left_out: Vec<LeftOut>,
 }
 
+/// How long a list was.
+#[derive(Debug, Clone, Copy)]
+struct Length {
+    wanted: usize,
+    left_out: usize,
+}
+
 impl List<'_> {
+    fn len(&self) -> Length {
+        Length { wanted: self.wanted.len(), left_out: self.left_out.len() }
+    }
+
+    /// Takes away what was added since the list was shorter.
+    fn back_to(&mut self, length: Length, seen: &mut BTreeSet<Oid>) {
+        let wanted = self.wanted.drain(length.wanted..).map(|(_, id)| id);
+        let left_out = self.left_out.drain(length.left_out..).map(|file| file.id);
+        for id in wanted.chain(left_out) {
+            seen.remove(&id);
+        }
+    }
+
     /// Adds the folders and files of a tree, each once however often it is named.
     fn files(&mut self, tree: Oid, seen: &mut BTreeSet<Oid>) -> Result<(), ExportError> {
         let mut folders = vec![tree];

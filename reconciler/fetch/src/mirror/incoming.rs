@@ -2,22 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chainmail_reconciler::files::{self, FileError};
+use chainmail_reconciler::files::FileError;
 use git2::{ObjectType, Odb, Oid, Repository};
 use thiserror::Error;
 
 use super::{
-    ACCEPTED, MirrorError, PACK_FILES, TAGS, TIP, compact, drop_all, holds, is_whole, size, skeleton,
-    write_pack,
+    ACCEPTED, MirrorError, PACK_FILES, TAGS, TIP, add, compact, drop_all, holds, size, skeleton, write_pack,
 };
 use crate::config::Config;
 use crate::paths::Paths;
 use crate::quarantine::object::{Kind, Link, Malformed, id, links};
 use crate::quarantine::record::Limits;
 use crate::quarantine::{Look, Quarantine, QuarantineError};
-
-/// How many tags that lead nowhere are passed by.
-const MOST_BROKEN: usize = 100;
 
 /// Objects that cannot be judged.
 #[derive(Debug, Error)]
@@ -131,13 +127,14 @@ impl<'a> Incoming<'a> {
         &self.repository
     }
 
-    /// The files of a commit that were left out since they are too large.
+    /// The files of a commit that were left out since they have more than `most` bytes, as the half that downloads says.
     ///
     /// # Errors
     /// When another file or a folder is missing.
-    pub fn left_out(&self, commit: Oid, look: &Look) -> Result<Vec<FileLeftOut>, IncomingError> {
+    pub fn left_out(&self, commit: Oid, look: &Look, most: u64) -> Result<Vec<FileLeftOut>, IncomingError> {
         let objects = self.repository.odb()?;
-        let left_out: BTreeMap<Oid, u64> = look.left_out.iter().map(|file| (file.id, file.bytes)).collect();
+        let too_large = look.left_out.iter().filter(|file| file.bytes > most);
+        let left_out: BTreeMap<Oid, u64> = too_large.map(|file| (file.id, file.bytes)).collect();
         let mut found = Vec::new();
         let mut seen = BTreeSet::new();
         let mut folders = vec![(String::new(), self.repository.find_commit(commit)?.tree_id())];
@@ -168,7 +165,8 @@ impl<'a> Incoming<'a> {
         Ok(found)
     }
 
-    /// Has the store keep a commit, its history and its files.
+    /// Has the store keep a commit, its history and its files. What else came over is not kept: tags that are not signed may
+    /// bring any objects.
     ///
     /// # Errors
     /// When they are too large, or cannot be written; the store is as before then.
@@ -178,14 +176,7 @@ impl<'a> Incoming<'a> {
         if kept + new > most || files + 2 > PACK_FILES {
             compact(&mirror, &self.repository, commit, most)?;
         } else {
-            let from = incoming.join("objects/pack");
-            let mut names = files::names(&from)?;
-            names.retain(|name| is_whole(name, &files::names(&from).unwrap_or_default()));
-            // Git looks for the index: the pack comes first.
-            names.sort_by_key(|name| name.ends_with(".idx"));
-            for name in names {
-                files::rename(&from.join(&name), &mirror.join("objects/pack").join(&name))?;
-            }
+            add(&mirror, &self.repository, commit)?;
         }
         // The objects are in the other store now.
         skeleton(&mirror, &[], &BTreeMap::from([(ACCEPTED.to_owned(), commit)]))?;
@@ -241,40 +232,61 @@ fn refs(
     look: &Look,
 ) -> Result<BTreeMap<String, Oid>, IncomingError> {
     let objects = repository.odb()?;
-    let (mut refs, mut whole, mut broken) = (BTreeMap::new(), BTreeSet::new(), 0);
+    let mut refs = BTreeMap::new();
+    let mut search = Search { objects: &objects, history, lacks: BTreeMap::new() };
     for head in &look.heads {
         if head.name == config.branch.reference() {
-            lacks(&objects, history, head.id, &mut whole)
-                .map_or(Ok(()), |id| Err(IncomingError::Missing(id)))?;
+            search.lacks(head.id).map_or(Ok(()), |id| Err(IncomingError::Missing(id)))?;
             refs.insert(TIP.to_owned(), head.id);
         } else if let Some(number) = head.tag()
-            && broken < MOST_BROKEN
+            && search.lacks(head.id).is_none()
         {
-            match lacks(&objects, history, head.id, &mut whole) {
-                None => drop(refs.insert(format!("{TAGS}{number}"), head.id)),
-                Some(_) => broken += 1,
-            }
+            refs.insert(format!("{TAGS}{number}"), head.id);
         }
     }
     if refs.contains_key(TIP) { Ok(refs) } else { Err(IncomingError::Gone) }
 }
 
-/// An object of a history that did not come over. What the store has is whole.
-fn lacks(objects: &Odb<'_>, history: &History, head: Oid, whole: &mut BTreeSet<Oid>) -> Option<Oid> {
-    let (mut open, mut seen) = (vec![head], BTreeSet::new());
-    while let Some(id) = open.pop() {
-        if whole.contains(&id) || !seen.insert(id) {
-            continue;
+/// Finds objects of histories that did not come over. It looks at each object once, however many tags lead to it.
+struct Search<'a> {
+    objects: &'a Odb<'a>,
+    history: &'a History,
+    /// What each object lacks, where that is known already.
+    lacks: BTreeMap<Oid, Option<Oid>>,
+}
+
+impl Search<'_> {
+    /// An object of a history that did not come over. What the store has is whole.
+    fn lacks(&mut self, head: Oid) -> Option<Oid> {
+        let mut open = vec![head];
+        while let Some(&id) = open.last() {
+            let found = match (self.lacks.get(&id), self.history.get(&id)) {
+                (Some(_), _) => None,
+                (None, None) => Some(Some(id).filter(|id| !self.objects.exists(*id))),
+                (None, Some(links)) => {
+                    let before: Vec<Oid> = links.iter().filter_map(before).collect();
+                    let unknown = before.iter().filter(|id| !self.lacks.contains_key(id));
+                    let length = open.len();
+                    open.extend(unknown);
+                    if open.len() > length {
+                        continue;
+                    }
+                    Some(before.iter().find_map(|id| self.lacks.get(id).copied().flatten()))
+                }
+            };
+            if let Some(found) = found {
+                self.lacks.insert(id, found);
+            }
+            open.pop();
         }
-        match history.get(&id) {
-            Some(links) => open.extend(links.iter().filter_map(|link| match link {
-                Link::Parent(id) | Link::Target(id) => Some(*id),
-                Link::Tree(_) | Link::Blob(_) => None,
-            })),
-            None if objects.exists(id) => {}
-            None => return Some(id),
-        }
+        self.lacks.get(&head).copied().flatten()
     }
-    whole.extend(seen);
-    None
+}
+
+/// What a history has before a commit or tag.
+fn before(link: &Link) -> Option<Oid> {
+    match link {
+        Link::Parent(id) | Link::Target(id) => Some(*id),
+        Link::Tree(_) | Link::Blob(_) => None,
+    }
 }

@@ -11,10 +11,7 @@ use super::quorum::{self, Quorum};
 use super::signature::{self, Signed};
 use super::{Case, First, SignatureError, Untrusted, Verified, follows};
 use crate::mirror;
-use crate::quarantine::number;
-
-/// How many tags are looked at, the highest numbers first.
-const MOST: usize = 10_000;
+use crate::quarantine::{MOST_TAGS, number};
 
 /// A tag that people enough answer for.
 struct Found {
@@ -28,10 +25,7 @@ pub(super) fn judge(case: &Case<'_>, tip: Oid) -> Result<Verified, Untrusted> {
     let tags = Tags::of(case.history)?;
     let mut passed_over = Vec::new();
     let mut last = None;
-    for (looked_at, &(number, object)) in tags.numbered.iter().enumerate() {
-        if looked_at == MOST {
-            return Err(Untrusted::TooManyTags { most: MOST });
-        }
+    for &(number, object) in tags.numbered.iter().take(MOST_TAGS) {
         if let Some(accepted) = before.filter(|before| number < *before) {
             return Err(match passed_over.pop().filter(|_| last == before) {
                 Some(error) => error,
@@ -49,6 +43,9 @@ pub(super) fn judge(case: &Case<'_>, tip: Oid) -> Result<Verified, Untrusted> {
             Err(Untrusted::Git(error)) => return Err(error.into()),
             Err(error) => passed_over.push(error),
         }
+    }
+    if tags.numbered.len() >= MOST_TAGS {
+        return Err(Untrusted::TooManyTags { most: MOST_TAGS });
     }
     let branch = case.config.branch.as_str().to_owned();
     Err(passed_over.into_iter().next().unwrap_or(Untrusted::NoTag { branch }))
@@ -143,7 +140,7 @@ impl Tags {
     pub(super) fn naming(&self, case: &Case<'_>, commit: Oid) -> Result<Vec<Signed>, git2::Error> {
         let history = case.history;
         let named = Point { id: commit, payload: Some(history.payload(commit)?) };
-        let tags = self.numbered.iter().take(MOST).filter_map(|&(number, object)| {
+        let tags = self.numbered.iter().take(MOST_TAGS).filter_map(|&(number, object)| {
             let tag = Tag::read(&history.objects, object).ok()?;
             (tag.name == name(number)).then_some(tag)
         });

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chainmail_fetch::quarantine::{Look, NotTaken};
+use chainmail_fetch::quarantine::{Head, Look, NotTaken};
 use chainmail_fetch::status::State;
 
 use crate::support::{Node, World, ok, remotes};
@@ -157,4 +157,151 @@ fn a_tag_that_cannot_be_taken_stands_in_no_way() {
         assert_eq!((node.once().0, node.handed()), (State::Synced, Some(third.clone())));
         assert_eq!(passed_over(node), [(11, NotTaken::TooMuch)]);
     }
+}
+
+/// Writes an object into the clone and into the remote's own folder, whatever it is.
+fn put(world: &World, kind: &str, bytes: &[u8]) -> String {
+    let file = world.path("object");
+    std::fs::write(&file, bytes).unwrap();
+    let words = ["hash-object", "-w", "--literally", "-t", kind];
+    ok(world.git().args(words).arg(&file));
+    ok(world.git().args(["--git-dir", &world.remote()]).args(words).arg(&file))
+}
+
+/// Has a reference of the remote name an object.
+fn point(world: &World, name: &str, id: &str) {
+    ok(world.git().args(["--git-dir", &world.remote(), "update-ref", name, id]));
+}
+
+/// A tree of files that all have the same contents.
+fn tree(world: &World, mode: &str, files: usize) -> String {
+    let blob = put(world, "blob", b"x");
+    let digits: Vec<u8> =
+        (0..20).map(|at| u8::from_str_radix(&blob[2 * at..2 * at + 2], 16).unwrap()).collect();
+    let entries = (0..files).flat_map(|at| [format!("{mode} {at:07}\0").as_bytes(), &digits].concat());
+    put(world, "tree", &entries.collect::<Vec<u8>>())
+}
+
+fn look(node: &Node) -> Look {
+    serde_json::from_str(&node.read("var/lib/chainmail/download/look.json")).unwrap()
+}
+
+/// So many tags that the verifier would not read a list of all of them.
+#[test]
+fn only_the_highest_tags_are_looked_at() {
+    let world = World::new();
+    let first = world.head();
+    world.tag("alice", 99_999, &first, "One");
+    let lines = |numbers: std::ops::Range<u64>, id: &str| {
+        let mut names: Vec<String> = numbers.map(|number| format!("refs/tags/chainmail/{number}")).collect();
+        names.sort();
+        let lines: String = names.iter().map(|name| format!("{id} {name}\n")).collect();
+        let text = format!("# pack-refs with: peeled fully-peeled sorted \n{lines}");
+        std::fs::write(format!("{}/packed-refs", world.remote()), text).unwrap();
+    };
+    lines(100..45_100, &first);
+    let node = node(&world, TAG);
+    assert_eq!(node.status().handed.unwrap().tag, Some(99_999));
+    assert_eq!(look(&node).heads.len(), 10_001);
+
+    // Where none of them counts, lower ones are not looked at.
+    let next = world.change("nobody", &[5433]);
+    world.tag("alice", 100_000, &next, "Two");
+    lines(200_000..210_000, &next);
+    node.refuses(
+        State::Untrusted,
+        "none of the 10000 tags chainmail/<number> with the highest numbers counts",
+    );
+    // The longest list that can come over.
+    lines(u64::MAX - 10_000..u64::MAX, &put(&world, "blob", b"x"));
+    node.refuses(State::Untrusted, "no tag chainmail/<number> names a revision");
+    assert_eq!(look(&node).passed_over.len(), 10_000);
+    lines(0..1, &first);
+    assert_eq!((node.once().0, node.handed()), (State::Synced, Some(next)));
+}
+
+/// The highest tag is the one whose files come over first. Where they cannot, and nobody signed it, others count.
+#[test]
+fn files_that_cannot_be_taken_stand_in_the_way_of_their_own_tag_alone() {
+    let world = World::new();
+    // A commit that has a tree, and one on top of it that has the files of before.
+    let push = |tree: &str| {
+        let bad = ok(world.git().args(["commit-tree", "-p", "HEAD", "-m", "Bad", tree]));
+        let good = ok(world.git().args(["commit-tree", "-p", &bad, "-m", "Good", "HEAD^{tree}"]));
+        ok(world.git().args(["reset", "-q", "--hard", &good]));
+        world.push();
+        (bad, good)
+    };
+    let daemon = remotes::git_daemon(&world);
+    let over_network = format!("git://127.0.0.1:{}/remote.git", daemon.port);
+    // A tree that is longer than a file may be, and one with a mode that Git does not use. The way to a remote on this host
+    // reads all trees of the branch, so the second is for the other way.
+    let rows = [
+        ("n1", world.remote(), "100644", 30_000, "more than the 1000000 that may be taken"),
+        ("n2", over_network.clone(), "100644", 30_001, "more than the 1000000 that may be taken"),
+        ("n2", over_network, "100600", 1, "an entry of it has no mode of Git's"),
+    ];
+    let mut number = 0;
+    for (name, url, mode, files, expected) in rows {
+        let tree = tree(&world, mode, files);
+        let (bad, good) = push(&tree);
+        world.tag("alice", number + 1, &good, "Good");
+        point(&world, &format!("refs/tags/chainmail/{}", number + 9), &bad);
+        let node = world.node(name, &url, &format!("{TAG}[limits]\nfile_megabytes = 1\n"));
+        node.trust_first();
+        assert_eq!(node.handed(), Some(good.clone()));
+
+        // One that alice signed is asked for, and told of; and it does not stay in the way of the next.
+        let (bad, last) = push(&tree);
+        world.tag("alice", number + 10, &bad, "Bad");
+        node.refuses(State::Broken, expected);
+        world.tag("alice", number + 11, &last, "Last");
+        assert_eq!((node.once().0, node.handed()), (State::Synced, Some(last)));
+        number += 20;
+    }
+}
+
+/// The verifier does not rely on the other half for that: tags that lead nowhere are in no other's way, however many.
+#[test]
+fn tags_that_did_not_come_over_whole_stand_in_no_way() {
+    let world = World::new();
+    world.tag("alice", 1, &world.head(), "One");
+    let node = node(&world, TAG);
+    let next = world.change("nobody", &[5433]);
+    world.tag("alice", 2, &next, "Two");
+    assert_eq!(node.fetch(&["download", "--once"]).code, Some(0));
+    let mut look = look(&node);
+    let nowhere = |number: u64| Head {
+        name: format!("refs/tags/chainmail/{number}"),
+        id: git2::Oid::from_str(&format!("{number:040x}")).unwrap(),
+    };
+    look.heads.splice(0..0, (1_000..1_300).map(nowhere));
+    node.write("var/lib/chainmail/download/look.json", &serde_json::to_string(&look).unwrap());
+    node.fetch(&["verify", "--once"]);
+    assert_eq!(node.handed(), Some(next), "{:?}", node.status().reason);
+}
+
+/// What tags bring beside the branch is judged, and not kept.
+#[test]
+fn the_store_keeps_what_was_accepted_alone() {
+    let world = World::new();
+    world.tag("alice", 1, &world.head(), "One");
+    let node = node(&world, TAG);
+    let tree = ok(world.git().args(["rev-parse", "HEAD^{tree}"]));
+    let who = "A <a@b> 5 +0000";
+    let text = format!("tree {tree}\nauthor {who}\ncommitter {who}\n\n{}\n", "x".repeat(2_000_000));
+    let beside = put(&world, "commit", text.as_bytes());
+    point(&world, "refs/tags/chainmail/0", &beside);
+    let next = world.change("nobody", &[5433]);
+    world.tag("alice", 2, &next, "Two");
+    assert_eq!((node.once().0, node.handed()), (State::Synced, Some(next.clone())));
+    assert!(look(&node).heads.iter().any(|head| head.id.to_string() == beside), "it came over");
+    let store = node.path("var/lib/chainmail/fetch/mirror.git").display().to_string();
+    let git = |words: &[&str]| crate::support::run(world.git().args(["--git-dir", &store]).args(words));
+    assert_eq!(git(&["cat-file", "-e", &beside]).code, Some(1));
+    // All of the revision and of those before it is there, each object once.
+    assert_eq!(git(&["fsck", "--full", "--strict"]).code, Some(0));
+    let counted = git(&["count-objects", "-v"]).out;
+    let reachable = git(&["rev-list", "--objects", &next]).out.lines().count();
+    assert!(counted.contains(&format!("in-pack: {reachable}\n")), "{counted} {reachable}");
 }
