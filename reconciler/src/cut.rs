@@ -38,7 +38,7 @@ pub enum CutError {
 /// # Errors
 /// When a tool fails; what was done so far stays.
 pub fn cut(kernel: &mut dyn Kernel, paths: &Paths, snapshot: &Joined) -> Result<(), CutError> {
-    let remembered = remembered(paths)?;
+    let remembered = remembered(paths);
     let mut flows = kernel.flows()?;
     if flows.is_empty() && remembered.is_empty() {
         return Ok(());
@@ -85,14 +85,19 @@ pub fn rules(snapshot: &Joined) -> Result<Rules, CutError> {
     })
 }
 
-fn remembered(paths: &Paths) -> Result<Vec<Cut>, CutError> {
-    Ok(files::read(&paths.cut())?.unwrap_or_default().lines().filter_map(Cut::parse).collect())
+/// What can be read of it counts: a damaged file must not keep later flows from being ended.
+fn remembered(paths: &Paths) -> Vec<Cut> {
+    let text = files::read_lines(&paths.cut()).unwrap_or_else(|error| {
+        tracing::warn!(%error, "it is not known which flows were ended before");
+        None
+    });
+    text.unwrap_or_default().lines().filter_map(Cut::parse).collect()
 }
 
 fn remember(paths: &Paths, cuts: &[Cut]) -> Result<(), CutError> {
     let old = cuts.len().saturating_sub(REMEMBERED);
     let text: String = cuts.iter().skip(old).map(Cut::record).collect();
-    if files::read(&paths.cut())?.unwrap_or_default() != text {
+    if files::read(&paths.cut()).ok().flatten().unwrap_or_default() != text {
         files::replace(&paths.cut(), &text)?;
     }
     Ok(())

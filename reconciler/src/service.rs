@@ -30,7 +30,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::desired::{Desired, DesiredTable};
 use crate::fight::Fight;
-use crate::files::{self, FileError};
+use crate::files;
 use crate::journal::Journal;
 use crate::kept::{KeptChain, kept_chains};
 use crate::kernel::Kernel;
@@ -136,11 +136,9 @@ struct Done {
 
 impl<K: Kernel> Service<K> {
     /// Opens the state folder.
-    ///
-    /// # Errors
-    /// When it cannot be made or read.
-    pub fn open(kernel: K, settings: Settings) -> Result<Self, FileError> {
-        let state = State::open(&settings.paths, settings.config.keep, settings.clock)?;
+    #[must_use]
+    pub fn open(kernel: K, settings: Settings) -> Self {
+        let state = State::open(&settings.paths, settings.config.keep, settings.clock);
         let history = state.history().unwrap_or_else(|error| {
             tracing::warn!(%error, "it is not known what was done on this node");
             Vec::new()
@@ -176,7 +174,7 @@ impl<K: Kernel> Service<K> {
         let audit = Audit::new(settings.paths.audit(), settings.config.audit, settings.clock);
         let uncut = state.uncut().unwrap_or_else(|error| Some(error.to_string()));
         let (fight, hold, retry) = (Fight::default(), Hold::default(), RETRY_FIRST);
-        Ok(Self {
+        Self {
             kernel,
             settings,
             state,
@@ -196,7 +194,7 @@ impl<K: Kernel> Service<K> {
             seen: Seen::Nothing,
             status,
             retry,
-        })
+        }
     }
 
     /// How things stand.

@@ -98,13 +98,21 @@ pub struct Entry {
 }
 
 impl State {
-    /// The state folder, made if need be, which keeps that many snapshots.
-    ///
-    /// # Errors
-    /// When it cannot be made.
-    pub fn open(paths: &Paths, keep: usize, clock: Clock) -> Result<Self, FileError> {
-        files::make_dir(&paths.kept_all())?;
-        Ok(Self { paths: paths.clone(), keep, clock, counts: BTreeMap::new() })
+    /// The state folder, which keeps that many snapshots. Where it cannot be made, this is only told: what it remembers can
+    /// be read all the same, and what cannot be written fails when it is.
+    #[must_use]
+    pub fn open(paths: &Paths, keep: usize, clock: Clock) -> Self {
+        let kept = paths.kept_all();
+        let make = || {
+            if files::is_file(&kept) {
+                files::clear(&kept)?;
+            }
+            files::make_dir(&kept)
+        };
+        if let Err(error) = make() {
+            tracing::error!(%error, "no snapshot can be kept");
+        }
+        Self { paths: paths.clone(), keep, clock, counts: BTreeMap::new() }
     }
 
     /// The digest of the last good snapshot.
@@ -134,7 +142,7 @@ impl State {
             && !self.has_copy(digest, &parts)
             && spool::load_kept(&self.paths, digest, node).is_err()
         {
-            files::remove_folder(&folder)?;
+            files::clear(&folder)?;
         }
         parts.extend(provenance.map(|text| ("provenance.json", text)));
         files::write_folder(&folder, &parts)
@@ -234,7 +242,7 @@ impl State {
             needed.insert(digest.to_string());
         }
         for name in files::names(&kept)?.iter().filter(|name| !needed.contains(*name)) {
-            files::remove_folder(&kept.join(name))?;
+            files::clear(&kept.join(name))?;
         }
         Ok(())
     }
@@ -344,7 +352,7 @@ mod tests {
     #[test]
     fn a_long_history_loses_its_older_half() {
         let root = tempfile::tempdir().unwrap();
-        let mut state = State::open(&Paths::under(root.path()), 1, Clock::HOST).unwrap();
+        let mut state = State::open(&Paths::under(root.path()), 1, Clock::HOST);
         let digest = Sha256Hex::of("");
         let note = |number: usize| format!("{number} {}", "é".repeat(20_000));
         let history = state.paths.history();
@@ -361,7 +369,7 @@ mod tests {
     #[test]
     fn a_line_that_was_cut_short_takes_no_other_with_it() {
         let root = tempfile::tempdir().unwrap();
-        let mut state = State::open(&Paths::under(root.path()), 1, Clock::HOST).unwrap();
+        let mut state = State::open(&Paths::under(root.path()), 1, Clock::HOST);
         let digest = Sha256Hex::of("");
         let (first, cut, last) = ("é first", "é cut", "é last");
         for note in [first, cut] {

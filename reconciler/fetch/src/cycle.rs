@@ -341,7 +341,7 @@ fn mended(paths: &Paths, look: &Look, refusal: Refusal) -> Refusal {
         Cause::Mirror if look.answers == EVERYTHING => refusal.caused_by(Cause::Revision),
         Cause::Mirror => {
             let reason = format!("{} is damaged, and is taken anew: {}", store.display(), refusal.reason);
-            match mirror::drop_all(&store) {
+            match files::clear(&store) {
                 Ok(()) => Refusal { reason, ..refusal },
                 Err(error) => error.into(),
             }

@@ -174,7 +174,7 @@ fn fresh(paths: &Paths, config: &Config, look: &Look, known: &[PassedOver]) -> R
     match taken(paths, config, look, known, room) {
         Err(TakeError::Copy(why)) if was_there => {
             tracing::warn!("{} is taken anew: {why}", paths.repository().display());
-            files::remove_folder(&paths.repository())?;
+            files::clear(&paths.repository())?;
             let room = folder::tidy(paths, config.limits)?;
             taken(paths, config, look, known, room).map_err(|error| error.into_failure(paths, config))
         }
@@ -254,7 +254,7 @@ fn taken(
         remote::fetch(config, paths, &repository, &look.heads, known, most)?;
     // What came of a remote on this host was not counted on the way.
     if folder::used(&paths.quarantine()) > config.limits.quarantine {
-        files::remove_folder(&paths.repository()).map_err(|error| TakeError::Other(error.into()))?;
+        files::clear(&paths.repository()).map_err(|error| TakeError::Other(error.into()))?;
         let (remote, most) = (config.remote.to_string(), config.limits.quarantine);
         return Err(RemoteError::TooMuch { remote, most }.into());
     }

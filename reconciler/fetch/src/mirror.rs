@@ -67,7 +67,7 @@ pub fn open(path: &Path, accepted: Option<Oid>) -> Result<Repository, MirrorErro
     // It is damaged, or of a version that kept all that was ever pushed.
     let kept = accepted.map(|accepted| compact(path, &repository, accepted, u64::MAX));
     if !matches!(kept, Some(Ok(()))) {
-        drop_all(path)?;
+        files::clear(path)?;
     }
     drop(repository);
     skeleton(path, &[], &refs)?;
@@ -80,20 +80,12 @@ pub fn holds(repository: &Repository, commit: Oid) -> bool {
     repository.find_commit(commit).is_ok()
 }
 
-/// Takes a store away, or whatever is in its place.
-///
-/// # Errors
-/// When it stays.
-pub fn drop_all(path: &Path) -> Result<(), FileError> {
-    if path.is_dir() && !path.is_symlink() { files::remove_folder(path) } else { files::remove(path) }
-}
-
 /// Writes all of a bare repository but its packs, and takes everything else away. It may read the objects of others.
 fn skeleton(path: &Path, alternates: &[PathBuf], refs: &BTreeMap<String, Oid>) -> Result<(), FileError> {
     let (objects, packs) = (path.join("objects"), path.join("objects/pack"));
     for folder in [path, &objects, &packs] {
         if !folder.is_dir() || folder.is_symlink() {
-            drop_all(folder)?;
+            files::clear(folder)?;
         }
     }
     keep_only(path, &["objects"])?;
@@ -129,7 +121,7 @@ fn is_whole(name: &str, names: &[String]) -> bool {
 fn keep_only(folder: &Path, kept: &[&str]) -> Result<(), FileError> {
     for name in files::names(folder)? {
         if !kept.contains(&name.as_str()) {
-            drop_all(&folder.join(name))?;
+            files::clear(&folder.join(name))?;
         }
     }
     Ok(())
@@ -150,7 +142,7 @@ fn size(path: &Path) -> (u64, usize) {
 fn compact(path: &Path, from: &Repository, commit: Oid, most: u64) -> Result<(), MirrorError> {
     let [new, old] = ["new", "old"].map(|ending| path.with_extension(ending));
     for left_over in [&new, &old] {
-        drop_all(left_over)?;
+        files::clear(left_over)?;
     }
     let objects = from.odb()?;
     let wanted = reachable(from, &objects, commit, None)?;
@@ -158,14 +150,14 @@ fn compact(path: &Path, from: &Repository, commit: Oid, most: u64) -> Result<(),
     let made = Repository::open_bare(&new)?;
     write_pack::<git2::Error>(&made, wanted.len(), wanted.iter().map(|id| object(&objects, *id)))?;
     if size(&new).0 > most {
-        drop_all(&new)?;
+        files::clear(&new)?;
         return Err(MirrorError::TooLarge { commit, most });
     }
     if path.exists() {
         files::rename(path, &old)?;
     }
     files::rename(&new, path)?;
-    Ok(drop_all(&old)?)
+    Ok(files::clear(&old)?)
 }
 
 /// Adds what a store lacks of a revision's history and files.

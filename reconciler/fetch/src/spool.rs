@@ -1,6 +1,8 @@
 //! What is handed over to the applying half: a folder named by its digest, whole or not there, and the file that names
 //! the one that is to be in force. It reads all of it as another user.
 
+use std::path::Path;
+
 use chainmail_contract::limits::PROVENANCE_BYTES;
 use chainmail_contract::{Family, Joined, NodeName, Sha256Hex, read};
 use chainmail_reconciler::files::{self, FileError};
@@ -33,7 +35,7 @@ pub fn hand_over(
     let manifest = snapshot.manifest();
     let folder = paths.node.spooled(&manifest.digest);
     if whole(paths, &manifest.node, &manifest.digest).is_none() {
-        files::remove_folder(&folder)?;
+        files::clear(&folder)?;
     }
     // The applying half refuses a snapshot with a longer one.
     let fits = |text: &&str| text.len() as u64 <= PROVENANCE_BYTES;
@@ -48,12 +50,12 @@ pub fn hand_over(
     files::publish_folder(&folder, &parts)?;
     // Equal rules may come from other lines than when the folder was written.
     if let Some(text) = provenance
-        && files::read(&folder.join(PROVENANCE))?.as_deref() != Some(text)
+        && reads(&folder.join(PROVENANCE)).as_deref() != Some(text)
     {
         files::publish(&folder.join(PROVENANCE), text)?;
     }
     let wanted = format!("{}\n", manifest.digest);
-    if files::read(&paths.node.desired())?.as_deref() != Some(wanted.as_str()) {
+    if reads(&paths.node.desired()).as_deref() != Some(wanted.as_str()) {
         files::publish(&paths.node.desired(), &wanted)?;
     }
     for name in files::names(&paths.node.spool())? {
@@ -61,12 +63,17 @@ pub fn hand_over(
         let Ok(digest) = Sha256Hex::try_from(digest) else { continue };
         let kept = digest == manifest.digest || before.contains(&digest);
         if (name.ends_with(".new") || !kept)
-            && let Err(error) = files::remove_folder(&paths.node.spool().join(name))
+            && let Err(error) = files::clear(&paths.node.spool().join(name))
         {
             tracing::warn!(%error, "a snapshot that is no longer wanted stays in the spool");
         }
     }
     Ok(())
+}
+
+/// The text of a file that is written again where it is another; `None` where it cannot be read.
+fn reads(path: &Path) -> Option<String> {
+    files::read(path).ok().flatten()
 }
 
 /// Which policy each rule comes from; outside the digest.

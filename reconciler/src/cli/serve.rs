@@ -46,12 +46,12 @@ fn open(paths: &Paths) -> Result<(ApplyLock, Service<CommandKernel>), CliError> 
     let lock = ApplyLock::take(&paths.run())?;
     lock.hand_down().map_err(CliError::HandDown)?;
     let clock = Clock::HOST;
-    let backend = setup::backend(&config, &State::open(paths, config.keep, clock)?)?;
+    let backend = setup::backend(&config, &State::open(paths, config.keep, clock))?;
     let mut kernel = CommandKernel::new(backend, config.deadline);
     kernel.survey()?;
     let (paths, alive) = (paths.clone(), run::alive);
     let settings = Settings { paths, config, node, backend, clock, guard, alive };
-    Ok((lock, Service::open(kernel, settings)?))
+    Ok((lock, Service::open(kernel, settings)))
 }
 
 fn guard(backend: Backend) -> Result<(), PreflightError> {

@@ -8,9 +8,8 @@ use super::Service;
 use crate::closed::Closed;
 use crate::config::WithoutSnapshot;
 use crate::desired::Desired;
-use crate::files;
 use crate::kernel::Kernel;
-use crate::spool::Loaded;
+use crate::spool::{self, Loaded};
 use crate::state::LastGood;
 
 /// How a node comes back to its reviewed snapshot.
@@ -51,42 +50,54 @@ impl Good {
 impl<K: Kernel> Service<K> {
     /// Finds the last good snapshot, once, and keeps the state as it should be.
     pub(super) fn load_good(&mut self) {
-        let paths = self.settings.paths.clone();
-        if let Some(good) = &self.good {
-            let named = self.state.good_digest().ok().flatten();
-            if good.instead.is_none() && named.as_ref() != Some(&good.digest) {
-                self.mend_name(&good.digest);
-            }
-            return;
+        if self.good.is_none() {
+            self.lost = None;
+            self.good = self.find_good();
         }
-        self.lost = None;
-        let good = match LastGood::find(&paths, &self.settings.node) {
+        let paths = &self.settings.paths;
+        let Some(good) = &mut self.good else { return };
+        // An older one that fetch wants is the reviewed one.
+        if matches!(good.instead, Some(Instead::Older(_)))
+            && spool::wanted(paths).ok().flatten().as_ref() == Some(&good.digest)
+        {
+            good.instead = None;
+        }
+        if good.instead.is_none() && self.state.good_digest().ok().flatten().as_ref() != Some(&good.digest) {
+            let digest = good.digest.clone();
+            self.mend_name(&digest);
+        }
+    }
+
+    fn find_good(&mut self) -> Option<Good> {
+        let paths = &self.settings.paths;
+        let good = match LastGood::find(paths, &self.settings.node) {
             LastGood::Never => None,
             LastGood::Whole(loaded) => Some(Good::of(loaded, None)),
-            LastGood::Spooled(loaded) => {
-                if let Err(error) = self.state.keep(&loaded.snapshot, loaded.provenance.as_deref()) {
-                    tracing::warn!(%error, "the copy of the last good snapshot stays damaged");
-                }
-                Some(Good::of(loaded, None))
-            }
-            LastGood::Unnamed(loaded) => {
-                self.mend_name(loaded.digest());
+            LastGood::Spooled(loaded) | LastGood::Unnamed(loaded) => {
+                self.keep_copy(&loaded);
                 Some(Good::of(loaded, None))
             }
             LastGood::Older { loaded, lost } => {
                 tracing::error!(digest = loaded.digest().as_str(), "the newest whole copy is used: {lost}");
+                self.keep_copy(&loaded);
                 Some(Good::of(loaded, Some(Instead::Older(lost))))
             }
             LastGood::Lost { lost } => self.closed(lost),
         };
-        // A node of an earlier version has not remembered yet what is to be closed.
+        // A node of an earlier version has not remembered yet what is to be closed, and a disk may have damaged it.
         if let Some(Good { desired, instead: None, .. }) = &good
-            && !files::is_there(&paths.closed())
-            && let Err(error) = Closed::of(desired).write(&paths)
+            && let Err(error) = Closed::of(desired).write(&self.settings.paths)
         {
             tracing::warn!(%error, "it is not remembered what is to be closed");
         }
-        self.good = good;
+        good
+    }
+
+    /// Writes the copy of the state again, where that was damaged and the spool had one.
+    fn keep_copy(&self, loaded: &Loaded) {
+        if let Err(error) = self.state.keep(&loaded.snapshot, loaded.provenance.as_deref()) {
+            tracing::warn!(%error, "the copy of the last good snapshot stays damaged");
+        }
     }
 
     fn mend_name(&self, digest: &Sha256Hex) {
@@ -146,7 +157,7 @@ impl<K: Kernel> Service<K> {
             None => Some("no snapshot was in force on this node yet: every packet passes".to_owned()),
             Some(good) => match good.instead.as_ref()? {
                 Instead::Older(lost) => Some(format!(
-                    "snapshot {} is in force, which is not the last one: {lost}; {REPAIR}",
+                    "snapshot {} is in force, and is not known to be the last one: {lost}; {REPAIR}",
                     good.digest.short(12)
                 )),
                 Instead::Closed(lost) => Some(format!(

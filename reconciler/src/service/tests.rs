@@ -62,7 +62,7 @@ impl Node {
             guard: |_| Ok(()),
             alive: || {},
         };
-        Service::open(kernel, settings).unwrap()
+        Service::open(kernel, settings)
     }
 
     fn cycle(&self, service: &mut Service<FakeKernel>) -> String {
@@ -105,7 +105,7 @@ fn the_wanted_snapshot_is_applied_recorded_and_kept() {
     assert!(Journal::read(&node.paths()).unwrap().is_none());
 
     // At boot there may be no spool yet, and the kernel is empty.
-    files::remove_folder(&node.paths().spool()).unwrap();
+    files::clear(&node.paths().spool()).unwrap();
     let mut service = node.start(FakeKernel::new());
     service.cycle(Reach::LastGood, node.now);
     assert_eq!(service.status.words(), "synced enforcing");
@@ -146,7 +146,7 @@ fn what_cannot_be_used_leaves_the_last_good_one() {
         let said = service.status.last_error.clone().unwrap_or_default();
         assert!(said.contains(error) || error == "sha", "{row}: {said}");
         assert_eq!(state_of(&mut service.kernel), state, "{row}");
-        files::remove_folder(&folder).unwrap();
+        files::clear(&folder).unwrap();
     }
     node.spool(&next);
     assert_eq!(node.cycle(&mut service), "synced enforcing");
@@ -319,8 +319,9 @@ fn a_full_disk_changes_nothing() {
     let node = Node::new();
     let mut service = node.start(FakeKernel::new());
     node.spool(&policy_snapshot(&["10.0.0.1"], 80));
-    // A folder stands where the file is to be, which no write gets over, not even that of root.
-    files::make_dir(&node.paths().journal().with_extension("new").join("x")).unwrap();
+    // The folder of copies is to be on a disk that is not there, and not even root can write into it.
+    files::clear(&node.paths().kept_all()).unwrap();
+    std::os::unix::fs::symlink("no-disk", node.paths().kept_all()).unwrap();
     assert_eq!(node.cycle(&mut service), "pending unknown");
     assert!(
         service.status.last_error.as_ref().unwrap().starts_with("nothing was changed"),

@@ -9,7 +9,7 @@ use crate::files;
 use crate::journal::Journal;
 use crate::paths::Paths;
 use crate::setback::Setback;
-use crate::spool::{self, Loaded};
+use crate::spool::{self, Loaded, SpoolError};
 
 /// What is left of the last good snapshot.
 #[derive(Debug)]
@@ -20,9 +20,9 @@ pub enum LastGood {
     Whole(Loaded),
     /// Its copy in the state is damaged, and the spool still has it.
     Spooled(Loaded),
-    /// Its name is lost or damaged. This is the newest one that was in force and is whole, so the one that it named.
+    /// Its name is lost or damaged. This is the newest one that the history says was in force, so the one that it named.
     Unnamed(Loaded),
-    /// It cannot be used. This is the newest one that was in force and is whole.
+    /// It cannot be used, or it is not known which one it is. This is the newest one that was in force and is whole.
     Older {
         /// That one.
         loaded: Loaded,
@@ -42,17 +42,15 @@ impl LastGood {
     pub fn find(paths: &Paths, node: &NodeName) -> Self {
         let named = spool::pointer(&paths.good());
         let history = history(paths).unwrap_or_default();
+        let candidates = candidates(paths, &history);
         let lost = match &named {
-            Ok(Some(digest)) => match spool::load_kept(paths, digest, node) {
-                Ok(loaded) => return LastGood::Whole(loaded),
-                Err(damage) => {
-                    if let Ok(loaded) = spool::load(&paths.spooled(digest), digest, node) {
-                        return LastGood::Spooled(loaded);
-                    }
-                    damage.to_string()
-                }
+            Ok(Some(digest)) => match WholeCopy::find(paths, digest, node) {
+                Ok(WholeCopy::Kept(loaded)) => return LastGood::Whole(loaded),
+                Ok(WholeCopy::Spooled(loaded)) => return LastGood::Spooled(loaded),
+                Err(damage) => damage.to_string(),
             },
-            Ok(None) if !had_one(paths, &history) => return LastGood::Never,
+            // What is closed without a snapshot is remembered since the first one was good.
+            Ok(None) if !files::is_there(&paths.closed()) && candidates.is_empty() => return LastGood::Never,
             Ok(None) => format!("{} is missing", paths.good().display()),
             Err(damage) => damage.to_string(),
         };
@@ -62,25 +60,55 @@ impl LastGood {
             files::is_there(&paths.kept(digest)) || history.iter().any(|entry| entry.digest == *digest)
         };
         let is_unnamed = !named.as_ref().is_some_and(is_known);
-        for digest in candidates(paths, &history).iter().filter(|digest| named.as_ref() != Some(*digest)) {
-            match spool::load_kept(paths, digest, node) {
-                Ok(loaded) if is_unnamed => return LastGood::Unnamed(loaded),
-                Ok(loaded) => return LastGood::Older { loaded, lost },
-                Err(error) => tracing::warn!(%error, "this copy cannot be used either"),
+        // A copy of which the history says nothing may be younger than all others.
+        let stood: BTreeSet<&Sha256Hex> = stood(&history).collect();
+        let order_is_known = candidates.iter().all(|digest| stood.contains(digest));
+        let mut younger_lost = None;
+        for digest in candidates.iter().filter(|digest| named.as_ref() != Some(*digest)) {
+            match WholeCopy::find(paths, digest, node) {
+                Ok(copy) if is_unnamed && younger_lost.is_none() && order_is_known => {
+                    return LastGood::Unnamed(copy.loaded());
+                }
+                Ok(copy) => {
+                    let lost = younger_lost.filter(|_| is_unnamed).unwrap_or(lost);
+                    return LastGood::Older { loaded: copy.loaded(), lost };
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "this copy cannot be used either");
+                    younger_lost.get_or_insert_with(|| format!("{lost}, and {error}"));
+                }
             }
         }
         LastGood::Lost { lost }
     }
 }
 
-/// Whether a snapshot was good at some time: what is closed without one is remembered since then, and the history may tell.
-fn had_one(paths: &Paths, history: &[Entry]) -> bool {
-    let awaits = not_good(paths);
-    files::is_there(&paths.closed()) || stood(history).any(|digest| !awaits.contains(digest))
+/// A whole copy of a snapshot.
+enum WholeCopy {
+    /// In the state.
+    Kept(Loaded),
+    /// In the spool, since the one in the state is damaged or missing.
+    Spooled(Loaded),
 }
 
-/// The kept snapshots that were in force and were not taken back, youngest first. Those of which the history says nothing,
-/// since it was lost itself, come last, in the order in which they were written.
+impl WholeCopy {
+    /// Looks for one; why the one in the state cannot be used where there is none.
+    fn find(paths: &Paths, digest: &Sha256Hex, node: &NodeName) -> Result<Self, SpoolError> {
+        spool::load_kept(paths, digest, node).map(WholeCopy::Kept).or_else(|damage| {
+            spool::load(&paths.spooled(digest), digest, node).map(WholeCopy::Spooled).map_err(|_| damage)
+        })
+    }
+
+    fn loaded(self) -> Loaded {
+        match self {
+            WholeCopy::Kept(loaded) | WholeCopy::Spooled(loaded) => loaded,
+        }
+    }
+}
+
+/// The snapshots that were in force and were not taken back, youngest first: also those whose copy is gone, so that an older
+/// one is known to be older. Copies of which the history says nothing, since it was lost itself, come last, those that were
+/// written last before the others.
 fn candidates(paths: &Paths, history: &[Entry]) -> Vec<Sha256Hex> {
     let not_good = not_good(paths);
     let known: BTreeSet<&Sha256Hex> = history.iter().map(|entry| &entry.digest).collect();
@@ -88,7 +116,7 @@ fn candidates(paths: &Paths, history: &[Entry]) -> Vec<Sha256Hex> {
     let kept: BTreeSet<Sha256Hex> =
         kept.into_iter().filter_map(|name| Sha256Hex::try_from(name).ok()).collect();
     let mut found: Vec<Sha256Hex> = Vec::new();
-    for digest in stood(history).filter(|digest| kept.contains(digest) && !not_good.contains(digest)) {
+    for digest in stood(history).filter(|digest| !not_good.contains(digest)) {
         if !found.contains(digest) {
             found.push(digest.clone());
         }

@@ -25,7 +25,7 @@ pub fn tidy(paths: &Paths, limits: Limits) -> Result<u64, FileError> {
     for name in files::names(&folder)? {
         let is_whole = name.starts_with(OBJECTS) && !name.ends_with(NEW);
         if !is_whole && ![DOWNLOAD_LOCK, "look.json", "repository.git"].contains(&name.as_str()) {
-            take_away(&folder.join(name))?;
+            files::clear(&folder.join(name))?;
         }
     }
     // Whoever looks holds the lock of the folder, so a lock of Git's is of somebody who was killed.
@@ -37,12 +37,12 @@ pub fn tidy(paths: &Paths, limits: Limits) -> Result<u64, FileError> {
         name.ends_with(b".lock") || (in_packs && !is_pack)
     };
     if !repository.is_dir() || sweep(&repository, &left_over).is_err() {
-        take_away(&repository)?;
+        files::clear(&repository)?;
     }
     let most = limits.quarantine;
     // A download needs room beside the index and the objects that are made of it.
     if most.saturating_sub(used(&folder)) < most / 2 {
-        take_away(&repository)?;
+        files::clear(&repository)?;
         forget(paths, None)?;
     }
     Ok(most.saturating_sub(used(&folder)))
@@ -58,15 +58,10 @@ pub(super) const NEW: &str = ".new";
 pub fn forget(paths: &Paths, but: Option<&Objects>) -> Result<(), FileError> {
     for name in files::names(&paths.quarantine())? {
         if name.starts_with(OBJECTS) && but.is_none_or(|but| but.file != name) {
-            take_away(&paths.quarantine().join(name))?;
+            files::clear(&paths.quarantine().join(name))?;
         }
     }
     Ok(())
-}
-
-/// Takes away a file or a folder.
-fn take_away(path: &Path) -> Result<(), FileError> {
-    if path.is_dir() && !path.is_symlink() { files::remove_folder(path) } else { files::remove(path) }
 }
 
 fn sweep(folder: &Path, left_over: &dyn Fn(&DirEntry) -> bool) -> io::Result<()> {

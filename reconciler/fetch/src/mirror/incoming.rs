@@ -2,13 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chainmail_reconciler::files::FileError;
+use chainmail_reconciler::files::{self, FileError};
 use git2::{ObjectType, Odb, Oid, Repository};
 use thiserror::Error;
 
-use super::{
-    ACCEPTED, MirrorError, PACK_FILES, TAGS, TIP, add, compact, drop_all, holds, size, skeleton, write_pack,
-};
+use super::{ACCEPTED, MirrorError, PACK_FILES, TAGS, TIP, add, compact, holds, size, skeleton, write_pack};
 use crate::config::Config;
 use crate::paths::Paths;
 use crate::quarantine::object::{Kind, Link, Malformed, id, links};
@@ -77,7 +75,7 @@ pub struct Incoming<'a> {
 
 impl Drop for Incoming<'_> {
     fn drop(&mut self) {
-        if let Err(error) = drop_all(&self.paths.incoming()) {
+        if let Err(error) = files::clear(&self.paths.incoming()) {
             tracing::warn!(%error, "the next look takes it away");
         }
     }
@@ -96,7 +94,7 @@ impl<'a> Incoming<'a> {
     ) -> Result<Self, IncomingError> {
         Self::taken(paths, config, (quarantine, look), accepted).inspect_err(|_| {
             // The error that matters is the first one; the next look takes away what stays.
-            drop_all(&paths.incoming()).ok();
+            files::clear(&paths.incoming()).ok();
         })
     }
 
@@ -107,7 +105,7 @@ impl<'a> Incoming<'a> {
         accepted: Option<Oid>,
     ) -> Result<Self, IncomingError> {
         let path = paths.incoming();
-        drop_all(&path)?;
+        files::clear(&path)?;
         skeleton(&path, &[paths.mirror()], &BTreeMap::new())?;
         let repository = Repository::open_bare(&path)?;
         let limits = Limits { object: config.limits.file, total: config.limits.quarantine };

@@ -46,7 +46,7 @@ fn what_stands_for_a_file_is_told_and_what_is_in_force_is_healed() {
             node.spool(&next);
             let path = if name == "." { folder.clone() } else { folder.join(name) };
             if name == "." {
-                files::remove_folder(&path).unwrap();
+                files::clear(&path).unwrap();
             } else {
                 files::remove(&path).unwrap();
             }
@@ -67,7 +67,7 @@ fn what_stands_for_a_file_is_told_and_what_is_in_force_is_healed() {
             } else if folder.is_symlink() || !folder.is_dir() {
                 std::fs::remove_file(&folder).unwrap();
             } else {
-                files::remove_folder(&folder).unwrap();
+                files::clear(&folder).unwrap();
             }
         }
     }
@@ -78,7 +78,7 @@ fn what_stands_for_a_file_is_told_and_what_is_in_force_is_healed() {
         node.cycle(&mut service);
         let shown = files::read(&node.paths().status()).unwrap().unwrap();
         assert!(shown.contains("last_error") && !shown.contains("SECRET"), "{name}: {shown}");
-        files::remove_folder(&folder).unwrap();
+        files::clear(&folder).unwrap();
     }
     node.spool(&next);
     assert_eq!(node.cycle(&mut service), "synced enforcing");
