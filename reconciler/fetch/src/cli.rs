@@ -66,7 +66,7 @@ enum Command {
     /// Judges the snapshot that chainmaild waits to have confirmed, by the probes and by whether the remote still answers,
     /// and tells it. `run` does so by itself. Exits with 1 where the snapshot is refused.
     Confirm,
-    /// Lets a held revision go.
+    /// Lets a held revision go. As root it becomes the user who verifies, where it exists.
     Release(ReleaseArgs),
     /// Prints the digest of a commit without its signature, for refused_revisions in fetch.toml.
     Payload {
@@ -197,7 +197,7 @@ enum CliError {
     #[error(transparent)]
     Users(#[from] UsersError),
     #[error(
-        "{path} belongs to another user, and its service could not use what this one leaves there; say `chainmail-fetch once` or `run` as root, which become the users of all parts"
+        "{path} belongs to another user, and its service could not use what this one leaves there; say it as root, who becomes the user of each part"
     )]
     OtherUser { path: String },
     #[error("there is no {path}: is chainmail-fetch.service running?")]
@@ -469,7 +469,18 @@ fn check_config(paths: &Paths) -> Result<Answer, CliError> {
     Ok(Answer { text, exit: Exit::Done })
 }
 
+/// Becomes the user who verifies, where root says it, and refuses where the verifier's folder is another user's all the same.
+fn as_verifier(paths: &Paths) -> Result<(), CliError> {
+    Users::become_user_of(paths, Part::Verify)?;
+    let state = paths.state();
+    if inputs::owner_differs(&state) {
+        return Err(CliError::OtherUser { path: state.display().to_string() });
+    }
+    Ok(())
+}
+
 fn release(paths: &Paths, args: ReleaseArgs) -> Result<Answer, CliError> {
+    as_verifier(paths)?;
     let ReleaseArgs { revision, reason } = args;
     let status = read_json::<Status>(&paths.status())?;
     let held = status.and_then(|status| status.reason);
@@ -485,6 +496,7 @@ fn release(paths: &Paths, args: ReleaseArgs) -> Result<Answer, CliError> {
 }
 
 fn payload(paths: &Paths, commit: &str) -> Result<Answer, CliError> {
+    as_verifier(paths)?;
     let store = git2::Repository::open_bare(paths.mirror());
     let found = store.and_then(|store| trust::payload(&store, commit));
     let fail = |source| CliError::Commit { commit: commit.to_owned(), source };

@@ -424,3 +424,86 @@ fn each_part_can_write_its_own_folders_and_no_others() {
     assert_eq!(done.code, Some(0), "{}{}", done.out, done.err);
     assert!(node.snapshot("rules.v4").contains("5433"));
 }
+
+#[test]
+fn what_stands_in_the_place_of_a_file_of_the_pulling_half_is_replaced() {
+    let world = World::new();
+    let node = world.node("n1", &world.remote(), "");
+    node.trust_first();
+    let mut port = 6000;
+    for file in [
+        "var/lib/chainmail/fetch/last.json",
+        "var/lib/chainmail/download/look.json",
+        "var/lib/chainmail/spool/desired",
+        "run/chainmail/fetch/needs.json",
+        "run/chainmail/fetch/status.json",
+    ] {
+        for name in [file.to_owned(), format!("{file}.new")] {
+            for odd in ["mkdir", "mkfifo"] {
+                let path = node.path(&name);
+                std::fs::remove_file(&path).ok();
+                ok(Command::new(odd).arg(&path));
+                port += 1;
+                let commit = world.change("alice", &[port]);
+                // What the last look found is found out anew, so the first one may come to nothing.
+                let codes = [node.fetch(&["once"]).code, node.fetch(&["once"]).code];
+                assert_eq!(codes[1], Some(0), "{odd} {name}: {codes:?} {:?}", node.status());
+                assert_eq!(node.handed(), Some(commit), "{odd} {name}");
+                assert!(node.snapshot("rules.v4").contains(&port.to_string()), "{odd} {name}");
+            }
+        }
+    }
+}
+
+/// The verifier's user cannot have root write elsewhere, or open a repository that it has made ready.
+#[test]
+fn a_link_of_the_verifier_leads_roots_release_nowhere() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let world = World::new();
+    let daemon = support::remotes::git_daemon(&world);
+    let node = world.node("n1", &format!("git://127.0.0.1:{}/remote.git", daemon.port), "");
+    ok(Command::new("chmod").arg("0755").arg(world.path("")));
+    let program = node.path("chainmail-fetch");
+    std::fs::copy(env!("CARGO_BIN_EXE_chainmail-fetch"), &program).unwrap();
+    ok(Command::new("chmod").arg("0755").arg(&program));
+    let passwd = USERS.map(|(name, number)| format!("{name}:x:{number}:{number}::/:/bin/false\n"));
+    node.write("etc/passwd", &passwd.concat());
+    let run = |words: &[&str]| {
+        let mut command = Command::new(&program);
+        support::run(command.arg("--root").arg(node.path("")).args(words))
+    };
+    let done = run(&["once", "--trust-first"]);
+    assert_eq!(done.code, Some(0), "{}{}", done.out, done.err);
+    ok(world.git().args(["rm", "-q", "db.yaml"]));
+    let commit = world.commit("alice", "The shop is closed");
+    world.push();
+    run(&["once"]);
+    assert_eq!(node.status().state, State::Held);
+
+    let victim = world.path("of-root");
+    std::fs::write(&victim, "a file of root\n").unwrap();
+    ok(Command::new("chmod").arg("0600").arg(&victim));
+    let state = node.path("var/lib/chainmail/fetch");
+    symlink(&victim, state.join("released.json.new")).unwrap();
+    symlink(&victim, state.join("released.json")).unwrap();
+    let done = run(&["release", &commit, "--reason", "the shop is closed"]);
+    assert_eq!(done.code, Some(0), "{}{}", done.out, done.err);
+    assert_eq!(std::fs::read_to_string(&victim).unwrap(), "a file of root\n");
+    use std::os::unix::fs::MetadataExt as _;
+    let about = std::fs::symlink_metadata(state.join("released.json")).unwrap();
+    assert!(about.is_file() && about.uid() == USERS[1].1, "{about:?}");
+    assert_eq!(std::fs::metadata(&victim).unwrap().mode() & 0o777, 0o600);
+    run(&["once"]);
+    assert_eq!(node.status().state, State::Synced, "{:?}", node.status());
+    let done = run(&["payload", &commit]);
+    assert_eq!(done.code, Some(0), "the store is another user's: {}", done.err);
+
+    // Where root cannot become the verifier, it does nothing in the verifier's place.
+    node.write("etc/passwd", "");
+    for words in [&["release", commit.as_str(), "--reason", "x"][..], &["payload", &commit]] {
+        let done = run(words);
+        assert_eq!(done.code, Some(2), "{}{}", done.out, done.err);
+    }
+}
