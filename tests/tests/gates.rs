@@ -89,6 +89,76 @@ fn each_gate_refuses_what_it_is_for() {
     }
 }
 
+/// An isolated pod that leaves its address leaves it open, unless the node drops what no pod has. No flow tells of it: on
+/// the one side the address is a pod's, on the other nobody's.
+#[test]
+fn an_address_that_an_isolated_pod_leaves_is_told_and_refused() {
+    let web =
+        "nodeName: n1, containers: [{name: c, ports: [{containerPort: 80}]}]}\nstatus: {podIP: 10.244.1.10}";
+    let base = CLUSTER.replace("RULES", NOBODY);
+    let pods: Vec<&str> = base.split("---\n").collect();
+    let ways = [
+        (
+            "finished",
+            base.replace("{podIP: 10.244.1.10}", "{phase: Succeeded, podIP: 10.244.1.10}"),
+            "status.phase",
+        ),
+        (
+            "on the host",
+            base.replace(web, &web.replace("nodeName: n1", "nodeName: n1, hostNetwork: true")),
+            "spec.hostNetwork",
+        ),
+        ("elsewhere", base.replace("10.244.1.10", "10.244.1.99"), "status.podIP"),
+        ("gone", [pods[0], pods[2], pods[3]].join("---\n"), "Pod shop/web goes"),
+    ];
+    for (way, head, cause) in ways {
+        let temp = sides(NOBODY, NOBODY);
+        write(temp.path(), "new/all.yaml", &head);
+        let refused = diff(temp.path(), &["--fail-on", "opened"]);
+        let (printed, warned) = said(&refused);
+        assert_eq!(refused.status.code(), Some(1), "{way}: {printed}{warned}");
+        assert!(printed.contains("1 address no longer isolated"), "{way}: {printed}");
+        for (format, words) in [
+            ("text", "+ freed     10.244.1.10 (was shop/web) for ingress, was by"),
+            ("text", cause),
+            ("markdown", "`10.244.1.10` (was `shop/web`)"),
+            ("github", "ingress: address 10.244.1.10, which shop/web had"),
+            ("json", "\"addresses\": [\n          \"10.244.1.10\"\n        ]"),
+        ] {
+            let (printed, _) = said(&chainmail(temp.path(), &["diff", "old", "new", "-o", format]));
+            assert!(printed.contains(words), "{way} as {format}: {printed}");
+        }
+        // Back again only the pod that moves leaves an address.
+        let (back, _) = said(&chainmail(temp.path(), &["diff", "new", "old"]));
+        assert_eq!(back.contains("+ freed"), way == "elsewhere", "{way}: {back}");
+        // Where the node keeps the address for its pods it is closed.
+        std::fs::write(temp.path().join("new/chainmail.toml"), "unknown_pods = \"drop\"\n").unwrap();
+        let closed = diff(temp.path(), &["--fail-on", "opened"]);
+        assert_eq!(closed.status.code(), Some(0), "{way}: {:?}", said(&closed));
+    }
+}
+
+/// A waiver covers the row of an address by its id, and for that address alone.
+#[test]
+fn a_waiver_covers_an_address_that_is_left() {
+    let temp = sides(NOBODY, NOBODY);
+    let finished = |address: &str| {
+        let old = format!("{{podIP: {address}}}");
+        CLUSTER.replace("RULES", NOBODY).replace(&old, &format!("{{phase: Failed, podIP: {address}}}"))
+    };
+    write(temp.path(), "new/all.yaml", &finished("10.244.1.10"));
+    let json = chainmail(temp.path(), &["diff", "old", "new", "-o", "json"]).stdout;
+    let review: serde_json::Value = serde_json::from_slice(&json).unwrap();
+    let id = &review["reachability"]["isolation"][0]["id"];
+    let waiver = format!("[[waiver]]\nid = {id}\n{AGREED}");
+    std::fs::write(temp.path().join("new/chainmail.toml"), waiver).unwrap();
+    for (address, code) in [("10.244.1.10", 0), ("10.244.1.11", 1)] {
+        write(temp.path(), "new/all.yaml", &finished(address));
+        let output = diff(temp.path(), &["--fail-on", "opened", "--today", "2026-12-31"]);
+        assert_eq!(output.status.code(), Some(code), "{address}: {:?}", said(&output));
+    }
+}
+
 const AGREED: &str = "owner = \"ann\"\nreason = \"launch\"\nexpires = 2026-12-31\n";
 
 fn said(output: &Output) -> (String, String) {

@@ -18,8 +18,8 @@ use chainmail_model::semantics::{self, Packet, Service, Verdict};
 use chainmail_model::{Cluster, Direction, Node, Os, Pod, PodRef, Rule, UnknownPods, Whose};
 use chainmail_pipeline::{Compiler, load};
 use chainmail_review::diff::{
-    Ahead, Ends, EndsKind, FleetText, Flow, FlowChange, Manifests, Mixed, Presence, Reachability, Review,
-    Revision, review,
+    Ahead, Ends, EndsKind, FleetText, Flow, FlowChange, Manifests, Mixed, Outcome, Presence, Reachability,
+    Review, Revision, review,
 };
 use chainmail_review::effort::Effort;
 use chainmail_review::query::{Endpoint, Who};
@@ -295,6 +295,66 @@ fn flows_are_the_difference_of_what_the_oracle_says() {
         let pairs = counts.get(&format!("Stay {change}")).copied().unwrap_or_default();
         assert!(pairs >= 50, "{pairs} pairs are {change}: {counts:?}");
     }
+}
+
+/// The addresses whose isolation the oracle sees end: a policy selected a pod of the base that had it on a node that
+/// enforces, no pod has it on the head, and nothing drops packets for that.
+fn left([base, head]: [&Loaded; 2]) -> BTreeSet<(Direction, IpAddr)> {
+    let mut left = BTreeSet::new();
+    let addresses = base.cluster.pods().flat_map(|(_, pod)| pod.addresses.iter());
+    for address in addresses.filter(|address| semantics::is_enforced(&base.cluster, *address)) {
+        let is_closed = |node: &Node| {
+            node.os == Os::Linux
+                && node.settings.unknown_pods == UnknownPods::Drop
+                && node.pod_cidrs.iter().any(|net| net.contains(&address))
+        };
+        let is_open = match head.cluster.whose(address) {
+            Whose::Pod(..) | Whose::Contested(_) => false,
+            Whose::Node(_) => true,
+            Whose::Unknown => !head.cluster.nodes().any(is_closed),
+        };
+        for direction in Direction::ALL.into_iter().filter(|_| is_open) {
+            let isolates = |pod: &Pod| {
+                base.cluster.policies().iter().any(|policy| {
+                    policy.namespace == pod.namespace
+                        && policy.rules(direction).is_some()
+                        && semantics::selects(&policy.subject, &pod.labels)
+                })
+            };
+            if semantics::is_crowded(&base.cluster, address) || base.cluster.claimants(address).any(isolates)
+            {
+                left.insert((direction, address));
+            }
+        }
+    }
+    left
+}
+
+#[test]
+fn addresses_that_isolated_pods_leave_are_those_of_the_oracle() {
+    let mut counts = BTreeMap::new();
+    let pairs = (0..PAIRS).map(edited).chain((0..CROSSED).map(crossed));
+    for (place, pair) in pairs.enumerate() {
+        let [Some(base), Some(head)] = pair.each_ref().map(Loaded::new) else { continue };
+        for sides in [[&base, &head], [&head, &base]] {
+            let review = compare(sides[0], sides[1]);
+            let rows = &review.reachability.as_ref().unwrap().isolation;
+            let rows = rows.iter().filter(|row| !row.addresses.is_empty());
+            let told: Vec<(Direction, IpAddr)> =
+                rows.flat_map(|row| row.addresses.iter().map(|address| (row.direction, *address))).collect();
+            let wanted = left(sides);
+            assert_eq!(told.iter().copied().collect::<BTreeSet<_>>(), wanted, "pair {place}");
+            assert_eq!(told.len(), review.summary.addresses_freed, "pair {place}");
+            if !wanted.is_empty() {
+                assert_eq!(review.summary.outcome, Outcome::OtherTraffic, "pair {place}");
+            }
+            for (direction, _) in wanted {
+                *counts.entry(direction).or_insert(0) += 1;
+            }
+        }
+    }
+    println!("{counts:?}");
+    assert!(Direction::ALL.iter().all(|direction| counts.get(direction) >= Some(&20)), "{counts:?}");
 }
 
 /// The nodes that a pod may be on: several where others claim its address.

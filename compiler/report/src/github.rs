@@ -54,7 +54,14 @@ fn of_isolation(isolation: &Isolation) -> Annotation {
     };
     let first = isolation.pods.ends.first().map_or_else(String::new, |pod| short(pod, 80));
     let pods = counted(isolation.pods.count, "pod", "pods");
-    let message = format!("{}: {pods}, {first} among them", isolation.direction);
+    let message = match &isolation.addresses[..] {
+        [] => format!("{}: {pods}, {first} among them", isolation.direction),
+        [address] => format!("{}: address {address}, which {first} had", isolation.direction),
+        [address, rest @ ..] => {
+            let (direction, more) = (isolation.direction, rest.len());
+            format!("{direction}: address {address} and {more} more, which {pods} had, {first} among them")
+        }
+    };
     annotation(level, title.to_owned(), message, isolation.causes.first(), isolation.waived.as_ref())
 }
 

@@ -142,11 +142,12 @@ pub(crate) fn review() -> impl Strategy<Value = Review> {
         .prop_map(|((flows, many_flows), (shapes, many_shapes), (sets, many_sets), (base, head))| {
             let repeat = |count: usize, times: usize| (0..times).flat_map(move |_| 0..count);
             let flows: Vec<Flow> = repeat(flows.len(), many_flows).map(|i| flows[i].clone()).collect();
-            let isolation = flows.iter().map(|flow| Isolation {
+            let isolation = (0..).zip(&flows).map(|(place, flow)| Isolation {
                 id: String::new(),
-                change: IsolationChange::NewlyIsolated,
+                change: IsolationChange::NoLongerIsolated,
                 direction: Direction::Ingress,
                 pods: flow.to.clone(),
+                addresses: vec![flow.witness.destination; place],
                 causes: flow.causes.clone(),
                 waived: None,
             });

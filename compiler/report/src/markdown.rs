@@ -107,7 +107,7 @@ fn waived(by: Option<&Agreed>) -> String {
 
 fn isolation_row(isolation: &Isolation, links: Links<'_>) -> Row {
     row(|most| {
-        let [word, from, to] = super::words::isolation(isolation, &ends(&isolation.pods, most));
+        let [word, from, to] = super::words::isolation(isolation, most);
         let why = reasons(&isolation.causes, most, links) + &waived(isolation.waived.as_ref());
         [word, from, to, String::new(), why]
     })

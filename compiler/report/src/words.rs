@@ -27,7 +27,8 @@ pub(super) fn headline(review: &Review) -> String {
         Outcome::OtherRules => format!("❔ Other rules — {nodes}; what packets meet is not known"),
         Outcome::OtherTraffic => {
             let flows = &summary.flows;
-            let opens = flows.opened + flows.widened + flows.altered + summary.no_longer_isolated;
+            let freed = summary.no_longer_isolated + summary.addresses_freed;
+            let opens = flows.opened + flows.widened + flows.altered + freed;
             let mut parts: Vec<String> = Vec::new();
             let mut part = |count: usize, text: String| {
                 if count > 0 {
@@ -44,6 +45,8 @@ pub(super) fn headline(review: &Review) -> String {
                 summary.no_longer_isolated,
                 format!("{} no longer isolated", pods(summary.no_longer_isolated)),
             );
+            let addresses = counted(summary.addresses_freed, "address", "addresses");
+            part(summary.addresses_freed, format!("{addresses} no longer isolated"));
             part(flows.closed, format!("{} closed", flows.closed));
             part(flows.narrowed, format!("{} narrowed", flows.narrowed));
             part(summary.newly_isolated, format!("{} newly isolated", pods(summary.newly_isolated)));
@@ -177,15 +180,25 @@ pub(super) fn agreed(agreed: &Agreed) -> String {
     format!("waived by {} until {expires}: {}", code(&short(owner, 40)), code(&short(reason, 100)))
 }
 
-/// A change of isolation as word, source and destination; `pods` are those that it is of.
-pub(super) fn isolation(isolation: &Isolation, pods: &str) -> [String; 3] {
+/// A change of isolation as word, source and destination, with so many names of pods and addresses that it is of.
+pub(super) fn isolation(isolation: &Isolation, most: usize) -> [String; 3] {
+    let pods = ends(&isolation.pods, most);
+    let pods = if isolation.addresses.is_empty() {
+        pods
+    } else {
+        let shown: Vec<String> =
+            isolation.addresses.iter().take(most).map(|address| code(&address.to_string())).collect();
+        let more = isolation.addresses.len() - shown.len();
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        format!("{}{more} (was {pods})", shown.join(", "))
+    };
     let word = match isolation.change {
         IsolationChange::NoLongerIsolated => "+ no longer isolated",
         IsolationChange::NewlyIsolated => "− newly isolated",
     };
     let word = format!("{word} ({})", isolation.direction);
     match isolation.direction {
-        chainmail_model::Direction::Ingress => [word, String::new(), pods.to_owned()],
-        chainmail_model::Direction::Egress => [word, pods.to_owned(), String::new()],
+        chainmail_model::Direction::Ingress => [word, String::new(), pods],
+        chainmail_model::Direction::Egress => [word, pods, String::new()],
     }
 }

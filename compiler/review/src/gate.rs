@@ -13,7 +13,7 @@ use crate::diff::{Flow, FlowChange, Isolation, IsolationChange, Outcome, Presenc
 pub enum Gate {
     /// The world may do more than before.
     World,
-    /// Anyone may do more than before, or a pod is no longer isolated.
+    /// Anyone may do more than before, or a pod, or an address that one left, is no longer isolated.
     Opened,
     /// Someone may do less than before, but for pods that are gone, or a pod is newly isolated.
     Closed,

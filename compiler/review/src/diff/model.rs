@@ -68,6 +68,8 @@ pub struct Summary {
     pub newly_isolated: usize,
     /// Pods that policies no longer isolate.
     pub no_longer_isolated: usize,
+    /// Addresses that isolated pods left and that are nobody's now; one that was isolated in both directions counts twice.
+    pub addresses_freed: usize,
     /// Flows that only nodes of different revisions let through together.
     pub mixed: usize,
     /// Rows that exceptions cover.
@@ -144,7 +146,7 @@ pub struct Reachability {
     /// Who may reach whom, the most dangerous first: what the world may use, then by [`FlowChange`]; those of pods that
     /// appear or vanish come after all others.
     pub flows: Vec<Flow>,
-    /// Pods that policies isolate from now on, or no longer.
+    /// Pods that policies isolate from now on, or no longer, then addresses that isolated pods left.
     pub isolation: Vec<Isolation>,
     /// What is open only while the source's node and the destination's are not at one revision.
     pub mixed: Vec<Mixed>,
@@ -339,10 +341,10 @@ pub struct NodeCount {
     pub sample: Vec<String>,
 }
 
-/// Pods that policies isolate from now on, or no longer.
+/// Pods that policies isolate from now on, or no longer, or addresses that isolated pods left.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Isolation {
-    /// The same wherever the same pods are isolated in the same direction.
+    /// The same wherever the same pods or addresses are isolated in the same direction.
     pub id: String,
     /// Which.
     pub change: IsolationChange,
@@ -351,6 +353,10 @@ pub struct Isolation {
     pub direction: Direction,
     /// The pods.
     pub pods: Ends,
+    /// The addresses that the pods had and left, in order: no pod has them now, so that no policy isolates them. Empty where
+    /// the row is about the pods, wherever they are.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<IpAddr>,
     /// Why.
     pub causes: Vec<Cause>,
     /// The exception that covers it, if one does.

@@ -11,6 +11,7 @@ mod causes;
 mod fold;
 mod guards;
 mod isolation;
+mod left;
 mod outside;
 mod pairs;
 mod pods;
@@ -85,10 +86,12 @@ pub(super) fn reachability(
     }
     let why = Why { clusters, manifests };
     let rows = rows::Rows { pods: &pods, why, sides };
+    let mut isolation = isolation::changes(sides, why, &pods);
+    isolation.extend(left::addresses(sides, why, &pods));
     Ok(Reachability {
         families: Family::ALL.into_iter().filter(|&family| !pods.addresses(family).is_empty()).collect(),
         flows: rows.flows(&found, effort)?,
-        isolation: isolation::changes(sides, why, &pods),
+        isolation,
         mixed: rows.mixed(&found),
     })
 }

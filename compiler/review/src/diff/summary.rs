@@ -26,9 +26,10 @@ impl Summary {
             self.world += usize::from(flow.world);
         }
         for isolation in &reachability.isolation {
-            match isolation.change {
-                IsolationChange::NewlyIsolated => self.newly_isolated += isolation.pods.count,
-                IsolationChange::NoLongerIsolated => self.no_longer_isolated += isolation.pods.count,
+            match (isolation.change, isolation.addresses.len()) {
+                (IsolationChange::NewlyIsolated, _) => self.newly_isolated += isolation.pods.count,
+                (IsolationChange::NoLongerIsolated, 0) => self.no_longer_isolated += isolation.pods.count,
+                (IsolationChange::NoLongerIsolated, addresses) => self.addresses_freed += addresses,
             }
         }
         self.mixed = reachability.mixed.len();

@@ -108,13 +108,16 @@ fn outcome(review: &Review) -> (String, Vec<String>) {
         .map(|(place, (count, word))| format!("{count} {word}{}", if place == 0 { &*world } else { "" }))
         .collect();
     rest.extend(Some(flows.join(", ")).filter(|flows| !flows.is_empty()));
-    let isolated =
-        [(summary.newly_isolated, "newly isolated"), (summary.no_longer_isolated, "no longer isolated")];
+    let isolated = [
+        (summary.newly_isolated, ["pod", "pods"], "newly isolated"),
+        (summary.no_longer_isolated, ["pod", "pods"], "no longer isolated"),
+        (summary.addresses_freed, ["address", "addresses"], "no longer isolated"),
+    ];
     rest.extend(
         isolated
             .iter()
-            .filter(|(count, _)| *count > 0)
-            .map(|(count, word)| format!("{} {word}", counted(*count, "pod", "pods"))),
+            .filter(|(count, ..)| *count > 0)
+            .map(|(count, [one, many], word)| format!("{} {word}", counted(*count, one, many))),
     );
     if summary.waived > 0 {
         rest.push(format!("{} waived", summary.waived));

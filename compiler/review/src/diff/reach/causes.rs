@@ -8,7 +8,7 @@ use chainmail_findings::{FieldPath, ObjectRef};
 use chainmail_model::semantics::{self, Packet, selects};
 use chainmail_model::{
     Cluster, Direction, Doubt, LabelKey, LabelSelector, Labels, Namespace, NamespaceScope, Peer, Peers, Pod,
-    Policy, Rule, Whose,
+    PodState, Policy, Rule, Whose,
 };
 
 use crate::diff::{Cause, Manifests, Role, Side};
@@ -405,6 +405,20 @@ impl<'a> Why<'a> {
     ) -> Cause {
         let object = format!("NetworkPolicy {}", policy.policy_ref());
         self.cause(role, direction, side, object, policy.at, path)
+    }
+
+    /// Why a pod of the base is no longer at an address: what the head says of it, or that it is gone.
+    pub(super) fn left(&self, direction: Direction, pod: &Pod) -> Cause {
+        let head = self.clusters[Side::Head.index()];
+        let Some((_, now)) = head.find_pod(pod.namespace.as_str(), pod.name.as_str()) else {
+            return self.pod(Role::Object, direction, Side::Base, pod, &[]);
+        };
+        let field = match now.state {
+            PodState::HostNetwork => ["spec", "hostNetwork"],
+            PodState::Finished => ["status", "phase"],
+            PodState::Endpoint | PodState::Assumed | PodState::NoAddress => ["status", "podIP"],
+        };
+        self.pod(Role::Address, direction, Side::Head, now, &field)
     }
 
     fn at_rule(&self, cause: &mut Cause, side: Side, policy: &Policy, direction: Direction, place: usize) {

@@ -39,7 +39,15 @@ pub(super) fn changes(sides: Sides<'_, '_>, why: Why<'_>, pods: &Pods<'_>) -> Ve
         let causes =
             policies.iter().map(|&place| why.policy(Role::Isolate, direction, side, &all[place], &[]));
         let id = Sha256Hex::of(format!("{change:?} {direction} {:?}", pods.ends)).short(16).to_owned();
-        Isolation { id, change, direction, causes: causes.collect(), pods, waived: None }
+        Isolation {
+            id,
+            change,
+            direction,
+            causes: causes.collect(),
+            pods,
+            addresses: Vec::new(),
+            waived: None,
+        }
     };
     let mut rows: Vec<Isolation> = groups.into_iter().map(row).collect();
     rows.sort_by(|a, b| (a.change, a.direction, &a.pods).cmp(&(b.change, b.direction, &b.pods)));

@@ -11,11 +11,12 @@ use crate::diff::{
 };
 use crate::query::Allowed;
 
-/// Into how many lines rows are cut: of flows between pods that stay, of others, of pods that are isolated, and of what is
-/// open between revisions.
+/// Into how many lines rows are cut: of flows between pods that stay, of others, of pods that are isolated, of addresses
+/// that such pods left, and of what is open between revisions.
 const FLOWS: usize = 16;
 const PODS: usize = 4;
 const ISOLATION: usize = 3;
+const LEFT: usize = 4;
 const MIXED: usize = 2;
 /// Columns of an end, and of services.
 const END: usize = 44;
@@ -28,7 +29,10 @@ pub(super) fn print(reachability: &Reachability, detail: Detail, page: &mut Page
     for (flows, lines) in [(stay, FLOWS), (others, PODS)] {
         some(&flows, lines, detail, page, |flow, page| print_flow(flow, families, detail, page));
     }
-    some(&reachability.isolation, ISOLATION, detail, page, |row, page| print_isolation(row, detail, page));
+    let (of_pods, left): (Vec<&Isolation>, Vec<&Isolation>) =
+        reachability.isolation.iter().partition(|row| row.addresses.is_empty());
+    some(&of_pods, ISOLATION, detail, page, |row, page| print_isolation(row, detail, page));
+    some(&left, LEFT, detail, page, |row, page| print_isolation(row, detail, page));
     some(&reachability.mixed, MIXED, detail, page, |row, page| print_mixed(row, detail, page));
 }
 
@@ -161,8 +165,10 @@ fn print_isolation(row: &Isolation, detail: Detail, page: &mut Page) {
         IsolationChange::NewlyIsolated => (Tone::Closes, "- isolated"),
         IsolationChange::NoLongerIsolated => (Tone::Opens, "+ freed   "),
     };
+    let (policies, others): (Vec<Cause>, Vec<Cause>) =
+        row.causes.iter().cloned().partition(|cause| cause.role == Role::Isolate);
     let by: Vec<String> =
-        row.causes.iter().map(|cause| format!("{}:{} {}", cause.file, cause.line, cause.object)).collect();
+        policies.iter().map(|cause| format!("{}:{} {}", cause.file, cause.line, cause.object)).collect();
     let by = match detail {
         Detail::Full => by.join(", "),
         Detail::Short | Detail::Summary => cut(by.iter().map(String::as_str), ", ", 60),
@@ -175,8 +181,24 @@ fn print_isolation(row: &Isolation, detail: Detail, page: &mut Page) {
         Direction::Ingress => "ingress",
         Direction::Egress => "egress",
     };
-    page.line(tone, 0, &format!("{text}  {} for {direction}, {word} {by}", ends(&row.pods, detail)));
+    let by = if by.is_empty() { String::new() } else { format!(", {word} {by}") };
+    page.line(tone, 0, &format!("{text}  {} for {direction}{by}", isolated(row, detail)));
+    print_causes(&others, detail, page);
     print_waiver(row.waived.as_ref(), page);
+}
+
+/// The pods, or the addresses that they left.
+fn isolated(row: &Isolation, detail: Detail) -> String {
+    let pods = ends(&row.pods, detail);
+    if row.addresses.is_empty() {
+        return pods;
+    }
+    let addresses: Vec<String> = row.addresses.iter().map(ToString::to_string).collect();
+    let addresses = match detail {
+        Detail::Full => addresses.join(", "),
+        Detail::Short | Detail::Summary => cut(addresses.iter().map(String::as_str), ", ", END),
+    };
+    format!("{addresses} (was {pods})")
 }
 
 fn print_mixed(row: &Mixed, detail: Detail, page: &mut Page) {
