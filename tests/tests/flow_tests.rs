@@ -148,6 +148,15 @@ fn what_means_nothing_is_no_pass() {
         ),
         ("from: ops/dns, to: ops/dns, deny: all", "no packet goes from ops/dns to ops/dns"),
         ("from: 'fd00::1', to: ops/dns, deny: all", "no packet goes from fd00::1 to ops/dns"),
+        ("from: [shop/*, 'fd00::1'], to: ops/dns, deny: all", "no packet goes from fd00::1 to ops/dns"),
+        (
+            "from: ops/dns, to: [shop/*, 'fd00::1', ops/dns], deny: all",
+            "no packet goes from ops/dns to fd00::1\n  --> own.flows.yaml:5:32",
+        ),
+        (
+            "from: ops/dns, to: [shop/*, ops/dns], deny: all",
+            "no packet goes from ops/dns to ops/dns\n  --> own.flows.yaml:5:32",
+        ),
         ("from: [], to: ops/dns, deny: all", "the case has no `from`"),
         ("from: ops/dns, deny: all", "the case has no `to`"),
         ("from: shop/*, to: ops/dns", "the case expects nothing"),

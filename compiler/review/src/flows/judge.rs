@@ -3,14 +3,16 @@
 use std::collections::BTreeSet;
 
 use chainmail_contract::Family;
-use chainmail_findings::{Code, Diagnostic, Findings, Places};
+use chainmail_findings::{Code, Diagnostic, Findings, Place, Places};
 use chainmail_model::Cluster;
 use chainmail_model::semantics::Verdict;
 
 use super::case::{Case, Expectation, Side};
 use crate::effort::Effort;
 use crate::explain::{Explanation, explain};
-use crate::query::{Allowed, Answer, End, Engine, EngineError, Question, RulesEngine, TooMany, matrix};
+use crate::query::{
+    Allowed, Answer, End, Endpoint, Engine, EngineError, Question, RulesEngine, TooMany, matrix,
+};
 
 /// A case with the ends that it means.
 #[derive(Debug, Clone)]
@@ -92,14 +94,15 @@ impl Report<'_> {
 }
 
 /// Finds the ends of each case. One that means nobody, or no two ends that could talk, would hold whatever policies say:
-/// that is a finding. So is one of more pairs than `limit`.
+/// that is a finding, also of a single end that is named beside others. So is a case of more pairs than `limit`.
 #[must_use]
 pub fn ask<'c>(cases: &'c [Case], cluster: &Cluster, limit: usize) -> (Vec<Asked<'c>>, Findings) {
     let mut findings = Findings::default();
     let mut asked = Vec::new();
     for case in cases {
-        let sources = ends(&case.from, cluster, &mut findings);
-        let destinations = ends(&case.to, cluster, &mut findings);
+        let (senders, receivers) =
+            (named(&case.from, cluster, &mut findings), named(&case.to, cluster, &mut findings));
+        let [sources, destinations] = [&senders, &receivers].map(|named| distinct(named));
         let mut report = |message: String, help: &str| {
             let place = Some(case.place.clone());
             findings.push(Diagnostic::new(Code::BadFlow, place, message).help(help));
@@ -112,30 +115,58 @@ pub fn ask<'c>(cases: &'c [Case], cluster: &Cluster, limit: usize) -> (Vec<Asked
             continue;
         }
         let this = Asked { case, sources, destinations };
-        if this.pairs().all(|(source, destination)| source.pairs(destination).is_empty()) {
-            let message = format!("no packet goes from {} to {}", case.from, case.to);
-            let help = "the ends must be different, and have an address family in common";
-            report(message, help);
+        let talk = this.pairs().filter(|(source, destination)| !source.pairs(destination).is_empty());
+        let (sending, receiving): (BTreeSet<&End>, BTreeSet<&End>) = talk.unzip();
+        let help = "the ends must be different, and have an address family in common";
+        if sending.is_empty() {
+            report(format!("no packet goes from {} to {}", case.from, case.to), help);
             continue;
+        }
+        for end in senders.iter().filter(|end| end.is_none_of(&sending)) {
+            let message = format!("no packet goes from {} to {}", end.endpoint, case.to);
+            findings.push(Diagnostic::new(Code::BadFlow, Some(end.place.clone()), message).help(help));
+        }
+        for end in receivers.iter().filter(|end| end.is_none_of(&receiving)) {
+            let message = format!("no packet goes from {} to {}", case.from, end.endpoint);
+            findings.push(Diagnostic::new(Code::BadFlow, Some(end.place.clone()), message).help(help));
         }
         asked.push(this);
     }
     (asked, findings)
 }
 
-/// The ends of one side, each once.
-fn ends(side: &Side, cluster: &Cluster, findings: &mut Findings) -> Vec<End> {
-    let mut seen = BTreeSet::new();
+/// An end as it is named, with all that it means.
+struct Named<'c> {
+    endpoint: &'c Endpoint,
+    place: &'c Place,
+    ends: Vec<End>,
+}
+
+impl Named<'_> {
+    /// Whether it means ends, and none of these.
+    fn is_none_of(&self, ends: &BTreeSet<&End>) -> bool {
+        !self.ends.is_empty() && self.ends.iter().all(|end| !ends.contains(end))
+    }
+}
+
+/// The ends that are named on one side; those that mean nobody are reported.
+fn named<'c>(side: &'c Side, cluster: &Cluster, findings: &mut Findings) -> Vec<Named<'c>> {
     let mut all = Vec::new();
     for (endpoint, place) in &side.ends {
         match endpoint.ends(cluster) {
-            Ok(ends) => all.extend(ends.into_iter().filter(|end| seen.insert(end.clone()))),
+            Ok(ends) => all.push(Named { endpoint, place, ends }),
             Err(error) => {
                 findings.push(Diagnostic::new(Code::BadFlow, Some(place.clone()), error.to_string()));
             }
         }
     }
     all
+}
+
+/// What the ends of one side mean, each once, in the order in which they are named.
+fn distinct(named: &[Named<'_>]) -> Vec<End> {
+    let mut seen = BTreeSet::new();
+    named.iter().flat_map(|named| &named.ends).filter(|end| seen.insert(*end)).cloned().collect()
 }
 
 /// Holds every expectation against the policies and against the rules that come of them. `engine` has the rules of
