@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::config::Confirm;
 use crate::kernel::backend::Backend;
 use crate::links::Said;
+use crate::place::Place;
 
 /// Chains by which other programs that police pods are known, and their names.
 const ENGINES: [(&str, &str); 5] = [
@@ -55,6 +56,10 @@ pub struct Facts {
     pub holding: Vec<Backend>,
     /// Rules of others that lead into our chains, with backend and family.
     pub foreign: Vec<String>,
+    /// Where the jump into our chains is to stand.
+    pub jump: Place,
+    /// Rules of others by which packets may pass before our jump, with backend and family.
+    pub before: Vec<String>,
     /// What `ipset --version` says.
     pub ipset: Option<String>,
     /// Whether there is a `conntrack`.
@@ -158,6 +163,7 @@ pub fn diagnose(facts: &Facts) -> Vec<Finding> {
         ipvs(facts),
         backend(facts),
         foreign(facts),
+        before(facts),
         ipset(facts),
         conntrack(facts),
         lock_file(facts),
@@ -260,6 +266,25 @@ fn foreign(facts: &Facts) -> Finding {
         facts.foreign.join("; ")
     );
     finding(Level::Warning, "foreign rules", text)
+}
+
+/// The most rules that one finding quotes.
+const QUOTED_MAX: usize = 5;
+
+/// A jump that is to stand elsewhere than first was put there by the operator.
+fn before(facts: &Facts) -> Finding {
+    let check = "before jump";
+    if facts.before.is_empty() {
+        return finding(Level::Fine, check, "no rule lets packets pass before our jump in FORWARD");
+    }
+    let level = if facts.jump == Place::First { Level::Alarm } else { Level::Warning };
+    let quoted: Vec<_> = facts.before.iter().take(QUOTED_MAX).map(String::as_str).collect();
+    let more = match facts.before.len() - quoted.len() {
+        0 => String::new(),
+        more => format!("; and {more} more"),
+    };
+    let text = format!("packets may pass before our jump in FORWARD, by: {}{more}", quoted.join("; "));
+    finding(level, check, text)
 }
 
 fn ipset(facts: &Facts) -> Finding {
@@ -391,7 +416,7 @@ mod tests {
             diagnose(&healthy())
         );
         type Sickness = fn(&mut Facts);
-        let rows: [(&str, Level, Sickness); 23] = [
+        let rows: [(&str, Level, Sickness); 25] = [
             ("ip_forward", Level::Note, |facts| facts.forward_v6 = Some(0)),
             ("rp_filter", Level::Warning, |facts| facts.rp_filter.extend([("eth1".to_owned(), 0)])),
             ("rp_filter", Level::Note, |facts| facts.rp_filter.extend([("cni0".to_owned(), 2)])),
@@ -407,6 +432,13 @@ mod tests {
             ("backend", Level::Warning, |facts| facts.host_backend = Some(Backend::Legacy)),
             ("foreign rules", Level::Warning, |facts| {
                 facts.foreign = vec!["nft ipv4: -A FOO -j CM-OLD".to_owned()];
+            }),
+            ("before jump", Level::Alarm, |facts| {
+                facts.before = vec!["nft ipv4: -A FORWARD -j ACCEPT".to_owned()];
+            }),
+            ("before jump", Level::Warning, |facts| {
+                facts.before = vec!["nft ipv4: -A FORWARD -j ACCEPT".to_owned()];
+                facts.jump = Place::Last;
             }),
             ("ipset", Level::Warning, |facts| {
                 facts.ipset = Some("Warning: Kernel support protocol".to_owned());

@@ -7,8 +7,8 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use chainmail_contract::Family;
-use chainmail_verdict::Sets;
 use chainmail_verdict::record::{Record, records};
+use chainmail_verdict::{Sets, Table};
 
 use crate::config::Config;
 use crate::doctor::{Facts, LockFile, Part};
@@ -34,6 +34,12 @@ pub fn gather(paths: &Paths, config: &Config) -> Facts {
         };
         tables.iter().flat_map(rules).collect::<Vec<_>>()
     });
+    let texts = Backend::ALL.map(|backend| (backend, filter_texts(backend)));
+    let before = texts.iter().flat_map(|(backend, texts)| {
+        texts.iter().flat_map(move |(family, text)| {
+            passing_before(*family, text).into_iter().map(move |rule| format!("{backend} {family}: {rule}"))
+        })
+    });
     Facts {
         forward_v4: number("/proc/sys/net/ipv4/ip_forward"),
         forward_v6: number("/proc/sys/net/ipv6/conf/all/forwarding"),
@@ -54,6 +60,8 @@ pub fn gather(paths: &Paths, config: &Config) -> Facts {
             .map(|(backend, _)| *backend)
             .collect(),
         foreign: foreign.collect(),
+        jump: config.jump.clone(),
+        before: before.collect(),
         ipset: Call::new("ipset").arg("--version").run("").ok(),
         conntrack: find_tool("conntrack").is_some(),
         lock_file: lock_file(paths),
@@ -61,7 +69,7 @@ pub fn gather(paths: &Paths, config: &Config) -> Facts {
         confirm: config.confirm,
         fetches: lock::is_held(&paths.fetch(), FETCH_LOCK),
         pulling: pulling(paths),
-        chains: Backend::ALL.into_iter().flat_map(chains).collect(),
+        chains: texts.iter().flat_map(|(_, texts)| texts.values().flat_map(|text| chains(text))).collect(),
     }
 }
 
@@ -153,17 +161,30 @@ fn ipvs() -> bool {
     services.lines().count() > 3 || Path::new("/sys/class/net/kube-ipvs0").exists()
 }
 
-fn chains(backend: Backend) -> Vec<String> {
+/// What the tools print of table filter, by family.
+fn filter_texts(backend: Backend) -> BTreeMap<Family, String> {
     // A table that nobody has made must not be made by looking at it.
-    if backend == Backend::Legacy
-        && !std::fs::read_to_string("/proc/net/ip_tables_names").is_ok_and(|t| t.contains("filter"))
-    {
-        return Vec::new();
-    }
-    let text = Call::new(backend.save_tool(Family::V4)).arg("-t").arg("filter").run("").unwrap_or_default();
-    let chains = records(&text).filter_map(|line| match line.record {
+    let is_made = |family: &Family| {
+        let names = match family {
+            Family::V4 => "/proc/net/ip_tables_names",
+            Family::V6 => "/proc/net/ip6_tables_names",
+        };
+        backend != Backend::Legacy || std::fs::read_to_string(names).is_ok_and(|t| t.contains("filter"))
+    };
+    let text = |family: Family| Call::new(backend.save_tool(family)).arg("-t").arg("filter").run("").ok();
+    Family::ALL.into_iter().filter(is_made).filter_map(|family| Some((family, text(family)?))).collect()
+}
+
+fn chains(text: &str) -> Vec<String> {
+    let chains = records(text).filter_map(|line| match line.record {
         Record::Chain { name, .. } => Some(name.to_owned()),
         _ => None,
     });
     chains.collect()
+}
+
+/// A text of no known form is told of by the cycle that keeps the rules.
+fn passing_before(family: Family, text: &str) -> Vec<String> {
+    let table = Table::read(family, text);
+    table.iter().flat_map(Table::passing_before_our_jump).map(str::to_owned).collect()
 }

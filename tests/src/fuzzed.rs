@@ -52,6 +52,7 @@ pub fn text(bytes: &[u8]) {
         assert!(kernel.longest_path(family).len() <= kernel.rules(family).chains().len());
         let rules = kernel.rules(family);
         drop(rules.forward_jumps());
+        drop(rules.passing_before_our_jump());
         if rules.find("CM-FORWARD").is_none() {
             continue;
         }

@@ -209,6 +209,22 @@ fn a_kernel_is_proven_and_each_way_to_spoil_it_is_seen() {
                 "does not hold what its name says",
             ),
             ("a port", &|text: &str| text.replace("5432", "5433"), "tcp/543"),
+            (
+                "a rule before the jump",
+                &|text: &str| {
+                    text.replace("-A FORWARD -j CM-", "-A FORWARD -s 8.8.8.8/32 -j ACCEPT\n-A FORWARD -j CM-")
+                },
+                "pass before the jump to CM-FORWARD: -A FORWARD -s 8.8.8.8/32 -j ACCEPT",
+            ),
+            (
+                "a chain before the jump",
+                &|text: &str| {
+                    text.replace("-A FORWARD -j CM-", "-A FORWARD -j F1\n-A FORWARD -j CM-")
+                        .replace(":FORWARD", ":F1 - [0:0]\n:FORWARD")
+                        .replace("\nCOMMIT", "\n-A F1 -j NFQUEUE --queue-num 0\nCOMMIT")
+                },
+                "pass before the jump to CM-FORWARD: -A F1 -j NFQUEUE --queue-num 0",
+            ),
         ] {
             let (code, said) = prove(spoil);
             assert_eq!(code, Some(1), "{backend}, {name}: {said}");

@@ -32,6 +32,14 @@ pub enum Flaw {
     /// FORWARD does not send every packet to our chains, once.
     #[error("rules of family {0}: FORWARD does not jump to {FORWARD} once and always", FORWARD = chainmail_contract::FORWARD_CHAIN)]
     Jump(Family),
+    /// A rule of others, before the jump into our chains, by which packets may pass without it.
+    #[error("rules of family {family}: packets may pass before the jump to {FORWARD}: {rule}", FORWARD = chainmail_contract::FORWARD_CHAIN)]
+    PassesBefore {
+        /// The family.
+        family: Family,
+        /// The rule.
+        rule: Box<str>,
+    },
     /// Packets become something else than policies say.
     #[error("{0}")]
     Difference(Box<Difference>),

@@ -88,11 +88,15 @@ pub(super) fn wrong_names(kernel: &Kernel) -> Vec<Flaw> {
     wrong.map(|set| Flaw::Content { set: set.name().clone() }).collect()
 }
 
-/// Families where FORWARD does not send every packet to our chains once.
+/// Families where FORWARD does not send every packet to our chains once, and rules by which one may pass before.
 pub(super) fn wrong_jumps(kernel: &Kernel) -> Vec<Flaw> {
-    let wrong = |family: &Family| {
-        let jumps = kernel.rules(*family).forward_jumps();
-        !matches!(jumps[..], [ForwardJump { condition: Condition::Always, .. }])
+    let wrong = |family: Family| {
+        let rules = kernel.rules(family);
+        let jumps = rules.forward_jumps();
+        let is_right = matches!(jumps[..], [ForwardJump { condition: Condition::Always, .. }]);
+        let passing = rules.passing_before_our_jump().into_iter();
+        let passing = passing.map(move |rule| Flaw::PassesBefore { family, rule: rule.into() });
+        (!is_right).then_some(Flaw::Jump(family)).into_iter().chain(passing)
     };
-    Family::ALL.into_iter().filter(wrong).map(Flaw::Jump).collect()
+    Family::ALL.into_iter().flat_map(wrong).collect()
 }

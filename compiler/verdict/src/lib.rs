@@ -20,6 +20,8 @@
 // What others wrote never ends the program: it becomes an error that names its place.
 #![warn(clippy::panic, clippy::unreachable, clippy::get_unwrap, clippy::string_slice)]
 
+#[warn(clippy::indexing_slicing)]
+mod before;
 mod error;
 mod eval;
 pub mod exact;

@@ -2,6 +2,7 @@
 
 use chainmail_contract::{ChainName, DENY_GROUP, DENY_PREFIX, FORWARD_CHAIN, Family, SetName, is_our_chain};
 
+use crate::before;
 use crate::error::{FileKind, ParseError, Place, Reason};
 use crate::parse::{RuleNames, Tokens, parse_rule};
 use crate::table::{Policy, Table, TableChain, TableRule};
@@ -265,6 +266,17 @@ impl Ruleset {
                 Some(ForwardJump { number, condition: reference.condition, line: rule.line })
             })
             .collect()
+    }
+
+    /// The rules of others by which a packet may pass before it comes to our jump in FORWARD, as text; also those in chains
+    /// that are jumped to. None where no such jump takes every packet.
+    #[must_use]
+    pub fn passing_before_our_jump(&self) -> Vec<&str> {
+        let chains = self.foreign.iter().map(|chain| {
+            let rules = chain.rules.iter().map(|rule| &*rule.text).collect();
+            (&*chain.name, (chain.policy, rules))
+        });
+        before::passing(&chains.collect())
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use chainmail_contract::{Family, is_our_chain};
 
+use crate::before;
 use crate::error::{FileKind, ParseError, Place, Reason};
 use crate::record::{Line, Record, records};
 
@@ -100,6 +101,17 @@ impl<'t> Table<'t> {
     #[must_use]
     pub fn foreign(&self) -> &[TableChain<'t>] {
         &self.foreign
+    }
+
+    /// The rules of others by which a packet may pass before it comes to our jump in FORWARD; also those in chains that
+    /// are jumped to. None where no such jump takes every packet.
+    #[must_use]
+    pub fn passing_before_our_jump(&self) -> Vec<&'t str> {
+        let chains = self.foreign.iter().map(|chain| {
+            let rules = chain.rules.iter().map(|rule| rule.text).collect();
+            (chain.name, (chain.policy, rules))
+        });
+        before::passing(&chains.collect())
     }
 }
 
