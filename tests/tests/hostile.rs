@@ -195,6 +195,136 @@ fn limited(program: &Path) -> Command {
     command
 }
 
+/// Sections of `[[nodes]]`, each with its pattern.
+fn sections(patterns: impl Iterator<Item = String>) -> String {
+    patterns.fold(String::new(), |text, pattern| {
+        text + &format!("[[nodes]]\nmatch = \"{pattern}\"\nallow = \"accept\"\n")
+    })
+}
+
+/// A limit of `chainmail.toml` is asked before the work that it bounds, and named.
+#[test]
+fn a_configuration_that_comes_to_much_is_refused_with_its_limit() {
+    let waiver = "[[waiver]]\nlint = \"world-open\"\nobject = \"*\"\nowner = \"a\"\nreason = \"b\"\nexpires = 2036-01-01\n";
+    let wrong_on_one_line = format!("pod_interfaces = [{}]\n", "1,".repeat(400_000));
+    let rows = [
+        (
+            "a file of five megabytes",
+            sections((0..100_000).map(|n| format!("*{n}*x*"))),
+            3,
+            "at most 1048576",
+        ),
+        (
+            "patterns",
+            format!("manifests = [{}]\n", "\"a*\",".repeat(1001)),
+            3,
+            "1001 patterns in manifests; there may be at most 1000",
+        ),
+        (
+            "a pattern of manifests",
+            format!("manifests = [\"{}a\"]\n", "*".repeat(900_000)),
+            3,
+            "900001 bytes; it may have at most 4096",
+        ),
+        (
+            "a pattern of nodes",
+            sections(std::iter::once("*".repeat(4097))),
+            3,
+            "4097 bytes; it may have at most 4096",
+        ),
+        (
+            "sections",
+            sections((0..1001).map(|n| format!("n{n}"))),
+            3,
+            "1001 [[nodes]] sections; there may be at most 1000",
+        ),
+        ("waivers", waiver.repeat(1001), 3, "1001 [[waiver]] sections; there may be at most 1000"),
+        (
+            "unknown keys",
+            (0..90_000).fold(String::new(), |text, n| text + &format!("k{n} = 1\n")),
+            3,
+            "89000 more problems",
+        ),
+        ("mistakes on one line", wrong_on_one_line, 3, "399000 more problems"),
+        (
+            "long patterns on many nodes",
+            sections((0..200).map(|_| "*a".repeat(1000))),
+            3,
+            "take too long to match",
+        ),
+        ("as much as may be", sections((0..1000).map(|n| format!("*{n}*x*"))), 0, "no node has a name like"),
+        ("as many names", sections((0..1000).map(|n| format!("n{n}"))), 0, ""),
+    ];
+    let temp = tempfile::tempdir().unwrap();
+    let nodes: String =
+        (0..10_000).map(|n| format!("---\napiVersion: v1\nkind: Node\nmetadata: {{name: n{n}}}\n")).collect();
+    std::fs::write(temp.path().join("a.yaml"), nodes).unwrap();
+    for (name, config, code, says) in rows {
+        std::fs::write(temp.path().join("chainmail.toml"), config).unwrap();
+        let begun = Instant::now();
+        let output =
+            limited(&program("chainmail")).args(["check", "--no-cache"]).arg(temp.path()).output().unwrap();
+        println!("{name}: {:?} after {:.1} s", output.status.code(), begun.elapsed().as_secs_f64());
+        let said = String::from_utf8_lossy(&output.stderr) + String::from_utf8_lossy(&output.stdout);
+        let last = said.lines().rev().take(5).collect::<Vec<_>>();
+        assert_eq!(output.status.code(), Some(code), "{name}: {}: {last:?}", output.status);
+        assert!(said.contains(says), "{name}: {says:?} is not in {last:?}");
+    }
+}
+
+/// Advice and contradictions are found by comparing each with each; that is bounded.
+#[test]
+fn thousands_of_slips_and_of_contrary_flows_end_soon() {
+    let name = |number: usize, letter: char| format!("{}{number:06}", letter.to_string().repeat(50));
+    let policy = |number: usize, namespace: &str, selector: &str| {
+        format!(
+            "---\napiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {{name: q{number}, namespace: {namespace}}}\n\
+             spec: {{podSelector: {{{selector}}}, ingress: [{{}}]}}\n"
+        )
+    };
+    let (mut values, mut namespaces, mut flows) = (VALID.to_owned(), VALID.to_owned(), VALID.to_owned());
+    flows += "---\napiVersion: chainmail/v1\nkind: FlowTest\nmetadata: {name: t}\nspec:\n";
+    for number in 0..4000 {
+        let [_, _, c, d] = u32::try_from(number + 2).unwrap().to_be_bytes();
+        let own = name(number, 'a');
+        write!(
+            values,
+            "---\napiVersion: v1\nkind: Pod\nmetadata: {{name: p{number}, namespace: shop, labels: {{a: {own}}}}}\n\
+             spec: {{nodeName: n1}}\nstatus: {{podIP: 10.0.{c}.{d}}}\n"
+        )
+        .unwrap();
+        values += &policy(number, "shop", &format!("matchLabels: {{a: {}}}", name(number, 'b')));
+        write!(namespaces, "---\napiVersion: v1\nkind: Namespace\nmetadata: {{name: {own}}}\n").unwrap();
+        namespaces += &policy(number, &name(number, 'b'), "");
+        let port = number + 1;
+        write!(
+            flows,
+            "- {{from: 10.0.0.9, to: 8.8.8.8, allow: tcp/{port}}}\n- {{from: 10.0.0.9, to: 8.8.8.8, deny: udp/{port}}}\n"
+        )
+        .unwrap();
+    }
+    flows += "- {from: 10.0.0.9, to: 8.8.8.8, deny: tcp/3999}\n";
+    let temp = tempfile::tempdir().unwrap();
+    let file = temp.path().join("a.yaml");
+    let rows = [
+        ("values", "lint", values, 0, "selects-nothing"),
+        ("namespaces", "lint", namespaces, 0, "unknown-namespace"),
+        ("flows", "test", flows, 3, "tcp/3999 is to be denied here, and allowed by"),
+    ];
+    for (name, command, text, code, says) in rows {
+        assert!(text.len() < INPUT_BYTES, "{name}: {}", text.len());
+        std::fs::write(&file, text).unwrap();
+        let begun = Instant::now();
+        let output =
+            limited(&program("chainmail")).args([command, "--no-cache"]).arg(temp.path()).output().unwrap();
+        println!("{name}: {:?} after {:.1} s", output.status.code(), begun.elapsed().as_secs_f64());
+        let said = String::from_utf8_lossy(&output.stderr) + String::from_utf8_lossy(&output.stdout);
+        let last = said.lines().rev().take(5).collect::<Vec<_>>();
+        assert_eq!(output.status.code(), Some(code), "{name}: {}: {last:?}", output.status);
+        assert!(said.contains(says), "{name}: {says:?} is not in {last:?}");
+    }
+}
+
 /// Runs commands on the manifests of a folder; says which did not end by itself.
 fn ends(name: &str, input: &Path) -> Vec<String> {
     let out = input.with_extension("out");

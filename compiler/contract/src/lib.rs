@@ -57,4 +57,4 @@ pub use name::{
     INGRESS_CHAIN, MULTIPORT_SLOTS, NameError, NodeName, SET_NAME_MAX, SetName, is_our_chain, is_our_set,
 };
 pub use node::{NodeSnapshot, OriginText};
-pub use position::Position;
+pub use position::{Lines, Position};

@@ -31,6 +31,38 @@ impl<'t> Position<'t> {
     }
 }
 
+/// Where the lines of a text begin, for texts of which many places are asked.
+#[derive(Debug, Clone)]
+pub struct Lines<'t> {
+    text: &'t str,
+    /// In bytes; never none.
+    starts: Vec<usize>,
+}
+
+impl<'t> Lines<'t> {
+    /// Reads the whole text once.
+    #[must_use]
+    pub fn new(text: &'t str) -> Self {
+        let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+        Self { text, starts: std::iter::once(0).chain(ends.map(|(end, _)| end + 1)).collect() }
+    }
+
+    /// The whole text.
+    #[must_use]
+    pub fn text(&self) -> &'t str {
+        self.text
+    }
+
+    /// The same as [`Position::of`], at the cost of one line.
+    #[must_use]
+    pub fn position(&self, offset: usize) -> Position<'t> {
+        let before = self.starts.partition_point(|start| *start <= offset).saturating_sub(1);
+        let start = self.starts.get(before).copied().unwrap_or_default();
+        let rest = self.text.get(start..).unwrap_or_default();
+        Position { line: before + 1, ..Position::of(rest, offset - start) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -50,7 +82,14 @@ mod tests {
         for (offset, (line, column, text_of_line)) in rows {
             let expected = Position { line, column, text: text_of_line };
             assert_eq!(Position::of(text, offset), expected, "{offset}");
+            assert_eq!(Lines::new(text).position(offset), expected, "{offset}");
         }
         assert_eq!(Position::of("", 0), Position { line: 1, column: 1, text: "" });
+        for text in ["", "\n", "a\n\nb\r\n", "ä\nöü"] {
+            let lines = Lines::new(text);
+            for offset in 0..=text.len() + 1 {
+                assert_eq!(lines.position(offset), Position::of(text, offset), "{offset} in {text:?}");
+            }
+        }
     }
 }

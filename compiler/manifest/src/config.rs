@@ -3,14 +3,16 @@
 mod document;
 mod filter;
 mod interfaces;
+mod limits;
 mod lint;
+mod nodes;
 mod settings;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use chainmail_contract::NodeName;
-use globset::GlobMatcher;
 
+use nodes::{Matching, NamePattern, matching};
 use settings::Overrides;
 
 pub use filter::FileFilter;
@@ -31,7 +33,7 @@ pub struct Config {
 /// One `[[nodes]]`.
 #[derive(Debug, Clone)]
 struct NodeOverrides {
-    pattern: GlobMatcher,
+    pattern: NamePattern,
     place: Place,
     overrides: Overrides,
 }
@@ -61,36 +63,36 @@ impl Config {
         &self.waivers
     }
 
-    /// What holds for a node: the keys at the top, and over them each `[[nodes]]` that matches, the later ones last.
-    #[must_use]
-    pub fn settings(&self, node: &NodeName) -> NodeSettings {
-        let mut settings = NodeSettings::default();
-        for overrides in self.of(node) {
-            overrides.apply(&mut settings);
-        }
-        settings
-    }
-
-    /// All that is said of a node, the weakest first.
-    fn of(&self, node: &NodeName) -> impl Iterator<Item = &Overrides> {
-        let matching = self.nodes.iter().filter(|block| block.pattern.is_match(node.as_str()));
-        std::iter::once(&self.all).chain(matching.map(|block| &block.overrides))
-    }
-
     /// Gives the cluster's nodes their settings, and says what of the configuration found no use.
     pub fn apply(&self, cluster: &mut Cluster) -> Findings {
         let mut findings = Findings::default();
         let names: BTreeSet<NodeName> = cluster.nodes().map(|node| node.name.clone()).collect();
-        for block in &self.nodes {
-            if !names.iter().any(|name| block.pattern.is_match(name.as_str())) {
-                let message = format!("no node has a name like {:?}", block.pattern.glob().glob());
+        let matching = match matching(&self.nodes, &names) {
+            Ok(matching) => matching,
+            Err(work) => {
+                let message = format!(
+                    "the patterns of [[nodes]] take too long to match with the names of {} nodes: {work} steps, of at most {}",
+                    names.len(),
+                    limits::MATCHING
+                );
+                let place = self.nodes.first().map(|block| block.place.clone());
+                let help = "write fewer or shorter patterns with wildcards; whole names cost nothing";
+                findings.push(Diagnostic::new(Code::TooLarge, place, message).help(help));
+                return findings;
+            }
+        };
+        let said = Said { config: self, matching };
+        let used: BTreeSet<usize> = said.matching.values().flatten().copied().collect();
+        for (place, block) in self.nodes.iter().enumerate() {
+            if !used.contains(&place) {
+                let message = format!("no node has a name like {:?}", block.pattern.text());
                 let help = "correct the pattern, or remove the section";
                 findings.push(
                     Diagnostic::new(Code::UnmatchedNodes, Some(block.place.clone()), message).help(help),
                 );
             }
         }
-        let unsaid = |name: &NodeName| !self.of(name).any(Overrides::says_unknown_pods);
+        let unsaid = |name: &NodeName| !said.of(name).any(Overrides::says_unknown_pods);
         let passing: Vec<&str> = cluster
             .nodes()
             .filter(|node| !node.pod_cidrs.is_empty() && unsaid(&node.name))
@@ -105,7 +107,7 @@ impl Config {
                 "write unknown_pods = \"drop\" in chainmail.toml, or \"pass\" to say that this is meant";
             findings.push(Diagnostic::new(Code::UnknownPodsPass, None, message).help(help));
         }
-        for (place, nodes) in self.observed(&names) {
+        for (place, nodes) in said.observed(&names) {
             let (first, others) = nodes.split_first().expect("a line stands there for a node");
             let verb = if others.is_empty() { "observes" } else { "observe" };
             let message = format!(
@@ -116,13 +118,37 @@ impl Config {
                 "remove the line once what `chainmaild denied` tells of is what the policies should deny";
             findings.push(Diagnostic::new(Code::OnlyObserved, Some(place.clone()), message).help(help));
         }
-        for name in names {
-            let settings = self.settings(&name);
-            debug_assert!(unsaid(&name) <= (settings.unknown_pods == UnknownPods::Pass));
-            cluster.configure(&name, settings);
+        for name in &names {
+            let settings = said.settings(name);
+            debug_assert!(unsaid(name) <= (settings.unknown_pods == UnknownPods::Pass));
+            cluster.configure(name, settings);
         }
-        findings.extend(interfaces::findings(self, cluster));
+        findings.extend(interfaces::findings(&said, cluster));
         findings
+    }
+}
+
+/// The configuration, with the sections that hold for each node of a cluster.
+struct Said<'c> {
+    config: &'c Config,
+    matching: Matching<'c>,
+}
+
+impl Said<'_> {
+    /// What holds for a node: the keys at the top, and over them each `[[nodes]]` that matches, the later ones last.
+    fn settings(&self, node: &NodeName) -> NodeSettings {
+        let mut settings = NodeSettings::default();
+        for overrides in self.of(node) {
+            overrides.apply(&mut settings);
+        }
+        settings
+    }
+
+    /// All that is said of a node, the weakest first.
+    fn of(&self, node: &NodeName) -> impl Iterator<Item = &Overrides> {
+        let places = self.matching.get(node).map_or(&[][..], Vec::as_slice);
+        let matching = places.iter().filter_map(|place| self.config.nodes.get(*place));
+        std::iter::once(&self.config.all).chain(matching.map(|block| &block.overrides))
     }
 
     /// The lines by which nodes only observe, with those nodes.

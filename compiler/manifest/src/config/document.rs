@@ -4,18 +4,18 @@ mod waiver;
 
 use std::ops::Range;
 
-use chainmail_contract::Position;
+use chainmail_contract::{Lines, Position};
 use chainmail_findings::{Code, Diagnostic, Findings, Place, nearest};
 use chainmail_model::{
     AllowTarget, Enforcement, InterfaceName, InterfacePattern, InvalidPackets, LogLimit, PodInterfaces,
     UnknownPods,
 };
-use globset::GlobBuilder;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::nodes::NamePattern;
 use super::settings::Overrides;
-use super::{Config, FileFilter, NodeOverrides};
+use super::{Config, FileFilter, NodeOverrides, limits};
 
 const SETTINGS: [&str; 7] =
     ["unknown_pods", "drop_invalid", "allow", "pod_bridge", "pod_interfaces", "enforce", "log_denied"];
@@ -25,11 +25,16 @@ const NODES: [&str; 1] = ["match"];
 pub(super) type Value<'a> = Spanned<DeValue<'a>>;
 
 pub(super) fn read(path: &str, bytes: &[u8]) -> (Config, Findings) {
-    let mut reader = Reader { path, text: "", findings: Findings::default() };
+    let mut reader = Reader::new(path);
     let mut config = Config::default();
+    if bytes.len() > limits::BYTES {
+        let message = format!("the file has {} bytes; it must have at most {}", bytes.len(), limits::BYTES);
+        reader.report(Code::TooLarge, 0..0, message, None);
+        return (config, reader.findings);
+    }
     match std::str::from_utf8(bytes) {
         Ok(text) => {
-            reader.text = text;
+            reader.lines = Lines::new(text);
             let (table, errors) = DeTable::parse_recoverable(text);
             for error in &errors {
                 let span = error.span().unwrap_or_default();
@@ -41,18 +46,35 @@ pub(super) fn read(path: &str, bytes: &[u8]) -> (Config, Findings) {
         }
         Err(error) => {
             let at = error.valid_up_to();
-            reader.text =
-                bytes.get(..at).and_then(|valid| std::str::from_utf8(valid).ok()).unwrap_or_default();
+            let valid = bytes.get(..at).and_then(|valid| std::str::from_utf8(valid).ok());
+            reader.lines = Lines::new(valid.unwrap_or_default());
             reader.report(Code::NotUtf8, at..at, "the file is not UTF-8 text".to_owned(), None);
         }
     }
-    (config, reader.findings)
+    (config, reader.told())
 }
 
 pub(super) struct Reader<'a> {
     path: &'a str,
-    text: &'a str,
+    lines: Lines<'a>,
     findings: Findings,
+    /// How many findings there were, those among them that are not kept.
+    count: usize,
+}
+
+impl<'a> Reader<'a> {
+    fn new(path: &'a str) -> Self {
+        Self { path, lines: Lines::new(""), findings: Findings::default(), count: 0 }
+    }
+
+    /// The findings, and how many others there are.
+    fn told(mut self) -> Findings {
+        if let Some(more @ 1..) = self.count.checked_sub(limits::FINDINGS) {
+            let message = format!("{} has {more} more problems than are told here", self.path);
+            self.findings.push(Diagnostic::new(Code::BadConfig, None, message));
+        }
+        self.findings
+    }
 }
 
 impl Reader<'_> {
@@ -72,10 +94,14 @@ impl Reader<'_> {
         let Some(list) = value.get_ref().as_array() else {
             return self.wrong("manifests", value, "a list of patterns, like [\"policies/**/*.yaml\"]");
         };
+        if !self.may_have("patterns in manifests", value, list.len(), limits::PATTERNS) {
+            return;
+        }
         let mut patterns = Vec::new();
         for entry in list {
             match entry.get_ref().as_str() {
-                Some(pattern) => patterns.push(pattern),
+                Some(pattern) if self.is_short(pattern, entry) => patterns.push(pattern),
+                Some(_) => return,
                 None => return self.wrong("an entry of manifests", entry, "a pattern in quotes"),
             }
         }
@@ -96,6 +122,9 @@ impl Reader<'_> {
         let Some(tables) = tables else {
             return self.wrong("nodes", value, "sections that begin with [[nodes]]");
         };
+        if !self.may_have("[[nodes]] sections", value, tables.len(), limits::NODES) {
+            return;
+        }
         for (block, table) in tables {
             match table {
                 Some(table) => config.nodes.extend(self.node(block, table)),
@@ -109,7 +138,7 @@ impl Reader<'_> {
         let mut pattern = None;
         for (key, value) in table {
             match (key.get_ref().as_ref(), value.get_ref().as_str()) {
-                ("match", Some(text)) => pattern = Some((text, value.span())),
+                ("match", Some(text)) => pattern = Some((text, value)),
                 ("match", None) => {
                     self.wrong("match", value, "a pattern of node names, like \"edge-*\"");
                     return None;
@@ -117,24 +146,43 @@ impl Reader<'_> {
                 _ => self.setting(key, value, &mut overrides, &NODES),
             }
         }
-        let Some((text, span)) = pattern else {
+        let Some((text, value)) = pattern else {
             let help =
                 "write match = \"edge-*\", or move the keys to the top of the file if all nodes are meant";
             let message = "the section does not say which nodes it is for".to_owned();
             self.report(Code::BadConfig, block.span(), message, Some(help.to_owned()));
             return None;
         };
-        match GlobBuilder::new(text).build() {
-            Ok(glob) => {
-                let place = self.place(&span);
-                Some(NodeOverrides { pattern: glob.compile_matcher(), place, overrides })
-            }
+        if !self.is_short(text, value) {
+            return None;
+        }
+        match NamePattern::new(text) {
+            Ok(pattern) => Some(NodeOverrides { pattern, place: self.place(&value.span()), overrides }),
             Err(error) => {
                 let message = format!("{text:?} is not a pattern: {}", error.kind());
-                self.report(Code::BadConfig, span, message, None);
+                self.report(Code::BadConfig, value.span(), message, None);
                 None
             }
         }
+    }
+
+    /// Whether a list has no more entries than it may have; that it has is reported.
+    pub(super) fn may_have(&mut self, what: &str, value: &Value<'_>, count: usize, most: usize) -> bool {
+        if count > most {
+            let message = format!("there are {count} {what}; there may be at most {most}");
+            self.report(Code::BadConfig, value.span(), message, None);
+        }
+        count <= most
+    }
+
+    /// Whether a pattern is no longer than it may be; that it is longer is reported.
+    pub(super) fn is_short(&mut self, pattern: &str, value: &Value<'_>) -> bool {
+        let (bytes, most) = (pattern.len(), limits::PATTERN_BYTES);
+        if bytes > most {
+            let message = format!("the pattern has {bytes} bytes; it may have at most {most}");
+            self.report(Code::BadConfig, value.span(), message, None);
+        }
+        bytes <= most
     }
 
     /// A key that may stand at the top and in `[[nodes]]`; `beside` are those that only this section has.
@@ -250,6 +298,10 @@ impl Reader<'_> {
     }
 
     pub(super) fn report(&mut self, code: Code, span: Range<usize>, message: String, help: Option<String>) {
+        self.count += 1;
+        if self.count > limits::FINDINGS {
+            return;
+        }
         let diagnostic = Diagnostic::new(code, Some(self.place(&span)), message);
         self.findings.push(match help {
             Some(help) => diagnostic.help(help),
@@ -258,9 +310,10 @@ impl Reader<'_> {
     }
 
     fn place(&self, span: &Range<usize>) -> Place {
-        let Position { line, column, text } = Position::of(self.text, span.start);
+        let Position { line, column, text } = self.lines.position(span.start);
         let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        let excerpt = (!self.text.is_empty()).then(|| text.to_owned());
+        let is_shown = !self.lines.text().is_empty() && text.len() <= limits::EXCERPT_BYTES;
+        let excerpt = is_shown.then(|| text.to_owned());
         Place { file: self.path.to_owned(), line: number(line), column: number(column), excerpt }
     }
 }

@@ -8,19 +8,57 @@ use chainmail_model::semantics::Verdict;
 
 use super::case::Expectation;
 use super::judge::Asked;
+use crate::query::Allowed;
+
+/// The most expectations that are looked through for those that contradict others.
+const LOOKS_MAX: usize = 1_000_000;
+
+/// What is expected of a pair of addresses.
+#[derive(Default)]
+struct Seen<'c> {
+    allowed: Wanted<'c>,
+    denied: Wanted<'c>,
+}
+
+/// What is to be allowed, or to be denied.
+#[derive(Default)]
+struct Wanted<'c> {
+    /// All services of these.
+    services: Allowed,
+    expectations: Vec<&'c Expectation>,
+}
+
+impl<'c> Seen<'c> {
+    /// What is wanted so, and what is wanted otherwise.
+    fn by_want(&mut self, want: Verdict) -> (&mut Wanted<'c>, &Wanted<'c>) {
+        match want {
+            Verdict::Allow => (&mut self.allowed, &self.denied),
+            Verdict::Deny => (&mut self.denied, &self.allowed),
+        }
+    }
+}
 
 /// What cases contradict each other in, each two places once.
 #[must_use]
 pub fn contradictions(asked: &[Asked<'_>]) -> Findings {
     let mut findings = Findings::default();
-    let mut seen: BTreeMap<(IpAddr, IpAddr), Vec<&Expectation>> = BTreeMap::new();
+    let mut seen: BTreeMap<(IpAddr, IpAddr), Seen<'_>> = BTreeMap::new();
+    let mut looks = 0;
     let mut told: BTreeSet<(&Place, &Place)> = BTreeSet::new();
     for case in asked {
         for (source, destination) in case.pairs() {
             for (_, from, to) in source.pairs(destination) {
                 let others = seen.entry((from, to)).or_default();
                 for expectation in &case.case.expected {
-                    for other in others.iter().filter(|other| other.want != expectation.want) {
+                    let (same, contrary) = others.by_want(expectation.want);
+                    same.services.add_all(&expectation.services);
+                    let is_met = contrary.services.meets(&expectation.services);
+                    for other in contrary.expectations.iter().filter(|_| is_met) {
+                        looks += 1;
+                        // Each place where one is looked for has a contradiction, so something is told already.
+                        if looks > LOOKS_MAX && !findings.is_empty() {
+                            return findings;
+                        }
                         let both = other.services.intersection(&expectation.services);
                         if both.is_none() || !told.insert((&other.place, &expectation.place)) {
                             continue;
@@ -34,7 +72,7 @@ pub fn contradictions(asked: &[Asked<'_>]) -> Findings {
                         let place = Some(expectation.place.clone());
                         findings.push(Diagnostic::new(Code::ContradictoryFlows, place, message).help(help));
                     }
-                    others.push(expectation);
+                    same.expectations.push(expectation);
                 }
             }
         }

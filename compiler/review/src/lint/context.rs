@@ -1,5 +1,6 @@
 //! What every lint asks: which pods selectors mean, and where findings go.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use chainmail_findings::{Code, Diagnostic, FieldPath, Findings, Places};
@@ -10,12 +11,18 @@ use chainmail_model::{
 
 use super::Unjudged;
 
+/// The most words that are looked through for "did you mean", in all findings of a run together. What is found does not
+/// depend on it, only what is advised.
+const ADVICE_MAX: usize = 1_000_000;
+
 /// A cluster under lint.
 pub(super) struct Context<'a> {
     pub(super) cluster: &'a Cluster,
     pub(super) places: &'a dyn Places,
     pub(super) findings: Findings,
     pub(super) unjudged: Unjudged,
+    /// How many more words may be looked through for advice.
+    advice: Cell<usize>,
     pods: BTreeMap<&'a NamespaceName, Vec<&'a Pod>>,
 }
 
@@ -34,7 +41,21 @@ impl<'a> Context<'a> {
         for (_, pod) in cluster.pods().filter(|(_, pod)| pod.state != PodState::Finished) {
             pods.entry(&pod.namespace).or_default().push(pod);
         }
-        Self { cluster, places, findings: Findings::default(), unjudged: Unjudged::default(), pods }
+        Self {
+            cluster,
+            places,
+            findings: Findings::default(),
+            unjudged: Unjudged::default(),
+            advice: Cell::new(ADVICE_MAX),
+            pods,
+        }
+    }
+
+    /// Whether so many words may be looked through for advice; if so, they are counted.
+    pub(super) fn may_advise(&self, words: usize) -> bool {
+        let left = self.advice.get().checked_sub(words);
+        self.advice.set(left.unwrap_or_default());
+        left.is_some()
     }
 
     /// The pods of a namespace, those on their node's network too.

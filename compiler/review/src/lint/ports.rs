@@ -75,7 +75,9 @@ fn one(context: &mut Context<'_>, policy: &Policy, path: &FieldPath, port: &Port
                 let help = format!("write protocol: {found}");
                 return context.report(Code::PortNameProtocol, policy, path, message, help);
             }
+            let may_advise = context.may_advise(declared().count());
             let names: BTreeSet<&str> = declared()
+                .filter(|_| may_advise)
                 .filter_map(|port| port.name.as_ref())
                 .map(chainmail_model::PortName::as_str)
                 .collect();

@@ -49,10 +49,14 @@ fn own_namespace(context: &mut Context<'_>, policy: &Policy) {
 }
 
 fn did_you_mean(context: &Context<'_>, name: &str) -> String {
+    let fallback = || "correct the name, or add the Namespace".to_owned();
+    if !context.may_advise(context.cluster.namespaces().count()) {
+        return fallback();
+    }
     let there = context.cluster.namespaces().filter(|namespace| is_there(context, namespace));
     match nearest(name, there.map(|namespace| namespace.name.as_str())) {
         Some(near) => format!("did you mean {near}?"),
-        None => "correct the name, or add the Namespace".to_owned(),
+        None => fallback(),
     }
 }
 
@@ -129,7 +133,7 @@ fn nobody(
         return (message, "no policy selects such pods; name the nodes' addresses by ipBlock".to_owned());
     }
     let labels: Vec<&Labels> = pods.iter().map(|pod| &pod.labels).collect();
-    (format!("no pod of {place} has {selector}"), typo::advice(selector, &labels, "pod there"))
+    (format!("no pod of {place} has {selector}"), typo::advice(context, selector, &labels, "pod there"))
 }
 
 /// Whether a namespaceSelector means any namespace, or may; what is surely mistaken is reported.
@@ -168,7 +172,7 @@ fn namespaces_are_there(
     let means_system = |requirement: &Requirement| matches!(requirement, Requirement::In(_, values) if values.iter().any(|value| is_system(value)));
     if !selector.requirements().any(means_system) {
         let labels: Vec<&Labels> = context.cluster.namespaces().map(|namespace| &namespace.labels).collect();
-        let help = typo::advice(selector, &labels, "namespace");
+        let help = typo::advice(context, selector, &labels, "namespace");
         let message = format!("no namespace has {selector}");
         context.report(Code::UnknownNamespace, policy, path, message, help);
     } else {

@@ -5,8 +5,20 @@ use std::collections::BTreeSet;
 use chainmail_findings::nearest;
 use chainmail_model::{LabelSelector, Labels, Requirement};
 
+use super::context::Context;
+
 /// What is to be done about a selector that none of these labels meets, of things called `noun`.
-pub(super) fn advice(selector: &LabelSelector, labels: &[&Labels], noun: &str) -> String {
+pub(super) fn advice(
+    context: &Context<'_>,
+    selector: &LabelSelector,
+    labels: &[&Labels],
+    noun: &str,
+) -> String {
+    // Each of the requirements is held against all labels, and one of them against all keys or values.
+    let words = labels.iter().map(|labels| 1 + labels.iter().count()).sum::<usize>();
+    if !context.may_advise(words * (1 + selector.requirements().count())) {
+        return "correct the selector".to_owned();
+    }
     let unmet = |requirement: &&Requirement| !labels.iter().any(|labels| requirement.matches(labels));
     let Some(requirement) = selector.requirements().find(unmet) else {
         return format!("each of the requirements is met by some {noun}, but all of them by none");
@@ -28,7 +40,9 @@ pub(super) fn advice(selector: &LabelSelector, labels: &[&Labels], noun: &str) -
         };
     }
     let values: BTreeSet<&str> = labels.iter().filter_map(|labels| labels.get(key)).collect();
-    match wanted.iter().find_map(|wanted| nearest(wanted, values.iter().copied())) {
+    let may_compare = context.may_advise(wanted.len().saturating_mul(values.len()));
+    let near = || wanted.iter().find_map(|wanted| nearest(wanted, values.iter().copied()));
+    match may_compare.then(near).flatten() {
         Some(near) => format!("did you mean {key}={near}?"),
         None => {
             let some: Vec<&str> = values.iter().copied().take(5).collect();

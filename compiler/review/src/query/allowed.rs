@@ -98,6 +98,23 @@ impl Allowed {
         self.without(&self.without(others))
     }
 
+    /// Whether some service is in both.
+    #[must_use]
+    pub fn meets(&self, others: &Self) -> bool {
+        let meet = |(transport, ports): (&Transport, &RangeSetBlaze<u16>)| {
+            others.ports.get(transport).is_some_and(|other| !(ports & other).is_empty())
+        };
+        self.portless && others.portless || self.ports.iter().any(meet)
+    }
+
+    /// Adds the services of others.
+    pub fn add_all(&mut self, others: &Self) {
+        for (transport, ports) in &others.ports {
+            *self.ports.entry(*transport).or_default() |= ports;
+        }
+        self.portless |= others.portless;
+    }
+
     fn is_whole(&self, transport: Transport) -> bool {
         self.ports.get(&transport).is_some_and(|ports| ports.ranges().eq([ALL_PORTS]))
     }

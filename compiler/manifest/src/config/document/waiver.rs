@@ -6,7 +6,7 @@ use chainmail_model::{Covered, Waiver};
 use globset::{GlobBuilder, GlobMatcher};
 use toml::de::{DeTable, DeValue};
 
-use super::{Reader, Value};
+use super::{Reader, Value, limits};
 
 const KEYS: [&str; 8] = ["id", "from", "to", "lint", "object", "owner", "reason", "expires"];
 
@@ -14,6 +14,9 @@ pub(super) fn read(reader: &mut Reader<'_>, value: &Value<'_>, waivers: &mut Vec
     let Some(blocks) = value.get_ref().as_array() else {
         return reader.wrong("waiver", value, "sections that begin with [[waiver]]");
     };
+    if !reader.may_have("[[waiver]] sections", value, blocks.len(), limits::WAIVERS) {
+        return;
+    }
     for block in blocks {
         match block.get_ref().as_table() {
             Some(table) => waivers.extend(waiver(reader, block, table)),
@@ -110,6 +113,9 @@ fn pattern(reader: &mut Reader<'_>, key: &str, value: &Value<'_>) -> Option<Glob
         reader.wrong(key, value, "a pattern of names, like \"shop/*\"");
         return None;
     };
+    if !reader.is_short(text, value) {
+        return None;
+    }
     match GlobBuilder::new(text).literal_separator(true).build() {
         Ok(glob) => Some(glob.compile_matcher()),
         Err(error) => {
