@@ -43,14 +43,19 @@ impl LastGood {
         let named = spool::pointer(&paths.good());
         let history = history(paths).unwrap_or_default();
         let candidates = candidates(paths, &history);
+        let stood: BTreeSet<&Sha256Hex> = stood(&history).collect();
+        // What is closed without a snapshot is remembered since the first one was good. The copy of a first one is written
+        // before it is in force, so a single copy says nothing.
+        let had_one = files::is_there(&paths.closed())
+            || candidates.iter().any(|digest| stood.contains(digest))
+            || candidates.len() > 1;
         let lost = match &named {
             Ok(Some(digest)) => match WholeCopy::find(paths, digest, node) {
                 Ok(WholeCopy::Kept(loaded)) => return LastGood::Whole(loaded),
                 Ok(WholeCopy::Spooled(loaded)) => return LastGood::Spooled(loaded),
                 Err(damage) => damage.to_string(),
             },
-            // What is closed without a snapshot is remembered since the first one was good.
-            Ok(None) if !files::is_there(&paths.closed()) && candidates.is_empty() => return LastGood::Never,
+            Ok(None) if !had_one => return LastGood::Never,
             Ok(None) => format!("{} is missing", paths.good().display()),
             Err(damage) => damage.to_string(),
         };
@@ -61,7 +66,6 @@ impl LastGood {
         };
         let is_unnamed = !named.as_ref().is_some_and(is_known);
         // A copy of which the history says nothing may be younger than all others.
-        let stood: BTreeSet<&Sha256Hex> = stood(&history).collect();
         let order_is_known = candidates.iter().all(|digest| stood.contains(digest));
         let mut younger_lost = None;
         for digest in candidates.iter().filter(|digest| named.as_ref() != Some(*digest)) {
