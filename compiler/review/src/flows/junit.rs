@@ -17,19 +17,19 @@ pub fn junit(report: &Report<'_>) -> String {
     );
     for test in &report.tests {
         let failures = test.outcomes.iter().filter(|outcome| !outcome.contrary.is_empty()).count();
-        let name = escaped(test.name);
+        let name = attribute(test.name);
         xml.push_str(&format!(
             "  <testsuite name=\"{name}\" tests=\"{}\" failures=\"{failures}\" errors=\"0\" skipped=\"0\">\n",
             test.outcomes.len()
         ));
         for outcome in &test.outcomes {
-            let title = escaped(&title(outcome));
+            let title = attribute(&title(outcome));
             xml.push_str(&format!("    <testcase classname=\"{name}\" name=\"{title}\""));
             if outcome.contrary.is_empty() {
                 xml.push_str("/>\n");
                 continue;
             }
-            let (message, body) = (escaped(&headline(outcome)), escaped(&body(outcome)));
+            let (message, body) = (attribute(&headline(outcome)), escaped(&body(outcome)));
             xml.push_str(&format!(
                 ">\n      <failure type=\"flow\" message=\"{message}\">{body}</failure>\n    </testcase>\n"
             ));
@@ -49,7 +49,7 @@ fn title(outcome: &Outcome<'_>) -> String {
     format!("{} -> {}: {want} {}", outcome.case.from, outcome.case.to, outcome.expectation.services)
 }
 
-/// Text that may stand in an element or between double quotes. What XML 1.0 has no character for (§2.2) is spelled out,
+/// Text that may stand in an element. What XML 1.0 has no character for (§2.2) is spelled out,
 /// among all else that does not belong into text.
 fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -59,14 +59,22 @@ fn escaped(text: &str) -> String {
             '<' => out.push_str("&lt;"),
             '>' => out.push_str("&gt;"),
             '"' => out.push_str("&quot;"),
-            // Raw, it would begin a line of a log in which a runner of CI looks for commands.
-            '\n' => out.push_str("&#10;"),
+            '\n' => out.push('\n'),
             '\u{fffe}' | '\u{ffff}' => out.extend(c.escape_default()),
             c => out.push(c),
         }
     }
-    // Commands of the older form begin anywhere in a line.
-    out.replace("##[", "##&#91;")
+    // A runner of CI takes commands from its log: behind `::` at the beginning of a line, behind `##[` anywhere.
+    let line = |line: &str| match line.trim_start().strip_prefix("::") {
+        Some(rest) => format!("&#58;:{rest}"),
+        None => line.to_owned(),
+    };
+    out.replace("##[", "##&#91;").split('\n').map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// Text between double quotes: all on one line.
+fn attribute(text: &str) -> String {
+    escaped(text).replace('\n', "&#10;")
 }
 
 #[cfg(test)]
@@ -76,9 +84,9 @@ mod tests {
     #[test]
     fn no_text_leaves_its_place() {
         let text = "a\"><failure/>&amp;\u{1b}[31m\u{0}\u{fffe}\n::error::##[error]";
-        assert_eq!(
-            escaped(text),
-            "a&quot;&gt;&lt;failure/&gt;&amp;amp;\\u{1b}[31m\\u{0}\\u{fffe}&#10;::error::##&#91;error]"
-        );
+        let expected =
+            "a&quot;&gt;&lt;failure/&gt;&amp;amp;\\u{1b}[31m\\u{0}\\u{fffe}\n&#58;:error::##&#91;error]";
+        assert_eq!(escaped(text), expected);
+        assert_eq!(attribute("a\n ::b"), "a&#10;&#58;:b");
     }
 }
