@@ -81,8 +81,8 @@ impl Config {
                 return findings;
             }
         };
-        let said = Said { config: self, matching };
-        let used: BTreeSet<usize> = said.matching.values().flatten().copied().collect();
+        let for_nodes = ForNodes { config: self, matching };
+        let used: BTreeSet<usize> = for_nodes.matching.values().flatten().copied().collect();
         for (place, block) in self.nodes.iter().enumerate() {
             if !used.contains(&place) {
                 let message = format!("no node has a name like {:?}", block.pattern.text());
@@ -92,7 +92,7 @@ impl Config {
                 );
             }
         }
-        let unsaid = |name: &NodeName| !said.of(name).any(Overrides::says_unknown_pods);
+        let unsaid = |name: &NodeName| !for_nodes.of(name).any(Overrides::says_unknown_pods);
         let passing: Vec<&str> = cluster
             .nodes()
             .filter(|node| !node.pod_cidrs.is_empty() && unsaid(&node.name))
@@ -107,7 +107,7 @@ impl Config {
                 "write unknown_pods = \"drop\" in chainmail.toml, or \"pass\" to say that this is meant";
             findings.push(Diagnostic::new(Code::UnknownPodsPass, None, message).help(help));
         }
-        for (place, nodes) in said.observed(&names) {
+        for (place, nodes) in for_nodes.observed(&names) {
             let (first, others) = nodes.split_first().expect("a line stands there for a node");
             let verb = if others.is_empty() { "observes" } else { "observe" };
             let message = format!(
@@ -119,22 +119,22 @@ impl Config {
             findings.push(Diagnostic::new(Code::OnlyObserved, Some(place.clone()), message).help(help));
         }
         for name in &names {
-            let settings = said.settings(name);
+            let settings = for_nodes.settings(name);
             debug_assert!(unsaid(name) <= (settings.unknown_pods == UnknownPods::Pass));
             cluster.configure(name, settings);
         }
-        findings.extend(interfaces::findings(&said, cluster));
+        findings.extend(interfaces::findings(&for_nodes, cluster));
         findings
     }
 }
 
 /// The configuration, with the sections that hold for each node of a cluster.
-struct Said<'c> {
+struct ForNodes<'c> {
     config: &'c Config,
     matching: Matching<'c>,
 }
 
-impl Said<'_> {
+impl ForNodes<'_> {
     /// What holds for a node: the keys at the top, and over them each `[[nodes]]` that matches, the later ones last.
     fn settings(&self, node: &NodeName) -> NodeSettings {
         let mut settings = NodeSettings::default();

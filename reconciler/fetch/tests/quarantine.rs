@@ -355,6 +355,17 @@ fn what_is_no_file_in_the_quarantine_is_not_waited_for() {
 const USERS: [(&str, u32); 3] =
     [("chainmail-download", 64_101), ("chainmail-fetch", 64_102), ("chainmail-probe", 64_103)];
 
+/// Gives a node the users, and a copy of the program that each of them can reach.
+fn program_for_users(world: &World, node: &Node) -> PathBuf {
+    ok(Command::new("chmod").arg("0755").arg(world.path("")));
+    let program = node.path("chainmail-fetch");
+    std::fs::copy(env!("CARGO_BIN_EXE_chainmail-fetch"), &program).unwrap();
+    ok(Command::new("chmod").arg("0755").arg(&program));
+    let passwd = USERS.map(|(name, number)| format!("{name}:x:{number}:{number}::/:/bin/false\n"));
+    node.write("etc/passwd", &passwd.concat());
+    program
+}
+
 #[test]
 fn each_part_can_write_its_own_folders_and_no_others() {
     if !rustix::process::geteuid().is_root() {
@@ -363,13 +374,7 @@ fn each_part_can_write_its_own_folders_and_no_others() {
     let world = World::new();
     let daemon = support::remotes::git_daemon(&world);
     let node = world.node("n1", &format!("git://127.0.0.1:{}/remote.git", daemon.port), "");
-    // Other users have to reach the node's folder and the program.
-    ok(Command::new("chmod").arg("0755").arg(world.path("")));
-    let program = node.path("chainmail-fetch");
-    std::fs::copy(env!("CARGO_BIN_EXE_chainmail-fetch"), &program).unwrap();
-    ok(Command::new("chmod").arg("0755").arg(&program));
-    let passwd = USERS.map(|(name, number)| format!("{name}:x:{number}:{number}::/:/bin/false\n"));
-    node.write("etc/passwd", &passwd.concat());
+    let program = program_for_users(&world, &node);
     let run = |words: &[&str]| {
         let mut command = Command::new(&program);
         support::run(command.arg("--root").arg(node.path("")).args(words))
@@ -464,12 +469,7 @@ fn a_link_of_the_verifier_leads_roots_release_nowhere() {
     let world = World::new();
     let daemon = support::remotes::git_daemon(&world);
     let node = world.node("n1", &format!("git://127.0.0.1:{}/remote.git", daemon.port), "");
-    ok(Command::new("chmod").arg("0755").arg(world.path("")));
-    let program = node.path("chainmail-fetch");
-    std::fs::copy(env!("CARGO_BIN_EXE_chainmail-fetch"), &program).unwrap();
-    ok(Command::new("chmod").arg("0755").arg(&program));
-    let passwd = USERS.map(|(name, number)| format!("{name}:x:{number}:{number}::/:/bin/false\n"));
-    node.write("etc/passwd", &passwd.concat());
+    let program = program_for_users(&world, &node);
     let run = |words: &[&str]| {
         let mut command = Command::new(&program);
         support::run(command.arg("--root").arg(node.path("")).args(words))

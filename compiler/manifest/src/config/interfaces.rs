@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chainmail_findings::{Code, Diagnostic, Findings, Place};
 use chainmail_model::{Cluster, InterfaceName, Node, UnknownPods};
 
-use super::{Said, and_others};
+use super::{ForNodes, and_others};
 
 /// Why `pod_interfaces` closes nothing on a node.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,7 +17,7 @@ enum Idle {
 }
 
 /// The findings about nodes that have rules. Their settings are those of the configuration.
-pub(super) fn findings(config: &Said<'_>, cluster: &Cluster) -> Findings {
+pub(super) fn findings(config: &ForNodes<'_>, cluster: &Cluster) -> Findings {
     let mut findings = Findings::default();
     let mut idle: BTreeMap<(&Place, Idle), Vec<&Node>> = BTreeMap::new();
     let mut unsaid: Vec<&Node> = Vec::new();

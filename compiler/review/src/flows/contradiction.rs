@@ -11,7 +11,7 @@ use super::judge::Asked;
 use crate::query::Allowed;
 
 /// The most expectations that are looked through for those that contradict others.
-const LOOKS_MAX: usize = 1_000_000;
+const COMPARISONS_MAX: usize = 1_000_000;
 
 /// What is expected of a pair of addresses.
 #[derive(Default)]
@@ -43,7 +43,7 @@ impl<'c> Seen<'c> {
 pub fn contradictions(asked: &[Asked<'_>]) -> Findings {
     let mut findings = Findings::default();
     let mut seen: BTreeMap<(IpAddr, IpAddr), Seen<'_>> = BTreeMap::new();
-    let mut looks = 0;
+    let mut comparisons = 0;
     let mut told: BTreeSet<(&Place, &Place)> = BTreeSet::new();
     for case in asked {
         for (source, destination) in case.pairs() {
@@ -54,9 +54,9 @@ pub fn contradictions(asked: &[Asked<'_>]) -> Findings {
                     same.services.add_all(&expectation.services);
                     let is_met = contrary.services.meets(&expectation.services);
                     for other in contrary.expectations.iter().filter(|_| is_met) {
-                        looks += 1;
+                        comparisons += 1;
                         // Each place where one is looked for has a contradiction, so something is told already.
-                        if looks > LOOKS_MAX && !findings.is_empty() {
+                        if comparisons > COMPARISONS_MAX && !findings.is_empty() {
                             return findings;
                         }
                         let both = other.services.intersection(&expectation.services);

@@ -97,7 +97,8 @@ impl Traffic {
     }
 
     /// The runs of both sets cut at each other's starts: services with the peers that either set has for them.
-    pub fn beside<'t>(
+    #[cfg(test)]
+    pub(super) fn beside<'t>(
         &'t self,
         other: &'t Self,
     ) -> impl Iterator<Item = (ServiceSet, &'t Rc<AddressSet>, &'t Rc<AddressSet>)> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chainmail_contract::Sha256Hex;
-use chainmail_model::{Direction, semantics};
+use chainmail_model::Direction;
 use roaring::RoaringBitmap;
 
 use super::causes::Why;
@@ -62,10 +62,5 @@ fn isolating<'m>(
     direction: Direction,
 ) -> Option<&'m [usize]> {
     let (_, pod) = both.on(side)?;
-    let cluster = sides.clusters[side.index()];
-    let enforced = pod.addresses.iter().filter(|address| semantics::is_enforced(cluster, *address));
-    enforced.filter_map(|address| cluster.holder_of(address)).find_map(|holder| {
-        let (policies, _) = sides.meanings[side.index()].hangs_on(direction, holder)?;
-        Some(policies)
-    })
+    pod.addresses.iter().find_map(|address| sides.isolating(side, direction, address))
 }

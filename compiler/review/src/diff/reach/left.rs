@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use chainmail_contract::Sha256Hex;
-use chainmail_model::{Cluster, Direction, Pod, PodState, UnknownPods, semantics};
+use chainmail_model::{Cluster, Direction, Pod, PodState, UnknownPods};
 use roaring::RoaringBitmap;
 
 use super::causes::Why;
@@ -38,7 +38,7 @@ pub(super) fn addresses(sides: Sides<'_, '_>, why: Why<'_>, pods: &Pods<'_>) -> 
         let Some((_, pod)) = both.base.filter(|(_, pod)| pod.state != PodState::Assumed) else { continue };
         for address in pod.addresses.iter().filter(|address| is_open(sides.clusters[1], *address)) {
             for direction in Direction::ALL {
-                let Some(policies) = isolating(sides, direction, address) else { continue };
+                let Some(policies) = sides.isolating(Side::Base, direction, address) else { continue };
                 let pods = RoaringBitmap::new();
                 let presence = both.presence();
                 let left = left.entry((direction, address)).or_insert(Left { policies, presence, pods });
@@ -70,17 +70,6 @@ pub(super) fn addresses(sides: Sides<'_, '_>, why: Why<'_>, pods: &Pods<'_>) -> 
     let mut rows: Vec<Isolation> = groups.into_iter().map(row).collect();
     rows.sort_by(|a, b| (a.direction, &a.pods, &a.addresses).cmp(&(b.direction, &b.pods, &b.addresses)));
     rows
-}
-
-/// The policies that isolate an address on the base, where a node enforces them.
-fn isolating<'m>(sides: Sides<'m, '_>, direction: Direction, address: IpAddr) -> Option<&'m [usize]> {
-    let base = Side::Base.index();
-    let holder = sides.clusters[base].holder_of(address)?;
-    if !semantics::is_enforced(sides.clusters[base], address) {
-        return None;
-    }
-    let (policies, _) = sides.meanings[base].hangs_on(direction, holder)?;
-    Some(policies)
 }
 
 /// Whether an address is no pod's and no node refuses it for that. That a workload's pod may get it is only assumed.
